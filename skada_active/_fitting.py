@@ -1,0 +1,60 @@
+"""Fit any classifier on what is known: domain-aware ones on all rows, the others on the labelled rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import has_fit_parameter
+
+from skada_active._readers import split_pipeline
+from skada_active._rows import take_rows
+from skada_active.domains import Roles, mask_labels
+
+__all__ = ["domain_params", "fit_estimator", "is_domain_aware", "known_labels"]
+
+
+def is_domain_aware(estimator: Any) -> bool:
+    """Tell whether the estimator (the last step of a Pipeline) takes ``sample_domain`` in ``fit``."""
+    return has_fit_parameter(split_pipeline(estimator)[1], "sample_domain")
+
+
+def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
+    """Fit and return the estimator; a frozen one is returned as it is.
+
+    A domain-aware estimator sees all rows, with the labels that are not known missing; any other one the labelled rows.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return estimator
+    if not len(roles.labeled):
+        raise ValueError(
+            "No row has a label, so there is nothing to train on. Give source rows (sample_domain >= 0), target rows "
+            "whose label is known, or a fitted model in sklearn.frozen.FrozenEstimator."
+        )
+    check_classification_targets(y[roles.labeled])
+    if not is_domain_aware(estimator):
+        return estimator.fit(take_rows(X, roles.labeled), y[roles.labeled])
+    return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
+
+
+def known_labels(y: NDArray[Any], roles: Roles) -> NDArray[Any]:
+    """Return `y` in which every label that is not known is missing."""
+    return y if roles.is_labeled.all() else mask_labels(y, ~roles.is_labeled)
+
+
+def domain_params(estimator: Any, roles: Roles) -> dict[str, NDArray[Any]]:
+    """Return the fit parameter that hands the domains to a domain-aware estimator."""
+    # Nothing to say where nobody named a domain; and then -1 stays an ordinary label.
+    return {_domain_keyword(estimator): roles.domain} if roles.has_domains else {}
+
+
+def _domain_keyword(estimator: Any) -> str:
+    # Without metadata routing a Pipeline passes a fit parameter on by the name of its step.
+    if not isinstance(estimator, Pipeline) or get_config()["enable_metadata_routing"]:
+        return "sample_domain"
+    name, last = estimator.steps[-1]
+    return f"{name}__{_domain_keyword(last)}"

@@ -1,0 +1,135 @@
+"""Read probabilities, features and heads from any fitted classifier, through one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.pipeline import Pipeline
+
+from skada_active.domains import encode_labels
+
+__all__ = ["ModelReader", "split_pipeline"]
+
+_LINEAR = (
+    "a linear model such as LogisticRegression, a Pipeline that ends in one, or an "
+    "AdaptationClassifier (skada_active.deep)"
+)
+_DISCRIMINATOR = "an AdaptationClassifier whose objective trains {}"
+_REMEDIES = {
+    "proba": "a classifier with predict_proba (wrap others in sklearn.calibration.CalibratedClassifierCV)",
+    "logits": _LINEAR,
+    "head_weight": _LINEAR,
+    "head_bias": _LINEAR,
+    "source_logit": _DISCRIMINATOR.format("a domain discriminator, such as DANN"),
+    "class_domain_grad": _DISCRIMINATOR.format("a class-wise domain discriminator"),
+    "class_discriminator": _DISCRIMINATOR.format("a class-wise domain discriminator"),
+}
+# What comes from the roles of the rows, the labels and the input of the last step: any model will do.
+_ALWAYS = frozenset(
+    {"index", "features", "labeled_features", "labeled_y", "source_features", "source_y", "source_domain", "n_initial"}
+)
+
+
+def split_pipeline(estimator: Any) -> tuple[Pipeline | None, Any]:
+    """Return the steps before the last one (or None) and the last step, looking inside `FrozenEstimator`."""
+    while isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    if not isinstance(estimator, Pipeline):
+        return None, estimator
+    before = estimator[:-1] if len(estimator) > 1 else None
+    deeper, last = split_pipeline(estimator[-1])
+    if deeper is None:
+        return before, last
+    return deeper if before is None else Pipeline([("before", before), ("deeper", deeper)]), last
+
+
+@dataclass(frozen=True)
+class ModelReader:
+    """Read the fields of a pool view from a classifier.
+
+    A model that offers ``pool_supplies`` (names of fields), ``pool_outputs(X, names)``, ``pool_head()`` and, where it
+    supplies more, ``pool_field(name)``, is read through them; any other one by scikit-learn's conventions.
+    """
+
+    transformer: Pipeline | None
+    model: Any
+
+    @classmethod
+    def of(cls, estimator: Any) -> ModelReader:
+        """Return the reader of `estimator`, fitted or not."""
+        return cls(*split_pipeline(estimator))
+
+    @property
+    def supplies(self) -> frozenset[str]:
+        """Names of the fields that the model can fill."""
+        if hasattr(self.model, "pool_supplies"):
+            return _ALWAYS | frozenset(self.model.pool_supplies)
+        names = set(_ALWAYS)
+        if hasattr(self.model, "predict_proba"):
+            names.add("proba")
+        if isinstance(self.model, LinearClassifierMixin):
+            names |= {"logits", "head_weight", "head_bias"}
+        return frozenset(names)
+
+    def check(self, needs: Iterable[str]) -> None:
+        """Raise a ValueError with a remedy if the model cannot fill a field."""
+        unmet = sorted(set(needs) - self.supplies)
+        if unmet:
+            remedy = _REMEDIES.get(unmet[0])
+            raise ValueError(
+                f"estimator={self.model!r} cannot supply {unmet[0]!r}, which the query strategy reads. "
+                + (f"Use {remedy}." if remedy else "No estimator of this package supplies it.")
+            )
+
+    def outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Return the named outputs (``proba``, ``logits``, ``features``, ...) for the rows of `X`, in one pass."""
+        names = frozenset(names)
+        if not names:
+            return {}
+        if self.transformer is not None:
+            X = self.transformer.transform(X)
+        if hasattr(self.model, "pool_outputs"):
+            return self.model.pool_outputs(X, names)
+        readers = {"proba": self._proba, "logits": self._linear_logits, "features": _dense}
+        return {name: readers[name](X) for name in names}
+
+    def head(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return weight (C, D) and bias (C,) of the final linear classifier."""
+        if hasattr(self.model, "pool_head"):
+            return self.model.pool_head()
+        weight = self.model.coef_.toarray() if sparse.issparse(self.model.coef_) else self.model.coef_
+        bias = np.broadcast_to(self.model.intercept_, weight.shape[0])
+        return (_two_rows(weight), _two_rows(bias)) if len(weight) == 1 else (weight, bias)
+
+    def read(self, name: str) -> Any:
+        """Return a field that is a property of the model and not of its rows."""
+        return self.model.pool_field(name)
+
+    def positions(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the column positions of `labels` among the classes of the model."""
+        return encode_labels(labels, self.model.classes_)
+
+    def _proba(self, X: Any) -> NDArray[Any]:
+        return self.model.predict_proba(X)
+
+    def _linear_logits(self, X: Any) -> NDArray[Any]:
+        decision = self.model.decision_function(X)
+        return np.stack([-decision / 2, decision / 2], axis=1) if decision.ndim == 1 else decision
+
+
+def _two_rows(row: NDArray[Any]) -> NDArray[Any]:
+    # The binary model's single row w gives P(1) = sigmoid(z): the softmax of -z/2 and +z/2.
+    return np.concatenate([-row / 2, row / 2])
+
+
+def _dense(X: Any) -> NDArray[Any]:
+    X = X.toarray() if sparse.issparse(X) else np.asarray(X)
+    X = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
+    return X.reshape(len(X), -1)

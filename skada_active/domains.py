@@ -1,0 +1,240 @@
+"""Who is source, who is target, and whose label is known: the border where every label convention is converted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+__all__ = ["Roles", "mask_target", "resolve_roles"]
+
+#: Domain number of every row when no ``sample_domain`` is given.
+_DEFAULT_SOURCE = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Roles:
+    """Tell the role of every row: source, labelled target or unlabelled target.
+
+    Parameters
+    ----------
+    domain : ndarray of shape (n,), int64
+        Domain number per row, ``>= 0`` source, ``< 0`` target.
+    is_labeled : ndarray of shape (n,), bool
+        Whether the label of the row is known.
+
+    Attributes
+    ----------
+    source, labeled_target, unlabeled_target : ndarray of int64
+        Row numbers of the three roles, ascending. They are disjoint and cover all rows.
+
+    Examples
+    --------
+    >>> from skada_active.domains import resolve_roles
+    >>> roles = resolve_roles([0, 1, 1, -1], sample_domain=[1, 1, -2, -2])
+    >>> roles.source, roles.labeled_target, roles.unlabeled_target
+    (array([0, 1]), array([2]), array([3]))
+    """
+
+    domain: NDArray[np.int64]
+    is_labeled: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.domain)
+
+    @cached_property
+    def is_target(self) -> NDArray[np.bool_]:
+        """Whether a row belongs to a target domain, shape (n,)."""
+        return self.domain < 0
+
+    @cached_property
+    def source(self) -> NDArray[np.int64]:
+        """Row numbers of the source rows; each of them is labelled."""
+        return np.flatnonzero(~self.is_target)
+
+    @cached_property
+    def target(self) -> NDArray[np.int64]:
+        """Row numbers of all target rows, labelled or not."""
+        return np.flatnonzero(self.is_target)
+
+    @cached_property
+    def labeled_target(self) -> NDArray[np.int64]:
+        """Row numbers of the target rows whose label is known."""
+        return np.flatnonzero(self.is_target & self.is_labeled)
+
+    @cached_property
+    def unlabeled_target(self) -> NDArray[np.int64]:
+        """Row numbers of the pool: target rows without a known label."""
+        return np.flatnonzero(self.is_target & ~self.is_labeled)
+
+    @cached_property
+    def labeled(self) -> NDArray[np.int64]:
+        """Row numbers of all rows whose label is known, source and target."""
+        return np.flatnonzero(self.is_labeled)
+
+    @property
+    def has_domains(self) -> bool:
+        """Whether any row is of another domain than the default one, which stands for 'no domains given'."""
+        return bool((self.domain != _DEFAULT_SOURCE).any())
+
+    def reveal(self, ids: ArrayLike) -> Roles:
+        """Return the roles after the labels of the rows ``ids`` became known."""
+        is_labeled = self.is_labeled.copy()
+        is_labeled[np.asarray(ids, dtype=np.int64)] = True
+        return replace(self, is_labeled=is_labeled)
+
+    def hide(self, mask: ArrayLike) -> Roles:
+        """Return the roles in which the labels of the rows in the boolean ``mask`` (n,) are unknown."""
+        return replace(self, is_labeled=self.is_labeled & ~np.asarray(mask, dtype=bool))
+
+
+def resolve_roles(y: ArrayLike, sample_domain: ArrayLike | None = None) -> Roles:
+    """Convert labels and domain numbers into the role of every row.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Labels: integers, floats, booleans, strings or objects. With ``sample_domain``, a missing label is ``-1`` in
+        integer `y`, ``NaN`` in float `y`, and ``None`` (also ``NaN`` and ``pandas.NA``) in object `y`. It is read only.
+    sample_domain : array-like of shape (n,) of int, default=None
+        Domain number per row: ``>= 0`` source, ``< 0`` target. ``None``: all rows are source, domain 0, and every
+        value of `y` is a label (``-1`` too).
+
+    Returns
+    -------
+    Roles
+        Domain per row, whether its label is known, and the index arrays of the three roles. Without any source row, or
+        without any unlabelled target row, the index array of that role is empty; neither is an error.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, `sample_domain` holds something else than integers, or a source row has no label.
+
+    Examples
+    --------
+    >>> from skada_active.domains import resolve_roles
+    >>> resolve_roles(["cat", "dog", None], sample_domain=[0, 0, -1]).unlabeled_target
+    array([2])
+    """
+    y = as_labels(y)
+    if sample_domain is None:
+        return Roles(np.full(len(y), _DEFAULT_SOURCE, dtype=np.int64), np.ones(len(y), dtype=bool))
+    domain = _check_sample_domain(sample_domain, y)
+    roles = Roles(domain, ~is_missing(y))
+    unlabeled_source = np.flatnonzero((domain >= 0) & ~roles.is_labeled)
+    if unlabeled_source.size:
+        raise ValueError(
+            f"y has no label for {unlabeled_source.size} source row(s), the first is row {unlabeled_source[0]} "
+            f"(sample_domain={domain[unlabeled_source[0]]}, y={y[unlabeled_source[0]]!r}). With sample_domain, -1 "
+            "(integer y), NaN (float y) and None (object y) mean 'missing'; give every source row a label, drop it, "
+            "or number its domain below 0 if it belongs to the target."
+        )
+    return roles
+
+
+def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:
+    """Return a copy of the labels in which those of the target rows are missing.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Labels of all rows; never written to.
+    sample_domain : array-like of shape (n,) of int
+        Domain number per row: ``>= 0`` source, ``< 0`` target.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Signed integers keep their type and miss as ``-1`` (unsigned ones become int64), floats miss as ``NaN``;
+        strings, booleans and objects become an object array that misses as ``None``.
+
+    Raises
+    ------
+    ValueError
+        If lengths or domain numbers are not valid, or a source row has no label.
+
+    Examples
+    --------
+    >>> from skada_active.domains import mask_target
+    >>> mask_target([0, 1, 1], sample_domain=[1, 1, -1])
+    array([ 0,  1, -1])
+    >>> mask_target(["a", "b"], sample_domain=[1, -1])
+    array(['a', None], dtype=object)
+    """
+    roles = resolve_roles(y, sample_domain)
+    return mask_labels(as_labels(y), roles.is_target)
+
+
+def mask_labels(y: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return a copy of `y` in which the rows in `mask` hold the missing label of its type."""
+    if y.dtype.kind in "iuf":
+        masked = y.astype(np.int64) if y.dtype.kind == "u" else y.copy()
+        masked[mask] = np.nan if y.dtype.kind == "f" else -1
+    else:
+        masked = y.astype(object)
+        masked[mask] = None
+    return masked
+
+
+def is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which labels are missing by the convention of the type of `y`, shape (n,)."""
+    if y.dtype.kind == "i":
+        return y == -1
+    if y.dtype.kind == "f":
+        return np.isnan(y)
+    if y.dtype.kind == "O":
+        return np.fromiter((_is_missing_object(label) for label in y), dtype=bool, count=len(y))
+    return np.zeros(len(y), dtype=bool)
+
+
+def encode_labels(labels: ArrayLike, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the position of every label in the sorted `classes`, shape (n,); an unknown label is an error."""
+    labels = np.asarray(labels)
+    if not len(labels):
+        return np.empty(0, dtype=np.int64)
+    positions = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+    unknown = classes[positions] != labels
+    if unknown.any():
+        raise ValueError(
+            f"y holds the label {labels[unknown][0]!r}, which is not among the {len(classes)} classes that the model "
+            f"was fitted on ({classes[:10].tolist()}{'...' if len(classes) > 10 else ''}). Fit it again with that "
+            "class, or leave these rows out."
+        )
+    return positions.astype(np.int64)
+
+
+def as_labels(y: ArrayLike) -> NDArray[Any]:
+    """Return `y` as a 1-D array without losing a missing label (numpy turns ``["a", nan]`` into strings)."""
+    if y is None:
+        raise ValueError("This estimator requires y to be passed, but the target y is None.")
+    labels = np.asarray(y)
+    if labels.dtype.kind == "U" and not hasattr(y, "dtype"):
+        labels = np.asarray(y, dtype=object)
+        if all(isinstance(label, str) for label in labels.ravel()):
+            labels = labels.astype(str)
+    return column_or_1d(labels, warn=True)
+
+
+def _is_missing_object(label: Any) -> bool:
+    # pandas.NA is neither equal nor unequal to anything, so it is known by its type's name: pandas stays optional.
+    return label is None or type(label).__name__ == "NAType" or (isinstance(label, float) and label != label)
+
+
+def _check_sample_domain(sample_domain: ArrayLike, y: NDArray[Any]) -> NDArray[np.int64]:
+    domain = column_or_1d(sample_domain)
+    check_consistent_length(y, domain)
+    if domain.dtype.kind not in "iu":
+        as_integers = domain.astype(np.int64) if domain.dtype.kind == "f" and np.isfinite(domain).all() else None
+        if as_integers is None or not np.array_equal(as_integers, domain):
+            raise ValueError(
+                f"sample_domain must hold one integer per row (>= 0 source, < 0 target), got dtype {domain.dtype} with "
+                f"values such as {domain[:1].tolist()}. Number the domains, for example 1, 2 for sources and -1 for "
+                "the target."
+            )
+        return as_integers
+    return domain.astype(np.int64)

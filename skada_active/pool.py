@@ -1,0 +1,304 @@
+"""What a query strategy may read: one frozen view of the pool per round, and the one forward pass that fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, softmax, xlogy
+from sklearn.preprocessing import normalize
+
+from skada_active._readers import ModelReader
+from skada_active._rows import take_rows
+from skada_active.domains import Roles
+
+__all__ = ["PoolView", "snapshot"]
+
+# How each field is laid out: the letters name axes, and equal letters must agree in length.
+_AXES = {
+    "index": "n",
+    "proba": "nC",
+    "logits": "nC",
+    "features": "nD",
+    "head_weight": "CD",
+    "head_bias": "C",
+    "source_logit": "n",
+    "labeled_features": "lD",
+    "labeled_y": "l",
+    "source_features": "sD",
+    "source_y": "s",
+    "source_domain": "s",
+    "committee_proba": "MnC",
+    "virtual_divergence": "n",
+}
+_POOL_FIELDS = ("proba", "logits", "features", "source_logit")
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class PoolView:
+    """Hold all that a strategy may read about the pool: arrays of n candidates, C classes, D features.
+
+    It has no field for the labels of the pool. Only what a strategy's ``needs`` names is filled; reading a field that
+    is neither filled nor derivable raises an `AttributeError` that says what to do. Arrays are read-only views of what
+    was given, not copies.
+
+    Parameters
+    ----------
+    index : ndarray of shape (n,), default=arange(n)
+        Row numbers of the candidates in the `X` given to ``fit``.
+    proba, logits : ndarray of shape (n, C)
+        Class probabilities and logits. Without `proba`, it is the softmax of `logits`.
+    features : ndarray of shape (n, D)
+        Embedding: the input of the final classifier, in evaluation mode.
+    head_weight, head_bias : ndarray of shape (C, D) and (C,)
+        Final linear classifier; ``logits == features @ head_weight.T + head_bias``.
+    source_logit : ndarray of shape (n,)
+        Logit of P(source given x) of a trained domain discriminator.
+    class_domain_grad : ndarray of shape (n, C, D) or callable
+        Gradient of ``-log d_c(z)`` with respect to the embedding z, where d_c is the class-wise P(target); a callable
+        maps an index array to the ``(len, C, D)`` block.
+    class_discriminator : tuple of ndarray (W1, b1, W2, b2)
+        The same discriminator where it is ``sigmoid(W2 relu(W1 z + b1) + b2)``.
+    labeled_features, labeled_y : ndarray of shape (l, D) and (l,)
+        Revealed target rows; labels are column positions ``0..C-1``.
+    source_features, source_y, source_domain : ndarray of shape (s, D), (s,) and (s,)
+        Labelled source rows, their column positions and domain numbers.
+    committee_proba : ndarray of shape (M, n, C)
+        Class probabilities of the M members of a committee.
+    virtual_divergence : ndarray of shape (n,)
+        Divergence of the prediction under adversarial perturbation, raw.
+    n_initial : int, default=n
+        Size of the pool before the first round.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, or probabilities are not finite rows that sum to one (within 1e-3).
+
+    Examples
+    --------
+    >>> from skada_active.pool import PoolView
+    >>> view = PoolView(proba=[[0.7, 0.2, 0.1], [0.4, 0.35, 0.25]])
+    >>> view.margin.round(2)
+    array([0.5 , 0.05])
+    """
+
+    index: NDArray[np.int64]
+    proba: NDArray[Any]
+    logits: NDArray[Any]
+    features: NDArray[Any]
+    head_weight: NDArray[Any]
+    head_bias: NDArray[Any]
+    source_logit: NDArray[Any]
+    class_domain_grad: NDArray[Any] | Callable[[NDArray[np.int64]], NDArray[Any]]
+    class_discriminator: tuple[NDArray[Any], ...]
+    labeled_features: NDArray[Any]
+    labeled_y: NDArray[np.int64]
+    source_features: NDArray[Any]
+    source_y: NDArray[np.int64]
+    source_domain: NDArray[np.int64]
+    committee_proba: NDArray[Any]
+    virtual_divergence: NDArray[Any]
+    n_initial: int
+
+    def __init__(self, **values: Any) -> None:
+        names = {field.name for field in fields(PoolView)}
+        unknown = sorted(set(values) - names)
+        if unknown:
+            raise TypeError(f"PoolView has no field {unknown[0]!r}; the fields are {', '.join(sorted(names))}.")
+        filled = {name: _frozen(name, value) for name, value in values.items() if value is not None}
+        sizes = _check_axes(filled)
+        n = sizes.get("n")
+        if n is None:
+            raise ValueError("PoolView needs a field with one row per candidate, such as index, proba or features.")
+        filled.setdefault("index", np.arange(n, dtype=np.int64))
+        filled.setdefault("n_initial", n)
+        self.__dict__.update(filled)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __repr__(self) -> str:
+        return f"PoolView(n={len(self)}, filled={sorted(set(self.__dict__) & set(self.__annotations__))})"
+
+    def __getattr__(self, name: str) -> Any:
+        # Python comes here only for a name that is not set: a field nobody filled.
+        if name == "proba" and "logits" in self.__dict__:
+            return self._softmax
+        if name in PoolView.__annotations__:
+            raise AttributeError(
+                f"PoolView.{name} was not filled. Name {name!r} in the strategy's `needs`, or pass it: "
+                f"PoolView({name}=...)."
+            )
+        raise AttributeError(f"PoolView has no attribute {name!r}.")
+
+    @cached_property
+    def _softmax(self) -> NDArray[Any]:
+        return softmax(self.logits, axis=1)
+
+    @cached_property
+    def log_proba(self) -> NDArray[Any]:
+        """Log-probabilities, shape (n, C): the log-softmax of `logits` where `proba` derives from them."""
+        if "proba" not in self.__dict__:
+            return log_softmax(self.logits, axis=1)
+        with np.errstate(divide="ignore"):
+            return np.log(self.proba)
+
+    @cached_property
+    def entropy(self) -> NDArray[np.float64]:
+        """Entropy of the prediction in nats, shape (n,)."""
+        return -xlogy(self.proba, self.proba).sum(axis=1, dtype=np.float64)
+
+    @cached_property
+    def margin(self) -> NDArray[np.float64]:
+        """Largest minus second largest probability, shape (n,); with one class the second is 0."""
+        if self.proba.shape[1] == 1:
+            return self.proba[:, 0].astype(np.float64)
+        top = np.partition(self.proba, -2, axis=1)[:, -2:].astype(np.float64)
+        return top[:, 1] - top[:, 0]
+
+    @cached_property
+    def normalized_features(self) -> NDArray[Any]:
+        """Features scaled to Euclidean length 1, shape (n, D); zero rows stay zero."""
+        return normalize(self.features)
+
+    @property
+    def energies(self) -> NDArray[Any]:
+        """Energies of the classes, shape (n, C): the negative logits."""
+        return -self.logits
+
+
+def snapshot(
+    estimator: Any,
+    X: Any,
+    roles: Roles,
+    needs: Iterable[str],
+    *,
+    y: NDArray[Any] | None = None,
+    n_initial: int | None = None,
+    **extra: ArrayLike,
+) -> PoolView:
+    """Read from a fitted model what a strategy needs, in one forward pass.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted classifier: `AdaptationClassifier`, any scikit-learn classifier, a `Pipeline` that ends in one, or one of
+        them inside `FrozenEstimator`. Features are the input of the last step; head and logits come from linear
+        models, a binary one becoming two rows ``-w/2`` and ``+w/2``.
+    X : array-like of shape (n_rows, ...) or dataset
+        All rows.
+    roles : Roles
+        Role of every row.
+    needs : iterable of str
+        Names of the `PoolView` fields to fill.
+    y : ndarray of shape (n_rows,), default=None
+        Labels of all rows; read at labelled rows only, and only for ``"labeled_y"`` and ``"source_y"``.
+    n_initial : int, default=None
+        Size of the pool before the first round; ``None``: the size it has now.
+    **extra : array-like
+        Fields that come from somewhere else than the model, such as ``committee_proba``.
+
+    Returns
+    -------
+    PoolView
+        View of the unlabelled target rows; where there are none, only `index` is filled.
+
+    Raises
+    ------
+    ValueError
+        If the model cannot supply a field, or a label is not among its classes.
+
+    Notes
+    -----
+    Costs one forward pass over the pool and, where ``labeled_features`` or ``source_features`` are needed, over those
+    rows, all together. Memory: the fields that are filled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skada_active.domains import resolve_roles
+    >>> from skada_active.pool import snapshot
+    >>> X, y = np.array([[0.0], [1.0], [0.4]]), np.array([0, 1, -1])
+    >>> view = snapshot(LogisticRegression().fit(X[:2], y[:2]), X, resolve_roles(y, [1, 1, -1]), {"proba", "features"})
+    >>> view.index, view.features
+    (array([2]), array([[0.4]]))
+    """
+    needs = frozenset(needs) - set(extra)
+    reader = ModelReader.of(estimator)
+    reader.check(needs)
+    groups = _row_groups(roles, needs)
+    if not len(groups["pool"]):
+        return PoolView(index=groups["pool"], n_initial=n_initial)
+    outputs = reader.outputs(take_rows(X, np.concatenate(list(groups.values()))), _output_names(needs, groups))
+    filled: dict[str, Any] = {"index": groups["pool"], "n_initial": n_initial, **extra}
+    n = len(groups["pool"])
+    filled |= {name: values[:n] for name, values in outputs.items() if name in needs}
+    start = n
+    for group in list(groups)[1:]:
+        stop = start + len(groups[group])
+        filled[f"{group}_features"] = outputs["features"][start:stop]
+        start = stop
+    if needs & {"head_weight", "head_bias"}:
+        filled["head_weight"], filled["head_bias"] = reader.head()
+    filled |= _label_fields(reader, roles, needs, y)
+    filled |= {name: reader.read(name) for name in needs & {"class_domain_grad", "class_discriminator"}}
+    return PoolView(**filled)
+
+
+def _row_groups(roles: Roles, needs: frozenset[str]) -> dict[str, NDArray[np.int64]]:
+    groups = {"pool": roles.unlabeled_target}
+    if "labeled_features" in needs:
+        groups["labeled"] = roles.labeled_target
+    if "source_features" in needs:
+        groups["source"] = roles.source
+    return groups
+
+
+def _output_names(needs: frozenset[str], groups: dict[str, Any]) -> frozenset[str]:
+    names = needs & set(_POOL_FIELDS)
+    return names | {"features"} if len(groups) > 1 else names
+
+
+def _label_fields(reader: ModelReader, roles: Roles, needs: frozenset[str], y: Any) -> dict[str, Any]:
+    filled: dict[str, Any] = {}
+    if "labeled_y" in needs:
+        filled["labeled_y"] = reader.positions(y[roles.labeled_target])
+    if "source_y" in needs:
+        filled["source_y"] = reader.positions(y[roles.source])
+    if "source_domain" in needs:
+        filled["source_domain"] = roles.domain[roles.source]
+    return filled
+
+
+def _frozen(name: str, value: Any) -> Any:
+    if name not in _AXES:
+        return int(value) if name == "n_initial" else value
+    array = np.asarray(value).view()
+    array.flags.writeable = False
+    if name in ("proba", "committee_proba") and array.size:
+        sums = array.sum(axis=-1, dtype=np.float64)
+        if not (np.abs(sums - 1) <= 1e-3).all() or array.min() < 0:
+            raise ValueError(
+                f"{name} must hold probabilities: rows of finite non-negative numbers that sum to 1 (within 1e-3); "
+                "pass logits as `logits` instead."
+            )
+    return array
+
+
+def _check_axes(filled: dict[str, Any]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for name, axes in _AXES.items():
+        if name not in filled:
+            continue
+        if filled[name].ndim != len(axes):
+            raise ValueError(f"PoolView.{name} must have shape ({', '.join(axes)}), got {filled[name].shape}.")
+        for axis, size in zip(axes, filled[name].shape, strict=True):
+            if sizes.setdefault(axis, size) != size:
+                raise ValueError(f"PoolView.{name} has {axis}={size}, but an earlier field has {axis}={sizes[axis]}.")
+    return sizes

@@ -1,0 +1,225 @@
+"""The template of all query strategies: fit a model, take one snapshot of the pool, choose rows."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from skada_active._fitting import fit_estimator
+from skada_active._readers import ModelReader
+from skada_active._rows import as_rows, n_rows
+from skada_active.domains import Roles, as_labels, resolve_roles
+from skada_active.pool import PoolView, snapshot
+from skada_active.selection import top_k
+
+__all__ = ["QueryStrategy"]
+
+_MAX_SEED = np.iinfo(np.int32).max
+
+
+class QueryStrategy(BaseEstimator):
+    """Choose the target rows whose labels are worth most: base class of all query strategies.
+
+    A strategy alone is fitted on data and queried for row numbers; inside `ActiveAdaptationLoop` it is handed a view of
+    the pool once a round. A subclass names what it reads (`needs`) and implements `utilities` (higher is asked first),
+    `select`, or both; each is a pure function of the view.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        Classifier whose outputs are read. It is cloned and fitted on the labelled rows (with ``sample_domain`` on all
+        rows, if its ``fit`` takes it); wrap a fitted one in `sklearn.frozen.FrozenEstimator` to use it as it is.
+        ``None``: the cheapest model that supplies what the strategy reads, a logistic regression for tabular data;
+        inside a loop, the loop's model.
+    random_state : int, RandomState instance or None, default=None
+        Seed of every random choice. Inside a loop an integer wins over the loop's seeds.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted classifier.
+    pool_ : PoolView
+        What was read of the unlabelled target rows; empty where there are none.
+    n_features_in_, feature_names_in_
+        Number and names of the columns of `X`, where it has them.
+    """
+
+    #: Names of the `PoolView` fields that the strategy reads.
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, estimator: Any = None, random_state: Any = None) -> None:
+        self.estimator = estimator
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> QueryStrategy:
+        """Fit the estimator on what is known and take the snapshot of the pool.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...) or dataset
+            Rows of all domains.
+        y : array-like of shape (n,)
+            Labels; a target row without a known label holds the missing label (-1, NaN or None) and is a candidate.
+        sample_domain : array-like of shape (n,) of int, default=None
+            Domain number per row: ``>= 0`` source, ``< 0`` target. ``None``: all rows are source, the pool is empty.
+
+        Returns
+        -------
+        QueryStrategy
+            The fitted strategy.
+
+        Raises
+        ------
+        ValueError
+            If labels and domains do not fit together, or the estimator cannot supply what the strategy reads.
+        """
+        X, y = as_rows(X), as_labels(y)
+        roles = resolve_roles(y, sample_domain)
+        check_consistent_length(range(n_rows(X)), y)
+        if hasattr(X, "shape"):
+            validate_data(self, X, skip_check_array=True)
+        rng = check_random_state(self.random_state)
+        self.estimator_ = self.fit_model(X, y, roles)
+        self.pool_ = self.view(self.estimator_, X, y, roles, random_state=rng.randint(_MAX_SEED))
+        self._query_seed = int(rng.randint(_MAX_SEED))
+        return self
+
+    def query(self, n_queries: int = 1, *, return_utilities: bool = False) -> Any:
+        """Choose rows to ask about.
+
+        Parameters
+        ----------
+        n_queries : int, default=1
+            How many rows; more than the pool holds gives the whole pool and a warning.
+        return_utilities : bool, default=False
+            Whether to return the utilities of the chosen rows too (NaN where the strategy has no score per row).
+
+        Returns
+        -------
+        ids : ndarray of shape (n_queries,), int64
+            Distinct row numbers of the fitted `X`, in order of choice. Repeating a query repeats the answer.
+        utilities : ndarray of shape (n_queries,), float64
+            Only with ``return_utilities=True``.
+        """
+        check_is_fitted(self)
+        n_queries = check_n_queries(n_queries)
+        n_pool = len(self.pool_)
+        if n_queries > n_pool:
+            warnings.warn(
+                f"n_queries={n_queries} exceeds the pool of {n_pool} unlabelled target row(s); all of them are returned.",
+                UserWarning,
+                stacklevel=2,
+            )
+        positions = self.choose(self.pool_, n_queries, random_state=self._query_seed)
+        ids = self.pool_.index[positions]
+        return (ids, self.chosen_utilities(self.pool_, positions)) if return_utilities else ids
+
+    def utilities(self, view: PoolView) -> NDArray[np.float64]:
+        """Return the utility of every candidate, shape (n,): higher is asked first, ``-inf`` never first.
+
+        Parameters
+        ----------
+        view : PoolView
+            The pool.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+        """
+        raise AttributeError(f"{type(self).__name__} has no utility per candidate; it chooses rows as a set.")
+
+    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
+        """Choose candidates: by default the highest utilities, ties by position.
+
+        Parameters
+        ----------
+        view : PoolView
+            The pool.
+        n_queries : int
+            How many candidates.
+        random_state : int, RandomState instance or None, default=None
+            Source of random choices; ``None``: the strategy's own `random_state`.
+
+        Returns
+        -------
+        ndarray of shape (min(n_queries, n),), int64
+            Distinct positions into the view, in order of choice.
+        """
+        return top_k(self.utilities(view), n_queries)
+
+    # What follows is the part that the loop shares with `fit` and `query`.
+
+    def required_fields(self) -> frozenset[str]:
+        """Return the fields that this configuration reads: `needs`, unless a parameter changes them."""
+        return self.needs
+
+    def model_fields(self) -> frozenset[str]:
+        """Return the required fields that the model itself has to supply."""
+        return self.required_fields()
+
+    def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
+        """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training."""
+        estimator = self._default_estimator(X) if self.estimator is None else self.estimator
+        ModelReader.of(estimator).check(self.model_fields())
+        return fit_estimator(clone(estimator), X, y, roles)
+
+    def view(
+        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, *, random_state: Any = None, n_initial: Any = None
+    ) -> PoolView:
+        """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
+        extra = self.extra_fields(estimator, X, y, roles, random_state) if len(roles.unlabeled_target) else {}
+        return snapshot(estimator, X, roles, self.required_fields(), y=y, n_initial=n_initial, **extra)
+
+    def extra_fields(
+        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, random_state: Any
+    ) -> dict[str, NDArray[Any]]:
+        """Return fields of the view that need more than one forward pass, such as a committee's votes; none here."""
+        return {}
+
+    def choose(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
+        """Return `select` on a pool of any size, an integer `random_state` of the strategy winning over the given one."""
+        if not len(view) or n_queries == 0:
+            return np.empty(0, dtype=np.int64)
+        seed = self.random_state if isinstance(self.random_state, Integral) else random_state
+        return self.select(view, n_queries, random_state=seed)
+
+    def chosen_utilities(self, view: PoolView, positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the utilities of the chosen positions, NaN where the strategy has no score per row."""
+        if not len(positions) or type(self).utilities is QueryStrategy.utilities:
+            return np.full(len(positions), np.nan)
+        return self.utilities(view)[positions]
+
+    def _rng(self, random_state: Any) -> np.random.RandomState:
+        return check_random_state(self.random_state if random_state is None else random_state)
+
+    def _default_estimator(self, X: Any) -> Any:
+        # Logistic regression supplies probabilities, logits and a head; images need a network.
+        if getattr(X, "ndim", 2) == 2 and hasattr(X, "shape"):
+            return LogisticRegression(max_iter=1000)
+        from skada_active.deep import AdaptationClassifier
+
+        return AdaptationClassifier(random_state=self.random_state)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.non_deterministic = False
+        inner = get_tags(self.estimator if self.estimator is not None else LogisticRegression())
+        tags.input_tags.sparse = inner.input_tags.sparse
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        return tags
+
+
+def check_n_queries(n_queries: Any) -> int:
+    """Return `n_queries` as an int; anything but an integer >= 0 is an error."""
+    if not isinstance(n_queries, Integral) or isinstance(n_queries, bool) or n_queries < 0:
+        raise ValueError(f"n_queries must be an integer >= 0, got {n_queries!r}.")
+    return int(n_queries)
