@@ -1,0 +1,82 @@
+"""The one place where domains are chosen, read and stacked into ``X, y, sample_domain``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib import resources
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import NDArray
+
+Domain = int | str
+Arrays = tuple[NDArray, NDArray]
+Dataset = tuple[NDArray, NDArray, NDArray[np.int64]]
+
+
+def stack(blocks: Iterable[tuple[int, Arrays]]) -> Dataset:
+    """Stack the rows of several domains.
+
+    Parameters
+    ----------
+    blocks : iterable of (number, (X, y))
+        One entry per domain, in the order of the result. The number is what ``sample_domain`` says of these rows.
+
+    Returns
+    -------
+    X : ndarray of shape (n, ...), C-contiguous
+    y : ndarray of shape (n,)
+    sample_domain : ndarray of shape (n,), int64
+    """
+    numbers, arrays = zip(*blocks, strict=True)
+    X, y = (np.ascontiguousarray(np.concatenate(parts)) for parts in zip(*arrays, strict=True))
+    return X, y, np.repeat(np.array(numbers, dtype=np.int64), [len(labels) for _, labels in arrays])
+
+
+def assemble(
+    source: Domain | Sequence[Domain],
+    target: Domain | Sequence[Domain],
+    numbers: dict[Domain, int],
+    read: Callable[[Domain], Arrays],
+) -> Dataset:
+    """Check the choice of domains, read them and stack them: sources first, each in the order given.
+
+    Parameters
+    ----------
+    source, target : domain or sequence of domains
+        Keys of ``numbers``.
+    numbers : dict
+        The number of every domain that exists: ``+number`` marks a source row, ``-number`` a target row.
+    read : callable
+        ``read(domain)`` returns the ``(X, y)`` of one domain.
+    """
+    sources, targets = _chosen("source", source, numbers), _chosen("target", target, numbers)
+    if shared := [domain for domain in sources if domain in targets]:
+        raise ValueError(f"source={source!r} and target={target!r} share {shared}: a domain is either source or target")
+    signed = [(numbers[domain], domain) for domain in sources] + [(-numbers[domain], domain) for domain in targets]
+    return stack((number, read(domain)) for number, domain in signed)
+
+
+def _chosen(role: str, value: Domain | Sequence[Domain], numbers: dict[Domain, int]) -> list[Domain]:
+    """Return the argument ``role`` as a list of existing, distinct domains."""
+    choices = list(numbers)
+    single = isinstance(value, str | Integral)
+    if not single and not isinstance(value, Iterable):
+        raise TypeError(f"{role}={value!r} must be one domain or a sequence of domains from {choices}")
+    chosen = [value] if single else list(value)
+    if not chosen:
+        raise ValueError(f"{role}={value!r} is empty: give at least one domain from {choices}")
+    if unknown := [domain for domain in chosen if domain not in choices]:
+        raise ValueError(f"{role}={value!r} names unknown domains {unknown}: choose from {choices}")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"{role}={value!r} names a domain twice: give every domain once")
+    return chosen
+
+
+def read_archive(file_name: str, *keys: str) -> list[NDArray]:
+    """Read arrays from one of the package's data files, without unpickling; others in the file stay unread."""
+    with (
+        (resources.files(__package__) / "data" / file_name).open("rb") as file,
+        np.load(file, allow_pickle=False) as archive,
+    ):
+        return [archive[key] for key in keys]
