@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
@@ -21,7 +22,9 @@ def is_dataset(X: Any) -> bool:
 
 def as_rows(X: Any) -> Any:
     """Return `X` itself where its rows can be taken by number, otherwise as an array."""
-    return X if is_dataset(X) or hasattr(X, "shape") and hasattr(X, "__getitem__") else np.asarray(X)
+    if sparse.issparse(X):
+        return X.tocsr()
+    return X if is_dataset(X) or (hasattr(X, "shape") and hasattr(X, "__getitem__")) else np.asarray(X)
 
 
 def n_rows(X: Any) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -10,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skada_active._fitting import fit_estimator
@@ -19,6 +22,7 @@ from skada_active._rows import as_rows, n_rows
 from skada_active.domains import Roles, as_labels, resolve_roles
 from skada_active.pool import PoolView, snapshot
 from skada_active.selection import top_k
+from skada_active.selection._validation import check_rng
 
 __all__ = ["QueryStrategy"]
 
@@ -55,9 +59,21 @@ class QueryStrategy(BaseEstimator):
     #: Names of the `PoolView` fields that the strategy reads.
     needs: ClassVar[frozenset[str]] = frozenset()
 
+    # What scikit-learn's `_validate_params` checks; a subclass adds its own parameters.
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [HasMethods(["fit"]), None],
+        "random_state": ["random_state"],
+    }
+
     def __init__(self, estimator: Any = None, random_state: Any = None) -> None:
         self.estimator = estimator
         self.random_state = random_state
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("utilities", "select"):
+            if name in vars(cls):
+                setattr(cls, name, _checked(vars(cls)[name]))
 
     def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> QueryStrategy:
         """Fit the estimator on what is known and take the snapshot of the pool.
@@ -81,12 +97,13 @@ class QueryStrategy(BaseEstimator):
         ValueError
             If labels and domains do not fit together, or the estimator cannot supply what the strategy reads.
         """
+        self._validate_params()
         X, y = as_rows(X), as_labels(y)
         roles = resolve_roles(y, sample_domain)
         check_consistent_length(range(n_rows(X)), y)
         if hasattr(X, "shape"):
             validate_data(self, X, skip_check_array=True)
-        rng = check_random_state(self.random_state)
+        rng = check_rng(self.random_state)
         self.estimator_ = self.fit_model(X, y, roles)
         self.pool_ = self.view(self.estimator_, X, y, roles, random_state=rng.randint(_MAX_SEED))
         self._query_seed = int(rng.randint(_MAX_SEED))
@@ -114,7 +131,7 @@ class QueryStrategy(BaseEstimator):
         n_pool = len(self.pool_)
         if n_queries > n_pool:
             warnings.warn(
-                f"n_queries={n_queries} exceeds the pool of {n_pool} unlabelled target row(s); all of them are returned.",
+                f"n_queries={n_queries} exceeds the pool of {n_pool} unlabelled target row(s); all are returned.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -185,11 +202,10 @@ class QueryStrategy(BaseEstimator):
         return {}
 
     def choose(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Return `select` on a pool of any size, an integer `random_state` of the strategy winning over the given one."""
+        """Return `select` on a pool of any size; an integer `random_state` of the strategy wins over the given one."""
         if not len(view) or n_queries == 0:
             return np.empty(0, dtype=np.int64)
-        seed = self.random_state if isinstance(self.random_state, Integral) else random_state
-        return self.select(view, n_queries, random_state=seed)
+        return self.select(view, n_queries, random_state=self._own_seed(random_state))
 
     def chosen_utilities(self, view: PoolView, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the utilities of the chosen positions, NaN where the strategy has no score per row."""
@@ -197,8 +213,11 @@ class QueryStrategy(BaseEstimator):
             return np.full(len(positions), np.nan)
         return self.utilities(view)[positions]
 
+    def _own_seed(self, random_state: Any) -> Any:
+        return self.random_state if isinstance(self.random_state, Integral) else random_state
+
     def _rng(self, random_state: Any) -> np.random.RandomState:
-        return check_random_state(self.random_state if random_state is None else random_state)
+        return check_rng(self.random_state if random_state is None else random_state)
 
     def _default_estimator(self, X: Any) -> Any:
         # Logistic regression supplies probabilities, logits and a head; images need a network.
@@ -223,3 +242,35 @@ def check_n_queries(n_queries: Any) -> int:
     if not isinstance(n_queries, Integral) or isinstance(n_queries, bool) or n_queries < 0:
         raise ValueError(f"n_queries must be an integer >= 0, got {n_queries!r}.")
     return int(n_queries)
+
+
+def check_finite(strategy: QueryStrategy, view: PoolView, names: Iterable[str]) -> None:
+    """Raise a ValueError that names the field and the row if a field that `strategy` reads holds NaN or infinity."""
+    for name in sorted(names):
+        # Probabilities are checked by the view itself, unless they derive from logits.
+        name = "logits" if name == "proba" and "proba" not in vars(view) else name
+        values = getattr(view, name)
+        if name in ("proba", "committee_proba") or not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+            continue
+        # A sum is finite only if all values are, and needs no array of flags.
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = values.sum()
+        if np.isfinite(total) or np.isfinite(values).all():
+            continue
+        row = np.argwhere(~np.isfinite(values))[0, 0]
+        raise ValueError(
+            f"{name} of the pool view holds NaN or infinity, first in its row {row}, and {type(strategy).__name__} "
+            f"cannot compute with that. Give an estimator whose {name} are finite: impute X before the last step, for "
+            "example with make_pipeline(SimpleImputer(), ...), or clean X; a strategy that reads only probabilities, "
+            "such as MarginSampling, leaves NaN in X to the model."
+        )
+
+
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def checked(self: QueryStrategy, view: PoolView, *args: Any, **kwargs: Any) -> Any:
+        self._validate_params()
+        check_finite(self, view, self.required_fields())
+        return method(self, view, *args, **kwargs)
+
+    return checked

@@ -1,0 +1,201 @@
+"""Rows on their way into the network: role-balanced batches, sliced from a tensor or read from a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+__all__ = ["Batch", "DomainDataset", "RoleBatches", "RowBatches"]
+
+
+class DomainDataset(Dataset):
+    """Hold rows with their label and domain: what one call of training sees.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, ...) or Dataset
+        The rows; a dataset yields one row per index (or a tuple that starts with it).
+    labels : Tensor of shape (n,), int64
+        Column position of the label, -1 where it is not known.
+    domain : Tensor of shape (n,), int64
+        Position of the domain, sources first.
+    n_sources : int
+        Number of source domains; a domain position below it is a source.
+    """
+
+    def __init__(self, rows: Any, labels: Tensor, domain: Tensor, n_sources: int) -> None:
+        self.rows, self.labels, self.domain, self.n_sources = rows, labels, domain, n_sources
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, Tensor]:
+        return _row(self.rows[index]), self.labels[index]
+
+    @property
+    def device(self) -> torch.device:
+        """Where labels and domains live."""
+        return self.labels.device
+
+    def role(self, name: str, among: Tensor | None = None) -> Tensor:
+        """Return the row numbers of a role: source, labeled_target, unlabeled_target, target or labeled."""
+        is_source, is_labeled = self.domain < self.n_sources, self.labels >= 0
+        mask = {
+            "source": is_source,
+            "target": ~is_source,
+            "labeled": is_labeled,
+            "labeled_target": ~is_source & is_labeled,
+            "unlabeled_target": ~is_source & ~is_labeled,
+        }[name]
+        return mask.nonzero()[:, 0] if among is None else among[mask[among]]
+
+
+@dataclass
+class Batch:
+    """Describe the rows of one mixed batch, which lie in blocks: source, labelled target, target.
+
+    The third block is the target batch of the unsupervised losses; it is empty where no objective asks for it. Labels
+    are column positions, -1 where unknown; domains are positions, sources first.
+    """
+
+    labels: Tensor
+    domain: Tensor
+    n_source: int
+    n_labeled: int
+    terms: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class RoleBatches:
+    """Iterate over role-balanced batches: every step sees rows of every role, however rare it is.
+
+    Each role is a stream of its own, reshuffled whenever it is exhausted, so that a few labelled target rows come back
+    again and again. An epoch has as many steps as the largest labelled role needs to be seen once.
+
+    Parameters
+    ----------
+    data : DomainDataset
+        Rows, labels and domains.
+    batch_size : int
+        Rows of each role per step (all there are, if there are fewer).
+    joint : bool
+        Whether source and labelled target rows are one role (S∪T) instead of two (S+T).
+    target_role : {"target", "unlabeled_target", None}
+        Rows of the third block; ``None``: no third block.
+    among : Tensor of int64, default=None
+        Row numbers to use; ``None``: all.
+    loader_params : dict, default=None
+        Parameters of the `DataLoader` that reads a dataset, such as ``num_workers``.
+    """
+
+    def __init__(
+        self,
+        data: DomainDataset,
+        batch_size: int,
+        *,
+        joint: bool,
+        target_role: str | None,
+        among: Tensor | None = None,
+        loader_params: dict[str, Any] | None = None,
+    ) -> None:
+        self.data, self.joint, self.loader_params = data, joint, loader_params
+        labeled = ["labeled"] if joint else ["source", "labeled_target"]
+        self.streams = [data.role(name, among) for name in labeled]
+        largest = max(len(rows) for rows in self.streams)
+        self.n_steps = -(-largest // batch_size)
+        if target_role is not None:
+            self.streams.append(data.role(target_role, among))
+        self.sizes = [min(batch_size, len(rows)) for rows in self.streams]
+        self.n_labeled = sum(self.sizes[: len(labeled)])
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Batch]]:
+        index = torch.cat([self._draw(*stream) for stream in zip(self.streams, self.sizes, strict=True)], dim=1)
+        n_source = [self.sizes[0]] * self.n_steps
+        if self.joint:
+            is_target = self.data.domain[index[:, : self.n_labeled]] >= self.data.n_sources
+            order = is_target.int().argsort(dim=1, stable=True)
+            index[:, : self.n_labeled] = index[:, : self.n_labeled].gather(1, order)
+            n_source = (~is_target).sum(dim=1).tolist()
+        copies = 1 if index.shape[1] > 1 else 2  # batch normalisation has no statistics of a single row
+        index = index.repeat(1, copies)
+        labels, domain = self.data.labels[index], self.data.domain[index]
+        seed = None if isinstance(self.data.rows, Tensor) else int(torch.randint(2**62, ()))
+        for step, rows in enumerate(read_rows(self.data.rows, index, self.loader_params, seed)):
+            yield rows, Batch(labels[step], domain[step], n_source[step] * copies, self.n_labeled * copies)
+
+    def _draw(self, rows: Tensor, size: int) -> Tensor:
+        needed = self.n_steps * size
+        rounds = -(-needed // len(rows)) if size else 0
+        order = [torch.randperm(len(rows)) for _ in range(rounds)]
+        drawn = torch.cat(order)[:needed] if order else torch.empty(0, dtype=torch.int64)
+        return rows[drawn.to(rows.device)].view(self.n_steps, size)
+
+
+class RowBatches:
+    """Iterate over all rows in order, in batches, for prediction.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, ...) or Dataset
+        The rows.
+    batch_size : int
+        Rows per batch.
+    loader_params : dict, default=None
+        Parameters of the `DataLoader` that reads a dataset.
+    """
+
+    def __init__(self, rows: Any, batch_size: int, loader_params: dict[str, Any] | None = None) -> None:
+        self.rows, self.batch_size, self.loader_params = rows, batch_size, loader_params
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, None]]:
+        if isinstance(self.rows, Tensor):
+            batches: Any = self.rows.split(self.batch_size)
+        else:
+            index = torch.arange(len(self.rows)).split(self.batch_size)
+            batches = read_rows(self.rows, index, self.loader_params)
+        for rows in batches:
+            yield _as_input(rows), None
+
+
+def read_rows(
+    rows: Any, index: Any, loader_params: dict[str, Any] | None = None, seed: int | None = None
+) -> Iterator[Tensor]:
+    """Yield the rows of each index batch: slices of a tensor, or what a loader reads from a dataset."""
+    if isinstance(rows, Tensor):
+        for batch in index:
+            yield _as_input(rows[batch])
+        return
+    batches = [batch.tolist() for batch in index]
+    # A generator of its own: a loader would otherwise draw its workers' seeds from torch's global one.
+    generator = torch.Generator() if seed is None else torch.Generator().manual_seed(seed)
+    loader = DataLoader(rows, batch_sampler=batches, collate_fn=_stack, generator=generator, **(loader_params or {}))
+    for batch in loader:
+        yield _as_input(batch)
+
+
+def _stack(items: list[Any]) -> Tensor:
+    return torch.stack([torch.as_tensor(np.asarray(_row(item))) for item in items])
+
+
+def _row(item: Any) -> Any:
+    # A labelled dataset yields (row, label, ...): whoever labels the rows here, it is not the dataset.
+    return item[0] if isinstance(item, (tuple, list)) else item
+
+
+def _as_input(rows: Tensor) -> Tensor:
+    # Images may be kept as bytes; they become floats batch by batch.
+    return rows if rows.dtype == torch.float32 else rows.float()

@@ -1,0 +1,342 @@
+"""The deep classifier of the package: scikit-learn outside, one skorch net inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from skada_active._rows import is_dataset, n_rows
+from skada_active.deep._assembly import build_net, resolve_device
+from skada_active.deep._seeding import seeded_torch
+from skada_active.deep.batches import DomainDataset
+from skada_active.domains import Roles, as_labels, encode_labels, resolve_roles
+
+__all__ = ["AdaptationClassifier"]
+
+_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit"})
+
+
+class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
+    """Train a network on labelled source rows, the labelled target rows there are, and a domain adaptation loss.
+
+    Every training step sees a mixed batch: source rows, labelled target rows (which come back again and again, however
+    few), and, where the objective asks for it, target rows without their labels. Inside works one skorch net, `net_`;
+    outside this is a scikit-learn classifier and transformer.
+
+    Parameters
+    ----------
+    objective : Objective, default=None
+        Domain adaptation loss, added to the labelled loss; objectives add up (``MCC() + MarginLoss()``). ``None``: none.
+    module : nn.Module or callable, default=None
+        Backbone that maps input rows to the embedding (n, D); an instance is copied, a callable gets the shape of one
+        row and returns a module. ``None``: rows are standardised by the statistics of the first `X` fitted, then a
+        linear bottleneck of width 256 with batch normalisation for tabular rows, a small `ConvNet` for images.
+    labeled_loss : {"s+t", "joint"}, default="s+t"
+        ``"s+t"``: mean cross-entropy of the source rows plus that of the labelled target rows. ``"joint"``: one mean
+        over batches drawn from both together (S∪T).
+    source_weight : float, default=1.0
+        Weight of the source term, or of each source row with ``"joint"``.
+    head : {"linear", "cosine"}, default="linear"
+        Final classifier; before the cosine head the embedding is normalised.
+    head_temperature : float, default=0.05
+        Temperature of the cosine head.
+    unlabeled_pool : {"all", "unlabeled"}, default="all"
+        Rows of the target batch: all target rows, or those without a known label.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the labelled losses, as in scikit-learn.
+    max_epochs : int, default=20
+        Epochs of `fit`; an epoch has as many steps as the largest labelled role needs to be seen once.
+    lr : float, default=1e-3
+        Learning rate.
+    batch_size : int, default=64
+        Rows of each role in a step.
+    optimizer : {"adam", "adamw", "sgd", "adadelta"} or torch optimiser class, default="adam"
+        Optimiser; ``"sgd"`` has Nesterov momentum 0.9.
+    weight_decay : float, default=1e-5
+        Weight decay of the optimiser.
+    device : str, default="auto"
+        Torch device; ``"auto"``: CUDA where available, else the CPU.
+    net_params : dict, default=None
+        Parameters of the skorch net: ``callbacks``, ``train_split`` (validation on held-out labelled rows),
+        ``iterator_train__num_workers``, ``optimizer__param_groups``, ``compile``, ... They win over those above;
+        ``net_class`` names a subclass of `AdaptationNet` to use.
+    verbose : int, default=0
+        Whether to print the loss of every epoch.
+    random_state : int, RandomState instance or None, default=None
+        Seed of initial weights, batches and dropout.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (C,)
+        Sorted labels.
+    domains_ : ndarray of shape (n_domains,), int64
+        Domain numbers in the order of their positions: sources, then targets.
+    net_ : AdaptationNet
+        The skorch net; ``net_.history`` holds the losses of every epoch.
+    n_features_in_, feature_names_in_
+        Number and names of the columns of `X`.
+
+    Notes
+    -----
+    Seeded work takes turns between threads (torch has one global generator), so joblib threads give the same models as
+    a single one. Training on the CPU is reproducible bit for bit for an integer `random_state`. There is no
+    ``sample_weight``: mini-batches cannot keep its contract.
+
+    Examples
+    --------
+    >>> from skada_active.datasets import make_shifted_blobs
+    >>> from skada_active.deep import MCC, AdaptationClassifier
+    >>> from skada_active.domains import mask_target
+    >>> X, y, sample_domain = make_shifted_blobs(random_state=0)
+    >>> model = AdaptationClassifier(MCC(), random_state=0)
+    >>> model.fit(X, mask_target(y, sample_domain), sample_domain).predict(X).shape == y.shape
+    True
+    """
+
+    __metadata_request__fit = {"sample_domain": True}
+    __metadata_request__partial_fit = {"sample_domain": True}
+
+    def __init__(
+        self,
+        objective: Any = None,
+        *,
+        module: Any = None,
+        labeled_loss: str = "s+t",
+        source_weight: float = 1.0,
+        head: str = "linear",
+        head_temperature: float = 0.05,
+        unlabeled_pool: str = "all",
+        class_weight: Any = None,
+        max_epochs: int = 20,
+        lr: float = 1e-3,
+        batch_size: int = 64,
+        optimizer: Any = "adam",
+        weight_decay: float = 1e-5,
+        device: str = "auto",
+        net_params: dict[str, Any] | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.objective = objective
+        self.module = module
+        self.labeled_loss = labeled_loss
+        self.source_weight = source_weight
+        self.head = head
+        self.head_temperature = head_temperature
+        self.unlabeled_pool = unlabeled_pool
+        self.class_weight = class_weight
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.device = device
+        self.net_params = net_params
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> AdaptationClassifier:
+        """Train a new network for `max_epochs`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, C, H, W), DataFrame, or dataset
+            Rows of all domains; a dataset yields one row per index.
+        y : array-like of shape (n,)
+            Labels; target rows may miss theirs (-1 in integer, NaN in float, None in object `y`).
+        sample_domain : array-like of shape (n,) of int, default=None
+            Domain number per row: ``>= 0`` source, ``< 0`` target. ``None``: all rows are source.
+
+        Returns
+        -------
+        AdaptationClassifier
+            The fitted model.
+
+        Raises
+        ------
+        ValueError
+            If no row has a label, or data, labels and domains do not fit together.
+        """
+        X, y, roles = self._check_fit_data(X, y, sample_domain, reset=True)
+        self._start(X, np.unique(y[roles.labeled]), roles)
+        return self._train(X, y, roles, self.max_epochs)
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_domain: ArrayLike | None = None,
+        *,
+        classes: ArrayLike | None = None,
+        epochs: int = 1,
+    ) -> AdaptationClassifier:
+        """Go on training, the optimiser's state kept; the first call makes the network.
+
+        Parameters
+        ----------
+        X, y, sample_domain
+            As in `fit`; the rows need not be those of earlier calls.
+        classes : array-like of shape (C,), default=None
+            All labels that will ever come, read at the first call; ``None``: those of this call.
+        epochs : int, default=1
+            How many epochs.
+
+        Returns
+        -------
+        AdaptationClassifier
+            The fitted model.
+
+        Raises
+        ------
+        ValueError
+            If a label or a domain is new to the network.
+        """
+        first = not hasattr(self, "net_")
+        X, y, roles = self._check_fit_data(X, y, sample_domain, reset=first)
+        if first:
+            self._start(X, np.unique(y[roles.labeled] if classes is None else np.asarray(classes)), roles)
+        return self._train(X, y, roles, epochs)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the label of every row, shape (n,)."""
+        return self.classes_[self._outputs(X, {"logits"})["logits"].argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Return class probabilities, shape (n, C)."""
+        return self._outputs(X, {"proba"})["proba"]
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Return logits, shape (n, C); for two classes their difference, shape (n,)."""
+        logits = self._outputs(X, {"logits"})["logits"]
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Return the embedding, the input of the final classifier, shape (n, D)."""
+        return self._outputs(X, {"features"})["features"]
+
+    def domain_logit(self, X: Any) -> NDArray[np.float32]:
+        """Return the logit of P(source) of a trained domain discriminator, shape (n,).
+
+        Raises
+        ------
+        ValueError
+            If the objective has no domain discriminator.
+        """
+        if "source_logit" not in self.pool_supplies:
+            raise ValueError(
+                f"objective={self.objective!r} trains no domain discriminator; use one that does, such as DANN()."
+            )
+        return self._outputs(X, {"source_logit"})["source_logit"]
+
+    # What `pool.snapshot` reads.
+
+    @property
+    def pool_supplies(self) -> frozenset[str]:
+        """Names of the `PoolView` fields that the model can fill, fitted or not."""
+        of_objective = frozenset() if self.objective is None else self.objective.supplies
+        return frozenset({"proba", "logits", "features", "head_weight", "head_bias"}) | of_objective
+
+    def pool_outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Return the named outputs for the rows of `X`, all from one forward pass."""
+        return self._outputs(X, frozenset(names))
+
+    def pool_head(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return weight (C, D) and bias (C,) of the final linear classifier."""
+        head = self.net_.module_.head
+        return head.weight.detach().cpu().numpy(), head.bias.detach().cpu().numpy()
+
+    # How it works.
+
+    def _check_fit_data(self, X: Any, y: Any, sample_domain: Any, *, reset: bool) -> tuple[Any, NDArray[Any], Roles]:
+        if not is_dataset(X):
+            X = validate_data(self, X, **_ARRAY_RULES, reset=reset)
+        y = as_labels(y)
+        check_consistent_length(range(n_rows(X)), y)
+        roles = resolve_roles(y, sample_domain)
+        if not len(roles.labeled):
+            raise ValueError(
+                "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0) or "
+                "target rows with a label."
+            )
+        check_classification_targets(y[roles.labeled])
+        return X, y, roles
+
+    def _start(self, X: Any, classes: NDArray[Any], roles: Roles) -> None:
+        self.classes_ = classes
+        self.domains_ = np.concatenate([np.unique(roles.domain[roles.source]), np.unique(roles.domain[roles.target])])
+        self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        self._n_calls = 0
+        self.device_ = resolve_device(self.device)
+        with seeded_torch(self._seed, self.device_):
+            self.net_ = build_net(self, X, n_classes=len(classes), n_domains=len(self.domains_))
+        self._n_features_out = self.net_.module_.n_features
+
+    def _train(self, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> AdaptationClassifier:
+        if not isinstance(epochs, Integral) or epochs < 0:
+            raise ValueError(f"epochs (max_epochs) must be an integer >= 0, got {epochs!r}.")
+        data = self._training_data(X, y, roles)
+        self._n_calls += 1
+        seed = np.random.SeedSequence(self._seed, spawn_key=(self._n_calls,)).generate_state(1)[0]
+        with seeded_torch(int(seed), self.device_):
+            self.net_.train_epochs(data, epochs)
+        return self
+
+    def _training_data(self, X: Any, y: NDArray[Any], roles: Roles) -> DomainDataset:
+        labels = np.full(len(y), -1, dtype=np.int64)
+        labels[roles.labeled] = encode_labels(y[roles.labeled], self.classes_)
+        if self.class_weight is not None:
+            weight = compute_class_weight(self.class_weight, classes=self.classes_, y=y[roles.labeled])
+            self.net_.class_weight = torch.as_tensor(weight, dtype=torch.float32, device=self.device_)
+        positions = {number: position for position, number in enumerate(self.domains_.tolist())}
+        unknown = sorted(set(np.unique(roles.domain).tolist()) - set(positions))
+        if unknown:
+            raise ValueError(
+                f"sample_domain holds domain {unknown[0]}, but the network was made for {self.domains_.tolist()}; "
+                "call fit to train a new one."
+            )
+        domain = np.array([positions[number] for number in roles.domain.tolist()], dtype=np.int64)
+        to_device = {"device": self.device_}
+        rows = X if is_dataset(X) else torch.as_tensor(X, **to_device)
+        n_sources = int((self.domains_ >= 0).sum())
+        return DomainDataset(
+            rows, torch.as_tensor(labels, **to_device), torch.as_tensor(domain, **to_device), n_sources
+        )
+
+    def _outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        check_is_fitted(self, "net_")
+        if not is_dataset(X):
+            X = torch.as_tensor(validate_data(self, X, **_ARRAY_RULES, reset=False), device=self.device_)
+        wanted = [name for name in sorted(names) if name in _OUTPUTS]
+        batches = [[self._output(name, *output) for name in wanted] for output in self._forward(X)]
+        return dict(zip(wanted, (np.concatenate(columns) for columns in zip(*batches, strict=True)), strict=True))
+
+    def _forward(self, rows: Any) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        return self.net_.forward_iter(rows, device=self.device_)
+
+    def _output(self, name: str, logits: torch.Tensor, features: torch.Tensor) -> NDArray[np.float32]:
+        with torch.no_grad():
+            if name == "proba":
+                values = logits.softmax(dim=1)
+            elif name == "source_logit":
+                values = self.net_.criterion_.objective.source_logit(features)
+            else:
+                values = logits if name == "logits" else features
+            return values.cpu().numpy()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+_ARRAY_RULES = {"dtype": (np.float32, np.uint8), "allow_nd": True}

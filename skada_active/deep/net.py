@@ -1,0 +1,220 @@
+"""The one skorch net of the package: its module, its criterion, and its training step."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PrintLog
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Subset
+
+from skada_active.deep.batches import DomainDataset, RoleBatches, RowBatches
+from skada_active.deep.step import Step
+from skada_active.networks import CosineHead
+
+__all__ = ["AdaptationCriterion", "AdaptationModule", "AdaptationNet"]
+
+#: Rows per forward pass in prediction from arrays: large enough to keep a core busy, small enough for images.
+_PREDICTION_BATCH = 1024
+
+
+class AdaptationModule(nn.Module):
+    """Embed rows and classify the embedding.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Maps inputs to the embedding (n, D).
+    head : nn.Module
+        Final linear classifier; before a `CosineHead` the embedding is normalised.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.normalize = isinstance(head, CosineHead)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (n, C) and features (n, D)."""
+        features = self.backbone(inputs)
+        if self.normalize:
+            features = F.normalize(features)
+        return self.head(features), features
+
+
+class AdaptationCriterion(nn.Module):
+    """Add the labelled cross-entropy and the objective, which owns its discriminators.
+
+    Parameters
+    ----------
+    objective : nn.Module or None
+        What an objective's ``build`` returned.
+    """
+
+    def __init__(self, objective: nn.Module | None) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, step: Step) -> Tensor:
+        """Return the total loss of a step and log its terms."""
+        loss = self.labeled_loss(step)
+        step.log("labeled_loss", loss)
+        return loss if self.objective is None else loss + self.objective(step)
+
+    @staticmethod
+    def labeled_loss(step: Step) -> Tensor:
+        """Return the cross-entropy of the labelled rows, averaged by role."""
+        losses = F.cross_entropy(step.logits[step.labeled], step.labels[step.labeled], reduction="none")
+        return step.labeled_mean(losses)
+
+
+@dataclass
+class _Clock:
+    """Count training steps: since the net was made, and in the current call."""
+
+    iteration: int = 0
+    done: int = 0
+    total: int = 1
+
+
+class AdaptationNet(NeuralNet):
+    """Train a module on role-balanced batches with skorch's own training step.
+
+    It differs from `skorch.NeuralNet` in three places: batches come from `RoleBatches`, the loss sees a whole `Step`,
+    and an epoch writes one history entry. Callbacks, checkpoints, validation splits, ``compile`` and the accelerate
+    mixin work as in skorch.
+
+    Parameters
+    ----------
+    module : nn.Module
+        An `AdaptationModule`.
+    criterion : nn.Module
+        An `AdaptationCriterion`.
+    joint, source_weight, class_weight, target_role
+        How the labelled loss averages, and which rows the unsupervised losses see; `AdaptationClassifier` sets them.
+    **kwargs
+        Parameters of `skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        criterion: nn.Module,
+        *,
+        joint: bool = False,
+        source_weight: float = 1.0,
+        class_weight: Tensor | None = None,
+        target_role: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, criterion, **kwargs)
+        self.joint = joint
+        self.source_weight = source_weight
+        self.class_weight = class_weight
+        self.target_role = target_role
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def initialize(self) -> AdaptationNet:
+        """Initialize modules, optimiser, history and the step counter."""
+        self.clock_ = _Clock()
+        return super().initialize()
+
+    def train_epochs(self, data: DomainDataset, epochs: int) -> AdaptationNet:
+        """Train for `epochs` more epochs; the optimiser's state is kept."""
+        self.clock_.done, self.clock_.total, self._epochs = 0, 1, epochs
+        self.notify("on_train_begin", X=data, y=None)
+        try:
+            self.fit_loop(data, epochs=epochs)
+        except KeyboardInterrupt as interrupt:
+            # skorch's EarlyStopping ends training by this exception; a person's Ctrl-C has to reach the caller.
+            if not _raised_by_callback(interrupt):
+                raise
+        self.notify("on_train_end", X=data, y=None)
+        return self
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return role-balanced batches of training data, ordered batches of rows to predict."""
+        prefix = "iterator_train" if training else "iterator_valid"
+        params = dict(self.get_params_for(prefix))
+        batch_size = params.pop("batch_size", self.batch_size)
+        data, among = (dataset.dataset, torch.as_tensor(dataset.indices)) if _is_split(dataset) else (dataset, None)
+        if not isinstance(data, DomainDataset):
+            size = max(batch_size, _PREDICTION_BATCH) if isinstance(data, Tensor) else batch_size
+            return RowBatches(data, size, params)
+        role = self.target_role if training else None
+        among = None if among is None else among.to(data.device)
+        batches = RoleBatches(data, batch_size, joint=self.joint, target_role=role, among=among, loader_params=params)
+        if training:
+            self.clock_.total = max(1, self._epochs * len(batches))
+        return batches
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """Return `X` itself: rows and labels are already tensors or datasets."""
+        return X
+
+    def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
+        """Return the loss of a step: the whole criterion in training, the labelled loss in validation."""
+        logits, features = y_pred
+        step = Step(
+            inputs=X,
+            features=features,
+            logits=logits,
+            batch=y_true,
+            progress=min(1.0, self.clock_.done / self.clock_.total),
+            iteration=self.clock_.iteration,
+            head=self.module_.head,
+            forward=self.module_,
+            class_weight=self.class_weight,
+            source_weight=self.source_weight,
+            joint=self.joint,
+        )
+        return self.criterion_(step) if training else self.criterion_.labeled_loss(step)
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Callable[..., dict[str, Any]], **fit_params: Any
+    ) -> None:
+        """Run one epoch and record the means of the loss and of its terms once, at its end."""
+        if iterator is None:
+            return
+        sums: dict[str, Tensor] = {}
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            _accumulate(sums, {f"{prefix}_loss": step["loss"].detach(), **batch[1].terms})
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+            if training:
+                self.clock_.iteration += 1
+                self.clock_.done += 1
+        self.history.record(f"{prefix}_batch_count", len(iterator))
+        for name, total in sums.items():
+            self._record(name, float(total) / len(iterator))
+
+    def _record(self, name: str, value: float) -> None:
+        if name in ("train_loss", "valid_loss"):
+            # What skorch's checkpoints and log look for.
+            before = [row[name] for row in self.history[:-1] if name in row]
+            self.history.record(f"{name}_best", all(value < earlier for earlier in before))
+        self.history.record(name, value)
+
+
+def _accumulate(sums: dict[str, Tensor], terms: dict[str, Tensor]) -> None:
+    for name, value in terms.items():
+        sums[name] = sums[name] + value if name in sums else value
+
+
+def _is_split(dataset: Any) -> bool:
+    return isinstance(dataset, Subset) and isinstance(dataset.dataset, DomainDataset)
+
+
+def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(interrupt.__traceback__)]
+    return isinstance(frames[-1].f_locals.get("self"), Callback)

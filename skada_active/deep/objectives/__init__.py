@@ -1,0 +1,9 @@
+"""Objectives: one domain adaptation method a file, each a loss that the one training step adds up."""
+
+from skada_active.deep.objectives._base import Objective, ObjectiveSum
+from skada_active.deep.objectives.dann import DANN
+from skada_active.deep.objectives.margin import MarginLoss
+from skada_active.deep.objectives.mcc import MCC
+from skada_active.deep.objectives.mme import MME
+
+__all__ = ["DANN", "MCC", "MME", "MarginLoss", "Objective", "ObjectiveSum"]

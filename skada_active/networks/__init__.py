@@ -1,0 +1,8 @@
+"""Networks: backbones that turn rows into an embedding, and the heads that classify it."""
+
+from skada_active.networks.backbones import torchvision_backbone
+from skada_active.networks.convnet import ConvNet
+from skada_active.networks.heads import CosineHead
+from skada_active.networks.mlp import MLP, Standardize
+
+__all__ = ["MLP", "ConvNet", "CosineHead", "Standardize", "torchvision_backbone"]

@@ -1,0 +1,89 @@
+"""Networks for tabular rows and ready-made features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["MLP", "Standardize"]
+
+
+class Standardize(nn.Module):
+    """Shift and scale every column (or image channel) by fixed statistics.
+
+    Parameters
+    ----------
+    mean, scale : Tensor of shape (d,)
+        Mean and scale per column; for images (n, C, H, W) per channel. Kept as buffers, never trained.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skada_active.networks import Standardize
+    >>> Standardize.fitted_to(torch.tensor([[0.0, 5.0], [2.0, 5.0]]))(torch.tensor([[3.0, 5.0]]))
+    tensor([[2., 0.]])
+    """
+
+    def __init__(self, mean: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    @classmethod
+    def fitted_to(cls, X: Tensor) -> Standardize:
+        """Return the module with the mean and (population) standard deviation of `X`; constant columns keep scale 1.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, d) or (n, C, H, W)
+            Rows, of any real type.
+
+        Returns
+        -------
+        Standardize
+        """
+        axes = [0, *range(2, X.ndim)]
+        # In double precision: sums over many large values would lose the variance in float32.
+        scale, mean = torch.std_mean(X.double(), dim=axes, correction=0)
+        constant = scale <= 10 * torch.finfo(torch.float32).eps * mean.abs()
+        return cls(mean.float(), torch.where(constant, torch.ones_like(scale), scale).float())
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Return the standardised rows, of the shape of `X`."""
+        shape = (-1, *[1] * (X.ndim - 2))
+        return (X - self.mean.view(shape)) / self.scale.view(shape)
+
+
+class MLP(nn.Sequential):
+    """Map rows to an embedding by linear layers with batch normalisation.
+
+    Between layers there is a ReLU, after the last one there is none: with one layer this is the linear bottleneck of
+    the domain adaptation literature (SDM, LADA, TQS, EADA).
+
+    Parameters
+    ----------
+    in_features : int
+        Number of columns d of the input (n, d).
+    hidden : sequence of int, default=(256,)
+        Widths of the layers; the last one is the width of the embedding.
+    dropout : float, default=0.0
+        Dropout probability after every ReLU.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skada_active.networks import MLP
+    >>> MLP(20, hidden=(64, 32))(torch.zeros(5, 20)).shape
+    torch.Size([5, 32])
+    """
+
+    def __init__(self, in_features: int, hidden: Sequence[int] = (256,), dropout: float = 0.0) -> None:
+        layers: list[nn.Module] = []
+        for position, width in enumerate(hidden):
+            if position:
+                layers += [nn.ReLU()] + ([nn.Dropout(dropout)] if dropout else [])
+            layers += [nn.Linear(in_features, width), nn.BatchNorm1d(width)]
+            in_features = width
+        super().__init__(*layers)
