@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skada_active.domains import encode_labels, mask_target, resolve_roles
+
+DOMAIN = [1, 2, -1, -1]
+# One label sequence a b ? a in every convention: the third row has no label.
+MISSING_THIRD = {
+    "int": np.array([0, 1, -1, 0]),
+    "int8": np.array([0, 1, -1, 0], dtype=np.int8),
+    "float": np.array([0.0, 1.0, np.nan, 0.0]),
+    "float32": np.array([0.0, 1.0, np.nan, 0.0], dtype=np.float32),
+    "object none": np.array(["a", "b", None, "a"], dtype=object),
+    "object nan": np.array(["a", "b", np.nan, "a"], dtype=object),
+    "object pandas na": np.array(["a", "b", pd.NA, "a"], dtype=object),
+    "object of integers": np.array([0, 1, None, 0], dtype=object),
+    "list with none": ["a", "b", None, "a"],
+    "list with nan": ["a", "b", float("nan"), "a"],
+    "list of integers": [0, 1, -1, 0],
+    "list of floats": [0.0, 1.0, float("nan"), 0.0],
+    "object series": pd.Series(["a", "b", None, "a"], dtype=object),
+    "str series": pd.Series(["a", "b", None, "a"], dtype="str"),
+    "string series": pd.Series(["a", "b", pd.NA, "a"], dtype="string"),
+    "nullable integer series": pd.Series([0, 1, pd.NA, 0], dtype="Int64"),
+    "nullable boolean series": pd.Series([False, True, pd.NA, False], dtype="boolean"),
+    "nullable float series": pd.Series([0.0, 1.0, pd.NA, 0.0], dtype="Float64"),
+    "categorical series": pd.Series(["a", "b", None, "a"], dtype="category"),
+}
+NONE_MISSING = {
+    "unsigned": np.array([0, 1, 255, 0], dtype=np.uint8),
+    "bool": np.array([False, True, True, False]),
+    "strings": np.array(["a", "b", "-1", "a"]),
+    "list of strings": ["a", "b", "nan", "a"],
+    "object holding -1": np.array([0, 1, -1, 0], dtype=object),
+}
+
+
+@pytest.mark.parametrize("y", MISSING_THIRD.values(), ids=MISSING_THIRD.keys())
+def test_every_convention_of_a_missing_label_makes_the_row_a_candidate(y):
+    roles = resolve_roles(y, DOMAIN)
+    assert roles.source.tolist() == [0, 1]
+    assert roles.unlabeled_target.tolist() == [2]
+    assert roles.labeled_target.tolist() == [3]
+
+
+@pytest.mark.parametrize("y", NONE_MISSING.values(), ids=NONE_MISSING.keys())
+def test_types_without_a_missing_label_are_all_labelled(y):
+    assert resolve_roles(y, DOMAIN).is_labeled.all()
+
+
+def test_roles_partition_the_rows_for_several_sources_and_targets():
+    roles = resolve_roles([0, -1, 2, 1, -1, 0], sample_domain=[3, -2, -1, 0, -1, 3])
+    assert (roles.source.tolist(), roles.labeled_target.tolist(), roles.unlabeled_target.tolist()) == (
+        [0, 3, 5],
+        [2],
+        [1, 4],
+    )
+    assert roles.target.tolist() == [1, 2, 4]
+    assert roles.labeled.tolist() == [0, 2, 3, 5]
+    assert roles.domain.tolist() == [3, -2, -1, 0, -1, 3]
+    assert len(roles) == 6
+
+
+def test_without_domains_every_row_is_source_and_minus_one_is_a_class():
+    roles = resolve_roles([1, -1, -1])
+    assert roles.source.tolist() == [0, 1, 2]
+    assert roles.is_labeled.all()
+    assert not roles.has_domains
+
+
+def test_a_domain_never_follows_from_a_label():
+    roles = resolve_roles([0, 1, 1], sample_domain=[1, -1, -1])
+    assert roles.labeled_target.tolist() == [1, 2]
+    assert roles.unlabeled_target.size == 0
+    assert roles.has_domains
+
+
+def test_no_source_row_is_no_error():
+    assert resolve_roles([0, -1], sample_domain=[-1, -1]).source.size == 0
+
+
+def test_reveal_and_hide_return_new_roles():
+    roles = resolve_roles([0, -1, -1], sample_domain=[1, -1, -1])
+    revealed = roles.reveal([2])
+    assert revealed.labeled_target.tolist() == [2]
+    assert revealed.hide([False, False, True]).unlabeled_target.tolist() == [1, 2]
+    assert roles.unlabeled_target.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("domain", [[1.0, 1.0, -1.0], pd.Series([1, 1, -1]), np.array([1, 1, -1], dtype=np.int8)])
+def test_domain_numbers_may_come_as_whole_floats_or_a_series(domain):
+    roles = resolve_roles([0, 1, -1], sample_domain=domain)
+    assert roles.domain.dtype == np.int64
+    assert roles.unlabeled_target.tolist() == [2]
+
+
+@pytest.mark.parametrize("domain", [[0.5, 1, -1], [np.nan, 1, -1], ["s", "s", "t"], [True, True, False]])
+def test_domain_numbers_that_are_no_integers_are_refused_with_a_remedy(domain):
+    with pytest.raises(ValueError, match=r"sample_domain must hold one integer per row.*Number the domains"):
+        resolve_roles([0, 1, 1], sample_domain=domain)
+
+
+def test_a_source_row_without_a_label_is_refused_with_its_number():
+    with pytest.raises(ValueError, match=r"no label for 2 source row\(s\), the first is row 1 .*drop it"):
+        resolve_roles([0, -1, -1, -1], sample_domain=[1, 1, 1, -1])
+
+
+def test_lengths_that_differ_are_refused():
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        resolve_roles([0, 1, 1], sample_domain=[1, -1])
+
+
+def test_y_none_is_refused():
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        resolve_roles(None, sample_domain=[1])
+
+
+@pytest.mark.parametrize("y", MISSING_THIRD.values(), ids=MISSING_THIRD.keys())
+def test_mask_target_hides_all_target_labels_and_keeps_the_source(y):
+    masked = mask_target(y, DOMAIN)
+    roles = resolve_roles(masked, DOMAIN)
+    assert roles.unlabeled_target.tolist() == [2, 3]
+    assert masked[:2].tolist() == np.asarray(y)[:2].tolist()
+
+
+@pytest.mark.parametrize("y", NONE_MISSING.values(), ids=NONE_MISSING.keys())
+def test_mask_target_finds_a_missing_label_for_types_without_one(y):
+    assert resolve_roles(mask_target(y, DOMAIN), DOMAIN).unlabeled_target.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "masked"), [(np.int16, np.int16), (np.uint8, np.int64), (np.float32, np.float32), (bool, object)]
+)
+def test_mask_target_keeps_the_type_where_it_has_a_missing_label(dtype, masked):
+    assert mask_target(np.array([0, 1], dtype=dtype), [1, -1]).dtype == masked
+
+
+def test_labels_in_read_only_memory_are_neither_written_to_nor_refused():
+    y = np.array([0, 1, 1])
+    y.flags.writeable = False
+    assert mask_target(y, [1, 1, -1]).tolist() == [0, 1, -1]
+    assert y.tolist() == [0, 1, 1]
+
+
+def test_encode_labels_gives_column_positions():
+    assert encode_labels(["c", "a"], np.array(["a", "b", "c"])).tolist() == [2, 0]
+    assert encode_labels([], np.array([0, 1])).dtype == np.int64
+
+
+@pytest.mark.parametrize("label", [-5, 2, 9])
+def test_encode_labels_refuses_a_label_that_is_no_class(label):
+    with pytest.raises(ValueError, match=f"label .*{label}.*not among the 2 classes"):
+        encode_labels([1, label], np.array([1, 3]))

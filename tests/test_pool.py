@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LogisticRegression
+
+from skada_active.domains import resolve_roles
+from skada_active.pool import PoolView, snapshot
+
+LOGITS = np.array([[2.0, 0.0, -1.0], [0.2, 0.1, 0.0]])
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 4))
+    y = np.arange(30) % 3
+    domain = np.repeat([1, 2, -1], 10)
+    y[24:] = -1
+    return X, y, domain
+
+
+def test_index_and_n_initial_default_to_the_candidates():
+    view = PoolView(proba=[[0.5, 0.5], [1.0, 0.0]])
+    assert view.index.tolist() == [0, 1]
+    assert view.n_initial == 2
+    assert len(view) == 2
+
+
+def test_proba_derives_from_logits():
+    np.testing.assert_allclose(PoolView(logits=LOGITS).proba, softmax(LOGITS, axis=1))
+
+
+def test_given_proba_wins_over_logits():
+    assert PoolView(logits=LOGITS, proba=np.full((2, 3), 1 / 3)).proba[0, 0] == pytest.approx(1 / 3)
+
+
+def test_log_proba_of_logits_does_not_underflow():
+    logits = np.array([[0.0, -2000.0]])
+    np.testing.assert_array_equal(PoolView(logits=logits).log_proba, log_softmax(logits, axis=1))
+
+
+def test_log_proba_of_proba_is_minus_infinity_at_zero():
+    assert PoolView(proba=[[1.0, 0.0]]).log_proba.tolist() == [[0.0, -np.inf]]
+
+
+def test_entropy_and_margin_are_float64_even_for_float32():
+    view = PoolView(proba=np.array([[0.7, 0.2, 0.1]], dtype=np.float32))
+    assert view.entropy.dtype == view.margin.dtype == np.float64
+    assert view.entropy[0] == pytest.approx(0.801819, abs=1e-6)
+    assert view.margin[0] == pytest.approx(0.5)
+
+
+def test_entropy_of_a_one_hot_prediction_is_zero():
+    assert PoolView(proba=[[1.0, 0.0]]).entropy.tolist() == [0.0]
+
+
+def test_margin_of_a_single_class_takes_the_second_as_zero():
+    assert PoolView(proba=[[1.0], [1.0]]).margin.tolist() == [1.0, 1.0]
+
+
+def test_normalized_features_keep_zero_rows():
+    view = PoolView(features=[[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(view.normalized_features, [[0.6, 0.8], [0.0, 0.0]])
+
+
+def test_energies_are_negative_logits():
+    np.testing.assert_array_equal(PoolView(logits=LOGITS).energies, -LOGITS)
+
+
+def test_derived_arrays_are_computed_once():
+    view = PoolView(logits=LOGITS)
+    assert view.proba is view.proba
+    assert view.entropy is view.entropy
+
+
+def test_arrays_are_read_only_views_not_copies():
+    proba = np.array([[0.5, 0.5]])
+    view = PoolView(proba=proba)
+    assert np.shares_memory(view.proba, proba)
+    assert proba.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        view.proba[0, 0] = 1
+
+
+def test_the_view_is_frozen_and_has_no_field_for_labels_of_the_pool():
+    view = PoolView(proba=[[0.5, 0.5]])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        view.proba = None
+    assert {field.name for field in dataclasses.fields(PoolView) if "y" in field.name.split("_")} == {
+        "labeled_y",
+        "source_y",
+    }
+
+
+def test_reading_an_unfilled_field_says_what_to_do():
+    with pytest.raises(AttributeError, match=r"features was not filled.*needs.*PoolView\(features="):
+        _ = PoolView(proba=[[0.5, 0.5]]).features
+
+
+def test_reading_an_unknown_name_is_an_ordinary_attribute_error():
+    view = PoolView(proba=[[0.5, 0.5]])
+    with pytest.raises(AttributeError, match="no attribute 'probabilities'"):
+        _ = view.probabilities
+    assert not hasattr(view, "y")
+
+
+def test_an_unknown_field_is_refused():
+    with pytest.raises(TypeError, match="no field 'probs'"):
+        PoolView(probs=[[0.5, 0.5]])
+
+
+def test_a_view_without_rows_per_candidate_is_refused():
+    with pytest.raises(ValueError, match="one row per candidate"):
+        PoolView(head_weight=[[1.0]])
+
+
+@pytest.mark.parametrize("name", ["proba", "committee_proba"])
+@pytest.mark.parametrize("row", [[0.5, 0.4], [np.nan, 1.0], [1.5, -0.5], [np.inf, 0.0]])
+def test_rows_that_are_no_probabilities_are_refused(name, row):
+    values = [row] if name == "proba" else [[row]]
+    with pytest.raises(ValueError, match=f"{name} must hold probabilities"):
+        PoolView(**{name: values})
+
+
+def test_rows_that_sum_to_one_within_a_thousandth_pass():
+    assert len(PoolView(proba=[[0.5, 0.5009]])) == 1
+
+
+def test_a_field_of_the_wrong_dimension_is_refused():
+    with pytest.raises(ValueError, match=r"features must have shape \(n, D\), got \(3,\)"):
+        PoolView(features=[1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("fields", "axis"),
+    [
+        ({"proba": np.ones((3, 1)), "features": np.ones((2, 2))}, "n"),
+        ({"logits": np.ones((3, 2)), "head_weight": np.ones((3, 4))}, "C"),
+        ({"features": np.ones((3, 2)), "head_weight": np.ones((3, 4))}, "D"),
+        ({"features": np.ones((3, 2)), "source_y": [0], "source_domain": [1, 1]}, "s"),
+    ],
+)
+def test_shapes_that_disagree_are_refused(fields, axis):
+    with pytest.raises(ValueError, match=f"has {axis}="):
+        PoolView(**fields)
+
+
+def test_repr_names_the_filled_fields():
+    assert repr(PoolView(proba=[[0.5, 0.5]])) == "PoolView(n=1, filled=['index', 'n_initial', 'proba'])"
+
+
+def test_a_callable_class_domain_grad_is_kept():
+    view = PoolView(index=[0, 1], class_domain_grad=lambda index: np.zeros((len(index), 2, 3)))
+    assert view.class_domain_grad(np.array([0])).shape == (1, 2, 3)
+
+
+def test_snapshot_fills_what_is_needed_and_nothing_else(data):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = LogisticRegression().fit(X[roles.labeled], y[roles.labeled])
+    view = snapshot(model, X, roles, {"proba"})
+    assert set(vars(view)) == {"index", "n_initial", "proba"}
+    assert view.index.tolist() == list(range(24, 30))
+    np.testing.assert_array_equal(view.proba, model.predict_proba(X[24:]))
+
+
+def test_snapshot_fills_the_labelled_groups(data):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = LogisticRegression().fit(X[roles.labeled], y[roles.labeled])
+    needs = {"features", "labeled_features", "labeled_y", "source_features", "source_y", "source_domain"}
+    view = snapshot(model, X, roles, needs, y=y)
+    np.testing.assert_array_equal(view.features, X[24:])
+    np.testing.assert_array_equal(view.labeled_features, X[20:24])
+    np.testing.assert_array_equal(view.source_features, X[:20])
+    np.testing.assert_array_equal(view.source_y, y[:20])
+    np.testing.assert_array_equal(view.labeled_y, y[20:24])
+    np.testing.assert_array_equal(view.source_domain, domain[:20])
+
+
+def test_snapshot_reads_source_features_without_the_features_of_the_pool(data):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = LogisticRegression().fit(X[roles.labeled], y[roles.labeled])
+    view = snapshot(model, X, roles, {"proba", "source_features"})
+    assert "features" not in vars(view)
+    assert view.proba.shape == (6, 3)
+    np.testing.assert_array_equal(view.source_features, X[:20])
+
+
+def test_snapshot_labels_are_column_positions(data):
+    X, y, domain = data
+    names = np.array(["ant", "bee", "cow", None], dtype=object)[y]
+    roles = resolve_roles(names, domain)
+    model = LogisticRegression().fit(X[roles.labeled], names[roles.labeled])
+    view = snapshot(model, X, roles, {"source_y", "labeled_y"}, y=names)
+    np.testing.assert_array_equal(view.source_y, y[:20])
+    np.testing.assert_array_equal(view.labeled_y, y[20:24])
+
+
+def test_snapshot_of_an_empty_pool_has_only_an_index(data):
+    X, y, domain = data
+    y = np.where(y == -1, 0, y)
+    view = snapshot(LogisticRegression().fit(X, y), X, resolve_roles(y, domain), {"proba", "features"})
+    assert len(view) == 0
+    assert view.index.dtype == np.int64
+
+
+def test_snapshot_takes_fields_from_elsewhere_and_n_initial(data):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = LogisticRegression().fit(X[roles.labeled], y[roles.labeled])
+    committee = np.full((2, 6, 3), 1 / 3)
+    view = snapshot(model, X, roles, {"committee_proba"}, n_initial=10, committee_proba=committee)
+    assert view.committee_proba.shape == (2, 6, 3)
+    assert view.n_initial == 10
+
+
+def test_snapshot_reads_no_label_of_the_pool(data):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = LogisticRegression().fit(X[roles.labeled], y[roles.labeled])
+    poisoned = np.where(roles.is_labeled, y, 999)
+    needs = {"proba", "features", "labeled_features", "labeled_y", "source_y"}
+    clean, other = (snapshot(model, X, roles, needs, y=labels) for labels in (y, poisoned))
+    assert set(vars(clean)) == set(vars(other))
+    for name, value in vars(clean).items():
+        np.testing.assert_array_equal(value, vars(other)[name])
+
+
+def test_snapshot_refuses_a_need_that_the_model_cannot_meet(data):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = LogisticRegression().fit(X[roles.labeled], y[roles.labeled])
+    with pytest.raises(ValueError, match=r"cannot supply 'source_logit'.*domain discriminator"):
+        snapshot(model, X, roles, {"source_logit"})
+
+
+def test_snapshot_refuses_a_label_that_is_no_class(data):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = LogisticRegression().fit(X[:2], y[:2])
+    with pytest.raises(ValueError, match="not among the 2 classes"):
+        snapshot(model, X, roles, {"source_y"}, y=y)
