@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["build_net", "resolve_device"]
 
+# The fused kernels do the same updates in one pass over the weights; torch has them on the CPU and on CUDA.
+_FUSED = {"optimizer__fused": True}
 _OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
-    "adam": (torch.optim.Adam, {}),
-    "adamw": (torch.optim.AdamW, {}),
+    "adam": (torch.optim.Adam, _FUSED),
+    "adamw": (torch.optim.AdamW, _FUSED),
     "adadelta": (torch.optim.Adadelta, {}),
-    "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9, "optimizer__nesterov": True}),
+    "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9, "optimizer__nesterov": True, **_FUSED}),
 }
 
 
@@ -103,6 +105,7 @@ def _embedding_width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
     backbone.eval()
     with torch.no_grad():
         embedding: Tensor = backbone(torch.zeros(1, *shape))
+    backbone.train()
     if embedding.ndim != 2:
         raise ValueError(f"module must return an embedding of shape (n, D), got {tuple(embedding.shape)} for one row.")
     return embedding.shape[1]

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+#: Fewest steps of an epoch: with a few dozen rows, one pass over them would hardly move the weights.
+MIN_STEPS = 10
+
 __all__ = ["Batch", "DomainDataset", "RoleBatches", "RowBatches"]
 
 
@@ -78,7 +81,7 @@ class RoleBatches:
     """Iterate over role-balanced batches: every step sees rows of every role, however rare it is.
 
     Each role is a stream of its own, reshuffled whenever it is exhausted, so that a few labelled target rows come back
-    again and again. An epoch has as many steps as the largest labelled role needs to be seen once.
+    again and again. An epoch has as many steps as the largest labelled role needs to be seen once, at least `MIN_STEPS`.
 
     Parameters
     ----------
@@ -110,7 +113,7 @@ class RoleBatches:
         labeled = ["labeled"] if joint else ["source", "labeled_target"]
         self.streams = [data.role(name, among) for name in labeled]
         largest = max(len(rows) for rows in self.streams)
-        self.n_steps = -(-largest // batch_size)
+        self.n_steps = max(MIN_STEPS, -(-largest // batch_size))
         if target_role is not None:
             self.streams.append(data.role(target_role, among))
         self.sizes = [min(batch_size, len(rows)) for rows in self.streams]

@@ -55,7 +55,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the labelled losses, as in scikit-learn.
     max_epochs : int, default=20
-        Epochs of `fit`; an epoch has as many steps as the largest labelled role needs to be seen once.
+        Epochs of `fit`; an epoch has as many steps as the largest labelled role needs to be seen once, at least 10.
     lr : float, default=1e-3
         Learning rate.
     batch_size : int, default=64
@@ -209,7 +209,8 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the label of every row, shape (n,)."""
-        return self.classes_[self._outputs(X, {"logits"})["logits"].argmax(axis=1)]
+        logits = self._outputs(X, {"logits"})["logits"]
+        return self.classes_[logits.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Return class probabilities, shape (n, C)."""
