@@ -1,0 +1,27 @@
+"""Pure selection primitives on plain and on factored (outer-product) vectors.
+
+Every function takes arrays and returns positions, labels or neighbours; none knows of a model, a pool or a class. All
+of them but :func:`top_k` accept a plain array of shape (n, d) or an :class:`Outer`, the n vectors
+``left_i (x) right_i`` that are never formed. They need numpy, scipy and scikit-learn only.
+"""
+
+from __future__ import annotations
+
+from ._clusters import kmeans_picks, nearest_to_centers
+from ._farthest_first import farthest_first
+from ._kmeans import kmeans
+from ._kmeans_plusplus import kmeans_plusplus
+from ._neighbors import nearest_neighbors
+from ._outer import Outer
+from ._top_k import top_k
+
+__all__ = [
+    "Outer",
+    "farthest_first",
+    "kmeans",
+    "kmeans_picks",
+    "kmeans_plusplus",
+    "nearest_neighbors",
+    "nearest_to_centers",
+    "top_k",
+]

@@ -1,0 +1,218 @@
+"""Inner products and distances of plain and of factored vectors.
+
+Both kinds are a tuple of factors, and an inner product is the product of the factors' inner products: one factor is a
+plain array, two are outer products, ``<a (x) h, a' (x) h'> = <a, a'> <h, h'>``. Everything else is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.preprocessing import normalize
+
+from ._outer import Vectors, as_factors, product_sq_norms
+
+# Products are made in blocks whose operands and results stay in a core's cache.
+BLOCK_BYTES = 2**20
+# |x|^2 + |y|^2 - 2 <x, y> is uncertain by a few roundings of |x|^2: a distance below that is no distance.
+NOISE = 8
+
+
+class Rows:
+    """Some vectors about a common origin, small enough to be multiplied at once."""
+
+    def __init__(self, factors: tuple[np.ndarray, ...], sq_norms: np.ndarray) -> None:
+        self.factors = factors
+        self.sq_norms = sq_norms
+
+    def __getitem__(self, index: np.ndarray | slice) -> Rows:
+        return Rows(tuple(factor[index] for factor in self.factors), self.sq_norms[index])
+
+    def inner(self, other: Rows, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the (n, m) inner products with m other rows."""
+        first, *rest = zip(self.factors, other.factors, strict=True)
+        out = np.matmul(first[0], first[1].T, out=out)
+        for mine, theirs in rest:
+            out *= mine @ theirs.T
+        return out
+
+    def sq_distances(self, other: Rows, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the (n, m) squared Euclidean distances to m other rows, none of them negative."""
+        out = self.inner(other, out=out)
+        out *= -2
+        out += other.sq_norms
+        out += self.sq_norms[:, None]
+        return np.maximum(out, 0, out=out)
+
+    def lower(self, distances: np.ndarray, others: Rows) -> None:
+        """Lower squared distances (n,) in place to those to the nearest of the others.
+
+        What rounding cannot tell from 0 becomes 0, so that duplicates tie.
+        """
+        cross = others.inner(self)
+        cross *= -2
+        cross += others.sq_norms[:, None]
+        nearest = cross.min(axis=0)
+        nearest += self.sq_norms
+        nearest[nearest <= NOISE * np.finfo(nearest.dtype).eps * self.sq_norms] = 0
+        np.minimum(distances, nearest, out=distances)
+
+
+class Points:
+    """All vectors of a call: validated, addressed in blocks, plain ones taken about one of them.
+
+    Distances do not depend on the origin, their rounding does: features far from 0 would lose all digits of
+    ``|x|^2 + |y|^2 - 2 <x, y>`` in float32. A central row is the origin, not the mean, because whole numbers then stay
+    whole and their ties exact. The vectors themselves are neither copied nor written to.
+    """
+
+    def __init__(self, vectors: Vectors, name: str = "vectors", *, like: Points | None = None) -> None:
+        self.factors = as_factors(vectors, name)
+        if like is not None:
+            self._match(like, name)
+        self.origin = _central_row(self.factors) if like is None else like.origin
+        width = sum(factor.shape[1] for factor in self.factors)
+        self._block = max(1, BLOCK_BYTES // (64 * max(1, width) * self.dtype.itemsize)) * 64
+        self.sq_norms = np.empty(len(self), dtype=self.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for block in self._slices():
+                self.sq_norms[block] = product_sq_norms(self._centred(block))
+        if not np.isfinite(self.sq_norms).all():
+            raise ValueError(f"{name} has squared norms beyond the range of {self.dtype}; scale {name} down first.")
+
+    def __len__(self) -> int:
+        return len(self.factors[0])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The floating type of all computations."""
+        return self.factors[0].dtype
+
+    def rows(self, index: np.ndarray | slice) -> Rows:
+        """Return some of the vectors, about the origin."""
+        return Rows(self._centred(index), self.sq_norms[index])
+
+    def directions(self) -> Rows:
+        """Return all vectors at length 1, about zero; those of length 0 stay."""
+        factors = tuple(normalize(factor) for factor in self.factors)
+        return Rows(factors, product_sq_norms(factors))
+
+    def blocks(self) -> Iterator[tuple[slice, Rows]]:
+        """Go through all vectors in blocks that fit into the cache."""
+        for block in self._slices():
+            yield block, self.rows(block)
+
+    def lower(self, distances: np.ndarray, others: Rows) -> None:
+        """Lower squared distances (n,) in place to those to the nearest of the others, without an (n, m) array."""
+        for block, rows in self.blocks():
+            for start in range(0, len(others.sq_norms), self._block):
+                rows.lower(distances[block], others[start : start + self._block])
+
+    def sq_distances(self, others: Rows) -> np.ndarray:
+        """Return the (m, n) squared distances from m other rows to all vectors."""
+        out = np.empty((len(others.sq_norms), len(self)), dtype=self.dtype)
+        for block, rows in self.blocks():
+            out[:, block] = others.sq_distances(rows)
+        return out
+
+    def mean_inner(self, membership: csr_matrix) -> np.ndarray:
+        """Return the (m, n) inner products of m means of the vectors, given by their shares, with all of them."""
+        if len(self.factors) == 1:
+            return self._mean_inner_plain(membership)
+        return self._mean_inner_outer(membership)
+
+    def _mean_inner_plain(self, membership: csr_matrix) -> np.ndarray:
+        means = np.zeros((membership.shape[0], self.factors[0].shape[1]))
+        shares = membership.T.tocsr()
+        for block, rows in self.blocks():
+            means += shares[block].T @ rows.factors[0]
+        means = means.astype(self.dtype)
+        out = np.empty(membership.shape, dtype=self.dtype)
+        for block, rows in self.blocks():
+            np.matmul(means, rows.factors[0].T, out=out[:, block])
+        return out
+
+    def _mean_inner_outer(self, membership: csr_matrix) -> np.ndarray:
+        left, right = self.factors
+        out = np.empty(membership.shape, dtype=self.dtype)
+        for mean, start, stop in zip(count(), membership.indptr[:-1], membership.indptr[1:], strict=False):
+            matrix = np.zeros((left.shape[1], right.shape[1]), dtype=self.dtype)
+            for part in range(start, stop, self._block):
+                members = slice(part, min(part + self._block, stop))
+                a, h = self._centred(membership.indices[members])
+                matrix += (a * membership.data[members, None].astype(self.dtype)).T @ h
+            for block in self._slices():
+                np.einsum("ij,ij->i", left[block] @ matrix, right[block], out=out[mean, block])
+        return out
+
+    def gram(self) -> np.ndarray:
+        """Return the (n, n) float32 inner products of all vectors with each other."""
+        n = len(self)
+        rows = Rows(tuple(f.astype(np.float32, copy=False) for f in self._centred(slice(None))), self.sq_norms)
+        out = np.empty((n, n), dtype=np.float32)
+        for block in self._slices():
+            rows[block].inner(rows[block.start :], out=out[block, block.start :])
+            out[block.stop :, block] = out[block, block.stop :].T
+        return out
+
+    def _centred(self, index: np.ndarray | slice) -> tuple[np.ndarray, ...]:
+        if self.origin is None:
+            return tuple(np.ascontiguousarray(factor[index]) for factor in self.factors)
+        return (np.subtract(self.factors[0][index], self.origin, order="C"),)
+
+    def _slices(self) -> Iterator[slice]:
+        for start in range(0, len(self), self._block):
+            yield slice(start, min(start + self._block, len(self)))
+
+    def _match(self, like: Points, name: str) -> None:
+        mine, theirs = [[factor.shape[1] for factor in points.factors] for points in (self, like)]
+        if mine != theirs:
+            raise ValueError(f"{name} must be of the kind and width of vectors, {theirs}, got {mine}.")
+        self.factors = tuple(factor.astype(like.dtype, copy=False) for factor in self.factors)
+
+
+def membership(labels: np.ndarray, weights: np.ndarray, n_clusters: int) -> csr_matrix:
+    """Return the (n_clusters, n) shares of the rows in their cluster's weighted mean; each non-empty row sums to 1.
+
+    A cluster whose weights are all 0 gets its plain mean.
+    """
+    totals = np.bincount(labels, weights, minlength=n_clusters)
+    counts = np.bincount(labels, minlength=n_clusters)
+    weightless = totals == 0
+    shares = np.where(weightless[labels], 1.0, weights) / np.where(weightless, np.maximum(counts, 1), totals)[labels]
+    order = np.argsort(labels, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    return csr_matrix((shares[order], order, starts), shape=(n_clusters, len(labels)))
+
+
+def first_twins(points: Points) -> np.ndarray:
+    """Return for each row the lowest position of a row that is identical to it, shape (n,).
+
+    Products round differently from place to place, so that identical rows would not tie by position on their own.
+    """
+    leaders = np.arange(len(points))
+    order = np.argsort(points.sq_norms, kind="stable")
+    same = np.diff(points.sq_norms[order]) == 0
+    if not same.any():
+        return leaders
+    suspects = np.sort(order[np.append(same, False) | np.append(False, same)])
+    content = np.concatenate([factor[suspects] for factor in points.factors], axis=1) + 0.0
+    content = content.view(np.dtype((np.void, content.itemsize * content.shape[1]))).ravel()
+    _, first, group = np.unique(content, return_index=True, return_inverse=True)
+    leaders[suspects] = suspects[first[group]]
+    return leaders
+
+
+def _central_row(factors: tuple[np.ndarray, ...]) -> np.ndarray | None:
+    """Return the row nearest to the mean in a sample of plain rows; outer products cannot be moved."""
+    if len(factors) > 1:
+        return None
+    sample = factors[0][:: len(factors[0]) // 256 + 1]
+    if not len(sample):
+        return np.zeros(sample.shape[1], dtype=sample.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        nearest = np.square(sample - sample.mean(axis=0)).sum(axis=1).argmin()
+    return sample[nearest].copy()

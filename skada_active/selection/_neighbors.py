@@ -1,0 +1,140 @@
+"""Exact nearest neighbours by blocked matrix products."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from ._geometry import NOISE, Points, first_twins
+from ._outer import Vectors
+from ._top_k import top_k_rows
+from ._validation import check_at_least_one, check_count
+
+# The products of a block of rows with all others take no more than this.
+PRODUCT_BYTES = 2**26
+# A tile of so many rows by so many columns is still in the cache when its maxima are taken.
+TILE_ROWS, DEFAULT_BLOCK = 512, 512
+
+
+def nearest_neighbors(
+    vectors: Vectors, k: int, *, metric: Literal["cosine", "euclidean"] = "cosine", block_size: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the k nearest other rows of every row, exactly.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), or Outer
+        The rows.
+    k : int
+        How many neighbours; at most n - 1 are found, and none for ``k <= 0``.
+    metric : {"cosine", "euclidean"}, default="cosine"
+        Cosine similarity, 0 with a row of zeros, or Euclidean distance.
+    block_size : int, optional
+        How many rows are compared with all others at a time, by default 512; fewer where these would need more
+        than 64 MB.
+
+    Returns
+    -------
+    values : ndarray of shape (n, min(max(k, 0), n - 1))
+        Similarities in descending or distances in ascending order, in the vectors' floating type.
+    indices : ndarray of the same shape, int64
+        The neighbours' positions. A row is no neighbour of its own, an identical other row is; equals are in ascending
+        order of position.
+
+    Raises
+    ------
+    ValueError
+        If vectors contain NaN or infinity, the metric is unknown or block_size is below 1.
+
+    Notes
+    -----
+    2 n^2 d operations, one pass over the n^2 products to narrow each row's down to the groups of neighbouring positions
+    with the largest maxima; one copy of the vectors and 4 n block_size bytes in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skada_active.selection import nearest_neighbors
+    >>> values, indices = nearest_neighbors(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), 1)
+    >>> values.ravel().tolist(), indices.ravel().tolist()
+    ([0.8, 0.8, 0.6], [1, 0, 1])
+    """
+    if metric not in ("cosine", "euclidean"):
+        raise ValueError(f'metric must be "cosine" or "euclidean", got {metric!r}.')
+    points = Points(vectors)
+    n = len(points)
+    k = check_count(k, max(n - 1, 0))
+    values, indices = np.empty((n, k), dtype=points.dtype), np.empty((n, k), dtype=np.int64)
+    if k == 0:
+        return values, indices
+    block_size = check_at_least_one(DEFAULT_BLOCK if block_size is None else block_size, "block_size")
+    block_size = max(1, min(block_size, n, PRODUCT_BYTES // (n * points.dtype.itemsize)))
+    search = _Search(points, k, metric, block_size)
+    for start in range(0, n, block_size):
+        block = slice(start, min(start + block_size, n))
+        values[block], indices[block] = search.best(block)
+    return (np.clip(values, -1, 1) if metric == "cosine" else _as_distances(values, points.sq_norms)), indices
+
+
+class _Search:
+    """The scores, larger is nearer, of a block of rows with all others, in a buffer (n, block) that is used again.
+
+    Consecutive positions form groups. The k best of a row lie in the k groups with the largest maxima, ties by position
+    included: were one in another group, each of those k groups would hold one that comes before it.
+    """
+
+    def __init__(self, points: Points, k: int, metric: str, block_size: int) -> None:
+        self.rows = points.directions() if metric == "cosine" else points.rows(slice(None))
+        self.metric, self.k, self.n = metric, k, len(points)
+        self.group = 2 ** max(0, round(math.log2(self.n / k) / 2))
+        self.tile = self.group * max(1, TILE_ROWS // self.group)
+        n_groups = -(-self.n // self.group)
+        self.scores = np.full((n_groups * self.group, block_size), -np.inf, dtype=points.dtype)
+        self.maxima = np.empty((n_groups, block_size), dtype=points.dtype)
+        self.twins = first_twins(points)
+        self.copies = np.flatnonzero(self.twins != np.arange(self.n))
+
+    def best(self, block: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k best scores and positions for each row of the block, best first."""
+        size = block.stop - block.start
+        scores, maxima = self.scores[:, :size], self.maxima[:, :size]
+        self._score(block, scores, maxima)
+        queries = np.arange(size)[:, None]
+        groups = top_k_rows(maxima.T, min(self.k, len(maxima)))
+        members = (np.sort(groups, axis=1)[:, :, None] * self.group + np.arange(self.group)).reshape(size, -1)
+        candidates = scores[members, queries]
+        order = top_k_rows(candidates, self.k)
+        return candidates[queries, order], members[queries, order]
+
+    def _score(self, block: slice, scores: np.ndarray, maxima: np.ndarray) -> None:
+        """Fill in the block's scores and their maxima by group."""
+        queries = self.rows[block]
+        for start in range(0, self.n, self.tile):
+            tile = slice(start, min(start + self.tile, self.n))
+            if self.metric == "cosine":
+                self.rows[tile].inner(queries, out=scores[tile])
+            else:
+                distances = self.rows[tile].sq_distances(queries, out=scores[tile])
+                np.negative(distances, out=distances)
+            copies = self.copies[np.searchsorted(self.copies, tile.start) : np.searchsorted(self.copies, tile.stop)]
+            scores[copies] = scores[self.twins[copies]]
+            grouped = scores[start : start + self.tile].reshape(-1, self.group, scores.shape[1])
+            grouped.max(axis=1, out=maxima[start // self.group :][: len(grouped)])
+        self._mask_self(block, scores, maxima)
+
+    def _mask_self(self, block: slice, scores: np.ndarray, maxima: np.ndarray) -> None:
+        positions, queries = np.arange(block.start, block.stop), np.arange(scores.shape[1])
+        scores[positions, queries] = -np.inf
+        groups = positions // self.group
+        maxima[groups, queries] = scores[groups[:, None] * self.group + np.arange(self.group), queries[:, None]].max(
+            axis=1
+        )
+
+
+def _as_distances(scores: np.ndarray, sq_norms: np.ndarray) -> np.ndarray:
+    """Return Euclidean distances from negative squares; what rounding cannot tell from 0 becomes 0."""
+    squares = -scores
+    squares[squares <= NOISE * np.finfo(squares.dtype).eps * sq_norms[:, None]] = 0
+    return np.sqrt(squares, out=squares)

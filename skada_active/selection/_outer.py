@@ -1,0 +1,89 @@
+"""Plain vectors and outer products as tuples of factors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+
+
+@dataclass(frozen=True, eq=False)
+class Outer:
+    """Hold n outer products ``left_i (x) right_i`` without forming them.
+
+    Parameters
+    ----------
+    left : ndarray of shape (n, C)
+        First factors, for example ``p_i - onehot(argmax p_i)``.
+    right : ndarray of shape (n, D)
+        Second factors, for example embeddings.
+
+    Raises
+    ------
+    ValueError
+        If a factor is not two-dimensional or their lengths differ.
+
+    Notes
+    -----
+    Stands for n vectors of R^(C D). An inner product of two of them costs C + D multiplications, not C D, since
+    ``<a (x) h, a' (x) h'> = <a, a'> <h, h'>``; the memory is that of the two factors. The primitives compute in the
+    factors' common floating type: pass both as float32 to work in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skada_active.selection import Outer
+    >>> vectors = Outer(np.array([[1.0, -1.0], [0.5, -0.5]]), np.array([[3.0, 4.0], [1.0, 0.0]]))
+    >>> len(vectors), vectors.sq_norms().tolist()
+    (2, [50.0, 0.5])
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("left", "right"):
+            value = np.asarray(getattr(self, name))
+            if value.ndim != 2:
+                raise ValueError(f"Outer.{name} must have shape (n, width), got {value.shape}.")
+            object.__setattr__(self, name, value)
+        if len(self.left) != len(self.right):
+            raise ValueError(f"Outer needs as many left as right factors, got {len(self.left)} and {len(self.right)}.")
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def __getitem__(self, index: ArrayLike | slice) -> Outer:
+        return Outer(self.left[index], self.right[index])
+
+    def sq_norms(self) -> np.ndarray:
+        """Return the squared Euclidean norms, shape (n,)."""
+        return product_sq_norms(_common_type((self.left, self.right)))
+
+
+Vectors = ArrayLike | Outer
+
+
+def as_factors(vectors: Vectors, name: str) -> tuple[np.ndarray, ...]:
+    """Return the validated factors, one of plain vectors and two of outer products, in one floating type."""
+    parts = {name: vectors}
+    if isinstance(vectors, Outer):
+        parts = {f"{name}.left": vectors.left, f"{name}.right": vectors.right}
+    types = [np.float64, np.float32]
+    return _common_type(
+        tuple(check_array(part, dtype=types, ensure_min_samples=0, input_name=key) for key, part in parts.items())
+    )
+
+
+def _common_type(factors: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    dtype = np.result_type(*factors)
+    dtype = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    return tuple(factor.astype(dtype, copy=False) for factor in factors)
+
+
+def product_sq_norms(factors: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return the squared norms of products of factors, shape (n,)."""
+    return math.prod(np.einsum("ij,ij->i", factor, factor) for factor in factors)

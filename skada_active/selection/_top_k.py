@@ -1,0 +1,74 @@
+"""The k largest scores, with ties broken by position."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._validation import check_count
+
+
+def top_k(scores: ArrayLike, k: int) -> np.ndarray:
+    """Return the positions of the k largest scores, best first.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n,)
+        Finite numbers, or ``-inf`` for rows that come after all others. Integers are compared as float64.
+    k : int
+        How many positions to return; at most n are, and none for ``k <= 0``.
+
+    Returns
+    -------
+    positions : ndarray of shape (min(max(k, 0), n),), int64
+        In descending order of score; equal scores in ascending order of position.
+
+    Raises
+    ------
+    ValueError
+        If scores is not one-dimensional or contains NaN or ``+inf``.
+
+    Notes
+    -----
+    O(n + k log k) time and O(n) memory: the scores are partitioned, only the k chosen ones are sorted.
+
+    Examples
+    --------
+    >>> from skada_active.selection import top_k
+    >>> top_k([0.5, 2.0, 0.5, float("-inf")], 3)
+    array([1, 0, 2])
+    """
+    scores = np.asarray(scores)
+    if scores.dtype.kind != "f":
+        scores = scores.astype(np.float64)
+    if scores.ndim != 1:
+        raise ValueError(f"scores must be one-dimensional, got shape {scores.shape}; pass one score a row.")
+    if np.isnan(scores).any() or np.isposinf(scores).any():
+        raise ValueError("scores contains NaN or +inf; use finite numbers, and -inf for rows to take last.")
+    return partial_argsort(scores, check_count(k, len(scores)))
+
+
+def partial_argsort(scores: np.ndarray, k: int) -> np.ndarray:
+    """Return the first k entries of a stable descending argsort of NaN-free scores, for 0 <= k <= n."""
+    if k == 0:
+        return np.empty(0, dtype=np.int64)
+    if k == len(scores):
+        return np.argsort(-scores, kind="stable").astype(np.int64, copy=False)
+    threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+    above = np.flatnonzero(scores > threshold)
+    tied = np.flatnonzero(scores == threshold)[: k - len(above)]
+    chosen = np.concatenate([above, tied])
+    return chosen[np.argsort(-scores[chosen], kind="stable")].astype(np.int64, copy=False)
+
+
+def top_k_rows(scores: np.ndarray, k: int) -> np.ndarray:
+    """Return the first k entries, 1 <= k <= m, of a stable descending argsort of each row of (r, m) scores."""
+    m = scores.shape[1]
+    chosen = np.argpartition(scores, m - k, axis=1)[:, m - k :]
+    threshold = np.take_along_axis(scores, chosen, axis=1).min(axis=1)
+    tied = (scores >= threshold[:, None]).sum(axis=1) > k
+    if tied.any():
+        chosen[tied] = np.argsort(-scores[tied], axis=1, kind="stable")[:, :k]
+    chosen.sort(axis=1)
+    order = np.argsort(-np.take_along_axis(scores, chosen, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(chosen, order, axis=1)

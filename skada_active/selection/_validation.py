@@ -1,0 +1,64 @@
+"""Checks of the arguments that the selection primitives share."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+RandomStateLike = int | np.random.RandomState | np.random.Generator | None
+
+
+def check_count(k: int, n: int, name: str = "k") -> int:
+    """Return k as an integer between 0 and n."""
+    try:
+        k = operator.index(k)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {k!r}; round it first.") from None
+    return min(max(k, 0), n)
+
+
+def check_at_least_one(value: int, name: str) -> int:
+    """Return value as an integer, refusing anything below 1."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}.")
+    return value
+
+
+def check_position(position: int, n: int, name: str) -> int:
+    """Return position as an integer that addresses one of n rows."""
+    try:
+        position = operator.index(position)
+    except TypeError:
+        raise TypeError(f"{name} must be a row position (an integer) or None, got {position!r}.") from None
+    if not 0 <= position < n:
+        raise ValueError(f"{name} must be a row position from 0 to {n - 1}, got {position}.")
+    return position
+
+
+def check_weights(sample_weight: np.ndarray | None, n: int) -> np.ndarray:
+    """Return (n,) float64 weights; None and all zeros both mean equal weights."""
+    if sample_weight is None:
+        return np.ones(n)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight must have shape ({n},), one weight a row, got {weights.shape}.")
+    if not np.isfinite(weights).all():
+        raise ValueError("sample_weight contains NaN or infinity; replace these weights first.")
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must not be negative, got {weights.min()}; clip it at 0.")
+    return weights if weights.any() else np.ones(n)
+
+
+def check_rng(random_state: RandomStateLike) -> np.random.RandomState:
+    """Return a RandomState that never is numpy's global one, unless that one is passed."""
+    if random_state is None:
+        return np.random.RandomState()
+    if isinstance(random_state, np.random.Generator):
+        return np.random.RandomState(random_state.bit_generator)
+    return check_random_state(random_state)
