@@ -98,7 +98,7 @@ def nearest_to_centers(
     Notes
     -----
     2 n d k operations for plain vectors, 2 n C D k for outer products, whose centroids are (C, D) matrices; O(n)
-    extra memory beyond some 100 MB at most.
+    extra memory, plus at most about 100 MB.
 
     Examples
     --------
