@@ -104,7 +104,7 @@ class ModelReader:
         """Return weight (C, D) and bias (C,) of the final linear classifier."""
         if hasattr(self.model, "pool_head"):
             return self.model.pool_head()
-        weight = self.model.coef_.toarray() if sparse.issparse(self.model.coef_) else self.model.coef_
+        weight = self.model.coef_.toarray() if sparse.issparse(self.model.coef_) else np.atleast_2d(self.model.coef_)
         bias = np.broadcast_to(self.model.intercept_, weight.shape[0])
         return (_two_rows(weight), _two_rows(bias)) if len(weight) == 1 else (weight, bias)
 

@@ -70,8 +70,9 @@ def test_features_are_the_input_of_the_last_step():
 
 
 @pytest.mark.parametrize("model", [RidgeClassifier(), Perceptron()])
-def test_linear_models_without_proba_supply_logits_and_a_head(model):
-    X, y, domain = make_data(3)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_linear_models_without_proba_supply_logits_and_a_head(model, n_classes):
+    X, y, domain = make_data(n_classes)
     view = read(model.fit(X[:40], y[:40]), X, y, domain, {"logits", "features", "head_weight", "head_bias"})
     np.testing.assert_allclose(view.logits, view.features @ view.head_weight.T + view.head_bias)
 
