@@ -192,7 +192,9 @@ class QueryStrategy(BaseEstimator):
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, *, random_state: Any = None, n_initial: Any = None
     ) -> PoolView:
         """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
-        extra = self.extra_fields(estimator, X, y, roles, random_state) if len(roles.unlabeled_target) else {}
+        if not len(roles.candidates):
+            return snapshot(estimator, X, roles, self.model_fields(), y=y, n_initial=n_initial)
+        extra = self.extra_fields(estimator, X, y, roles, random_state)
         return snapshot(estimator, X, roles, self.required_fields(), y=y, n_initial=n_initial, **extra)
 
     def extra_fields(
