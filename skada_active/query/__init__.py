@@ -1,0 +1,48 @@
+"""Query strategies: which target rows are worth a label.
+
+Every strategy is a thin class over pure functions of arrays, and reads a `skada_active.pool.PoolView` only.
+"""
+
+from __future__ import annotations
+
+from skada_active.query._base import QueryStrategy
+from skada_active.query.badge import BADGE, badge_embedding
+from skada_active.query.clue import CLUE, clue_weights
+from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus, vote_entropy
+from skada_active.query.core_set import CoreSet
+from skada_active.query.k_means import KMeansSampling
+from skada_active.query.random_sampling import RandomSampling
+from skada_active.query.sdm import SDM, sdm_scores
+from skada_active.query.sdm_gradients import sdm_loss_gradient, sdm_margin_gradient
+from skada_active.query.uncertainty import (
+    EntropySampling,
+    LeastConfidenceSampling,
+    MarginSampling,
+    least_confidence,
+    margin_uncertainty,
+    prediction_entropy,
+)
+
+__all__ = [
+    "BADGE",
+    "CLUE",
+    "SDM",
+    "CoreSet",
+    "EntropySampling",
+    "KMeansSampling",
+    "LeastConfidenceSampling",
+    "MarginSampling",
+    "QueryByCommittee",
+    "QueryStrategy",
+    "RandomSampling",
+    "badge_embedding",
+    "clue_weights",
+    "least_confidence",
+    "margin_uncertainty",
+    "mean_kl_to_consensus",
+    "prediction_entropy",
+    "sdm_loss_gradient",
+    "sdm_margin_gradient",
+    "sdm_scores",
+    "vote_entropy",
+]

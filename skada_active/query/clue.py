@@ -1,0 +1,127 @@
+"""CLUE: k-means on the embedding, weighted by uncertainty."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax, xlogy
+from sklearn.utils._param_validation import Interval
+
+from skada_active.pool import PoolView
+from skada_active.query._base import QueryStrategy
+from skada_active.selection import kmeans_picks
+
+__all__ = ["CLUE", "clue_weights"]
+
+# Share of the mean weight that a certain candidate keeps, so that every candidate belongs to some cluster.
+_FLOOR = 1e-8
+
+
+def clue_weights(logits: ArrayLike, temperature: float = 0.1) -> NDArray[np.float64]:
+    """Return the entropy of the softmax of logits over a temperature, the weight of every candidate.
+
+    Parameters
+    ----------
+    logits : array-like of shape (n, C)
+        Logits, or log-probabilities (``-inf`` allowed): the softmax of both is the same.
+    temperature : float, default=0.1
+        Below 1, uncertainty concentrates on the candidates near a decision boundary.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        Entropies in nats, from 0 to ``ln C``.
+
+    Notes
+    -----
+    O(n C) time and memory.
+
+    References
+    ----------
+    Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
+
+    Examples
+    --------
+    >>> from skada_active.query import clue_weights
+    >>> clue_weights([[2.0, 0.0, -1.0], [0.2, 0.1, 0.0]], temperature=1.0).round(6)
+    array([0.524267, 1.095287])
+    """
+    logits = np.asarray(logits)
+    with np.errstate(over="ignore"):
+        scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
+    proba = softmax(scaled, axis=1)
+    return -xlogy(proba, proba).sum(axis=1, dtype=np.float64)
+
+
+class CLUE(QueryStrategy):
+    """Choose the target row nearest to each centroid of an uncertainty-weighted k-means.
+
+    Reads class probabilities and the embedding (not normalised).
+
+    Parameters
+    ----------
+    temperature : float, default=0.1
+        Temperature of the softmax whose entropy is the weight. The paper's code uses 0.1 for DomainNet, 1.0 for
+        digits.
+    n_init : int, default=1
+        How many times k-means starts; the clustering of lowest inertia is used.
+    estimator : estimator, default=None
+        See `QueryStrategy`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the starting centroids. See `QueryStrategy`.
+
+    Notes
+    -----
+    O(n_init n n_queries D) time a pass of k-means, O(n (C + D)) memory. A weight below 1e-8 of the mean weight is
+    raised to it; where all are 0, the candidates weigh the same.
+
+    References
+    ----------
+    Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
+
+    Examples
+    --------
+    >>> from skada_active.pool import PoolView
+    >>> from skada_active.query import CLUE
+    >>> proba = [[0.99, 0.01], [0.5, 0.5], [0.99, 0.01], [0.5, 0.5]]
+    >>> sorted(CLUE().select(PoolView(proba=proba, features=[[0.0], [1.0], [8.0], [9.0]]), 2, random_state=0).tolist())
+    [1, 3]
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **QueryStrategy._parameter_constraints,
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self, temperature: float = 0.1, n_init: int = 1, estimator: Any = None, random_state: Any = None
+    ) -> None:
+        super().__init__(estimator=estimator, random_state=random_state)
+        self.temperature = temperature
+        self.n_init = n_init
+
+    def utilities(self, view: PoolView) -> NDArray[np.float64]:
+        """Return the entropy weight; see `QueryStrategy.utilities`."""
+        return clue_weights(view.log_proba, self.temperature)
+
+    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
+        """Choose candidates; see `QueryStrategy.select`."""
+        weights = clue_weights(view.log_proba, self.temperature)
+        return kmeans_picks(
+            view.features,
+            n_queries,
+            sample_weight=_floored(weights),
+            n_init=self.n_init,
+            random_state=self._rng(random_state),
+        )
+
+
+def _floored(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    mean = weights.mean() if len(weights) else 0.0
+    return np.maximum(weights / mean, _FLOOR) if mean > np.finfo(np.float64).tiny else np.ones_like(weights)

@@ -1,0 +1,42 @@
+"""Random choice, the baseline of every comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skada_active.pool import PoolView
+from skada_active.query._base import QueryStrategy
+
+__all__ = ["RandomSampling"]
+
+
+class RandomSampling(QueryStrategy):
+    """Choose target rows uniformly at random, without replacement.
+
+    Reads nothing of the model.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        See `QueryStrategy`.
+    random_state : int, RandomState instance or None, default=None
+        See `QueryStrategy`.
+
+    Notes
+    -----
+    O(n) time and memory. With one seed, a smaller choice is the beginning of a larger one.
+
+    Examples
+    --------
+    >>> from skada_active.pool import PoolView
+    >>> from skada_active.query import RandomSampling
+    >>> sorted(RandomSampling().select(PoolView(index=[10, 11, 12]), 3, random_state=0).tolist())
+    [0, 1, 2]
+    """
+
+    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
+        """Choose candidates; see `QueryStrategy.select`."""
+        return self._rng(random_state).permutation(len(view))[:n_queries].astype(np.int64, copy=False)
