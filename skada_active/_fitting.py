@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.frozen import FrozenEstimator
@@ -15,7 +17,15 @@ from skada_active._readers import split_pipeline
 from skada_active._rows import take_rows
 from skada_active.domains import Roles, mask_labels
 
-__all__ = ["domain_params", "fit_estimator", "is_domain_aware", "known_labels"]
+__all__ = [
+    "continue_fitting",
+    "continues_training",
+    "domain_params",
+    "fit_estimator",
+    "is_domain_aware",
+    "known_labels",
+    "seed_estimator",
+]
 
 
 def is_domain_aware(estimator: Any) -> bool:
@@ -58,3 +68,31 @@ def _domain_keyword(estimator: Any) -> str:
         return "sample_domain"
     name, last = estimator.steps[-1]
     return f"{name}__{_domain_keyword(last)}"
+
+
+def continues_training(estimator: Any) -> bool:
+    """Tell whether the estimator (the last step of a Pipeline) can go on training as labels arrive."""
+    partial_fit = getattr(split_pipeline(estimator)[1], "partial_fit", None)
+    return partial_fit is not None and {"sample_domain", "epochs"} <= set(signature(partial_fit).parameters)
+
+
+def continue_fitting(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> Any:
+    """Train a fitted estimator for `epochs` more epochs on what is known now; earlier steps stay as they are."""
+    transformer, last = split_pipeline(estimator)
+    if transformer is not None:
+        X = transformer.transform(X)
+    last.partial_fit(
+        X, known_labels(y, roles), sample_domain=roles.domain if roles.has_domains else None, epochs=epochs
+    )
+    return estimator
+
+
+def seed_estimator(estimator: Any, seed: int) -> Any:
+    """Give a seed to every ``random_state`` of the estimator, nested ones included, that is None."""
+    if isinstance(estimator, FrozenEstimator):
+        return estimator
+    names = [name for name in estimator.get_params() if name == "random_state" or name.endswith("__random_state")]
+    rng = np.random.default_rng(seed)
+    seeds = {name: int(rng.integers(np.iinfo(np.int32).max)) for name in sorted(names)}
+    unset = {name: value for name, value in seeds.items() if estimator.get_params()[name] is None}
+    return estimator.set_params(**unset)

@@ -26,6 +26,8 @@ class Roles:
         Domain number per row, ``>= 0`` source, ``< 0`` target.
     is_labeled : ndarray of shape (n,), bool
         Whether the label of the row is known.
+    is_excluded : ndarray of shape (n,), bool, default=None
+        Rows that are not to be asked about, such as those somebody abstained on; ``None``: no row.
 
     Attributes
     ----------
@@ -42,6 +44,7 @@ class Roles:
 
     domain: NDArray[np.int64]
     is_labeled: NDArray[np.bool_]
+    is_excluded: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.domain)
@@ -72,6 +75,12 @@ class Roles:
         return np.flatnonzero(self.is_target & ~self.is_labeled)
 
     @cached_property
+    def candidates(self) -> NDArray[np.int64]:
+        """Row numbers that may be asked about: the pool without the excluded rows."""
+        pool = self.unlabeled_target
+        return pool if self.is_excluded is None else pool[~self.is_excluded[pool]]
+
+    @cached_property
     def labeled(self) -> NDArray[np.int64]:
         """Row numbers of all rows whose label is known, source and target."""
         return np.flatnonzero(self.is_labeled)
@@ -86,6 +95,12 @@ class Roles:
         is_labeled = self.is_labeled.copy()
         is_labeled[np.asarray(ids, dtype=np.int64)] = True
         return replace(self, is_labeled=is_labeled)
+
+    def exclude(self, ids: ArrayLike) -> Roles:
+        """Return the roles in which the rows `ids` are not to be asked about."""
+        excluded = np.zeros(len(self), dtype=bool) if self.is_excluded is None else self.is_excluded.copy()
+        excluded[np.asarray(ids, dtype=np.int64)] = True
+        return replace(self, is_excluded=excluded)
 
     def hide(self, mask: ArrayLike) -> Roles:
         """Return the roles in which the labels of the rows in the boolean ``mask`` (n,) are unknown."""

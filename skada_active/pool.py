@@ -206,7 +206,7 @@ def snapshot(
     Returns
     -------
     PoolView
-        View of the unlabelled target rows; where there are none, only `index` is filled.
+        View of the candidates, unlabelled target rows; where there are none, only `index` is filled.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def snapshot(
 
 
 def _row_groups(roles: Roles, needs: frozenset[str]) -> dict[str, NDArray[np.int64]]:
-    groups = {"pool": roles.unlabeled_target}
+    groups = {"pool": roles.candidates}
     if "labeled_features" in needs:
         groups["labeled"] = roles.labeled_target
     if "source_features" in needs:

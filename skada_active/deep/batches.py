@@ -81,7 +81,8 @@ class RoleBatches:
     """Iterate over role-balanced batches: every step sees rows of every role, however rare it is.
 
     Each role is a stream of its own, reshuffled whenever it is exhausted, so that a few labelled target rows come back
-    again and again. An epoch has as many steps as the largest labelled role needs to be seen once, at least `MIN_STEPS`.
+    again and again. An epoch has as many steps as the largest labelled role needs to be seen once, at
+    least `MIN_STEPS`.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     Parameters
     ----------
     objective : Objective, default=None
-        Domain adaptation loss, added to the labelled loss; objectives add up (``MCC() + MarginLoss()``). ``None``: none.
+        Domain adaptation loss, added to the labelled loss; objectives add up (``MCC() + MarginLoss()``). ``None``: no
+        such loss.
     module : nn.Module or callable, default=None
         Backbone that maps input rows to the embedding (n, D); an instance is copied, a callable gets the shape of one
         row and returns a module. ``None``: rows are standardised by the statistics of the first `X` fitted, then a
@@ -103,8 +104,8 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     True
     """
 
-    __metadata_request__fit = {"sample_domain": True}
-    __metadata_request__partial_fit = {"sample_domain": True}
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
+    __metadata_request__partial_fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
 
     def __init__(
         self,
@@ -291,6 +292,12 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         with seeded_torch(int(seed), self.device_):
             self.net_.train_epochs(data, epochs)
         return self
+
+    @property
+    def loss_terms_(self) -> dict[str, float]:
+        """Losses of the last epoch by name: ``train_loss``, ``labeled_loss``, and the objective's own terms."""
+        last = self.net_.history[-1] if self.net_.history else {}
+        return {name: value for name, value in last.items() if isinstance(value, float) and name != "dur"}
 
     def _training_data(self, X: Any, y: NDArray[Any], roles: Roles) -> DomainDataset:
         labels = np.full(len(y), -1, dtype=np.int64)

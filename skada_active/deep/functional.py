@@ -74,8 +74,8 @@ def margin_loss(
 
     .. math:: L(x, y) = \sum_{i \ne y} \alpha_i [m - z_y + z_i]_+ - z_y
 
-    Static (Eq. 1): :math:`\alpha_i = 1` and no last term. Dynamic (Eq. 7): :math:`\alpha_i = 1 - (z_y - z_i) / m`; where
-    the hinge is active this is hinge / m, so the sum is that of the squared hinges over m.
+    Static (Eq. 1): :math:`\alpha_i = 1` and no last term. Dynamic (Eq. 7): :math:`\alpha_i = 1 - (z_y - z_i) / m`;
+    where the hinge is active this is hinge / m, so the sum is that of the squared hinges over m.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ class Step:
     The rows lie in blocks: source, labelled target, target. The third block is the target batch of the unsupervised
     losses; the first two are the rows of the labelled loss.
 
-    Attributes
+    Parameters
     ----------
     inputs : Tensor of shape (n, ...)
         Input rows.
@@ -27,12 +27,8 @@ class Step:
         Embedding, in the graph.
     logits : Tensor of shape (n, C)
         Logits, in the graph.
-    labels : Tensor of shape (n,), int64
-        Column position of the label, -1 where it is not known.
-    domain : Tensor of shape (n,), int64
-        Position of the domain, sources first.
-    source, labeled_target, labeled, target : slice
-        Rows of each block; `labeled` is the first two.
+    batch : Batch
+        Labels, domains and the sizes of the blocks.
     progress : float
         Share of the current call of training that is done, in [0, 1].
     iteration : int
@@ -41,8 +37,12 @@ class Step:
         Maps features (n, D) to logits (n, C).
     forward : callable
         Maps inputs to (logits, features) through the whole network.
-    row_weight : Tensor of shape (C,) or None
-        Weight of each class.
+    class_weight : Tensor of shape (C,) or None
+        Weight of each class in the labelled losses.
+    source_weight : float
+        Weight of the source rows in the labelled losses.
+    joint : bool
+        Whether source and labelled target rows are averaged together (S∪T).
     """
 
     inputs: Tensor
@@ -59,27 +59,45 @@ class Step:
 
     @property
     def labels(self) -> Tensor:
+        """Column positions of the labels, -1 where unknown, shape (n,)."""
         return self.batch.labels
 
     @property
     def domain(self) -> Tensor:
+        """Positions of the domains, shape (n,)."""
         return self.batch.domain
 
     @property
     def source(self) -> slice:
+        """Source rows."""
         return slice(0, self.batch.n_source)
 
     @property
     def labeled_target(self) -> slice:
+        """Labelled target rows."""
         return slice(self.batch.n_source, self.batch.n_labeled)
 
     @property
     def labeled(self) -> slice:
+        """Rows of the labelled loss: source and labelled target."""
         return slice(0, self.batch.n_labeled)
 
     @property
     def target(self) -> slice:
+        """Target rows of the unsupervised losses."""
         return slice(self.batch.n_labeled, len(self.batch))
+
+    @property
+    def labeled_logits(self) -> Tensor:
+        """Logits of the block `labeled`, shape (n_labeled, C)."""
+        # A slice of everything would cost a copy on the way back.
+        whole = self.batch.n_labeled == len(self.batch)
+        return self.logits if whole else self.logits[: self.batch.n_labeled]
+
+    @property
+    def known_labels(self) -> Tensor:
+        """Labels of the block `labeled`, shape (n_labeled,)."""
+        return self.batch.labels[: self.batch.n_labeled]
 
     def labeled_mean(self, losses: Tensor) -> Tensor:
         """Average a loss per labelled row the way the classifier's labelled loss does.
@@ -98,16 +116,15 @@ class Step:
             Scalar.
         """
         n_source = self.batch.n_source
-        weight = None if self.class_weight is None else self.class_weight[self.labels[self.labeled]]
+        weight = None if self.class_weight is None else self.class_weight[self.known_labels]
         if self.joint:
             if self.source_weight != 1.0:
                 weight = losses.new_ones(len(losses)) if weight is None else weight.clone()
                 weight[:n_source] *= self.source_weight
             return _mean(losses, weight)
-        if n_source == len(losses):
-            return self.source_weight * _mean(losses, weight)
-        if n_source == 0:
-            return _mean(losses, weight)
+        if n_source in (0, len(losses)):
+            mean = _mean(losses, weight)
+            return self.source_weight * mean if n_source and self.source_weight != 1.0 else mean
         source, target = (None, None) if weight is None else (weight[:n_source], weight[n_source:])
         return self.source_weight * _mean(losses[:n_source], source) + _mean(losses[n_source:], target)
 

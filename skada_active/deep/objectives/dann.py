@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ class _DANN(TargetTerm):
         self.config = config
         widths = [n_features, *config.hidden]
         layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths[:-1], widths[1:], strict=True):
+        for width_in, width_out in pairwise(widths):
             layers += [nn.Linear(width_in, width_out), nn.ReLU()]
         self.discriminator = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 

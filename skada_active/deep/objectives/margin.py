@@ -71,7 +71,7 @@ class _Margin(nn.Module):
         self.options = {name: value for name, value in config.get_params().items() if name != "trade_off"}
 
     def forward(self, step: Step) -> Tensor:
-        losses = functional.margin_loss(step.logits[step.labeled], step.labels[step.labeled], **self.options)
+        losses = functional.margin_loss(step.labeled_logits, step.known_labels, **self.options)
         loss = step.labeled_mean(losses)
         step.log("margin_loss", loss)
         return self.trade_off * loss

@@ -1,0 +1,359 @@
+"""The loop as one estimator: ask, answer, retrain, until the budget is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from tqdm.auto import tqdm
+
+from skada_active._rows import as_rows, is_dataset, n_rows, take_rows
+from skada_active.domains import Roles, as_labels, is_missing, resolve_roles
+from skada_active.loop.budget import BudgetSchedule
+from skada_active.loop.oracle import ArrayOracle, Oracle
+from skada_active.loop.session import AdaptationSession
+from skada_active.query import MarginSampling
+
+__all__ = ["ActiveAdaptationLoop"]
+
+
+def _estimator_has(name: str) -> Callable[[ActiveAdaptationLoop], bool]:
+    def has(loop: ActiveAdaptationLoop) -> bool:
+        if hasattr(loop, "estimator_"):
+            return hasattr(loop.estimator_, name)
+        return loop.estimator is None or hasattr(loop.estimator, name)
+
+    return has
+
+
+class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Adapt a classifier to a target domain by buying the labels that help most.
+
+    The estimator is trained on the labelled rows; then, round by round, the query strategy chooses target rows, the
+    oracle labels them, and the estimator is trained on. The fitted loop is a classifier.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        Classifier: `AdaptationClassifier` (the default), any scikit-learn classifier, or a `Pipeline` that ends in one
+        of them. One whose ``fit`` takes ``sample_domain`` sees all rows, any other one the labelled rows.
+    strategy : QueryStrategy, default=None
+        Query strategy; ``None``: `MarginSampling`. It reads the loop's estimator, unless it brings its own.
+    budget : int, float, sequence or BudgetSchedule, default=0.05
+        Labels to buy: a count, a fraction of the initial pool, one of them per round, or a schedule.
+    n_rounds : int, default=5
+        Number of rounds, where `budget` does not say it.
+    round_epochs : int or sequence of int, default=5
+        Epochs of training after each round, for estimators that go on training; a sequence gives the rounds one by one,
+        its last entry standing for all later ones.
+    warm_start : bool, default=True
+        Whether to go on training after a round, where the estimator can (`AdaptationClassifier`); otherwise it is
+        trained anew on everything known. An answer of a class that the model has never seen always means training anew.
+    verbose : int, default=0
+        1: a progress bar over the labels bought, with the accuracies that are known.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the loop, of the estimator (where its own ``random_state`` is None) and of the strategy (likewise).
+
+    Attributes
+    ----------
+    estimator_, strategy_
+        The fitted model and the strategy.
+    classes_ : ndarray
+        Labels that the model knows.
+    queried_ids_ : ndarray of int64
+        Row numbers of the labels bought, in order of purchase.
+    query_round_ : ndarray of shape (n,), int64
+        Round in which a row's label was bought; 0 known from the start (source rows too), -1 never.
+    n_queries_ : int
+        Number of labels bought.
+    termination_condition_ : str
+        ``"budget"``, ``"pool"`` (no row is left to ask about) or ``"no_target"``.
+    history_ : list of dict
+        One entry per round: ``round``, ``ids`` bought and their ``utilities``, ``abstained_ids``, ``n_queries`` so far,
+        ``class_counts`` of the revealed target labels, ``seconds`` (query, oracle, train), ``loss`` of the last epoch
+        by term, and ``accuracy``: *transductive* (all target rows), *unqueried* (target rows never bought), *holdout*
+        (`eval_set`), each None where the labels are not known.
+    initial_ : dict
+        The same entry for the model before any purchase (round 0).
+    session_ : AdaptationSession
+        The session that was run; it holds the data, so that `resume` can go on.
+    n_features_in_, feature_names_in_
+        Number and names of the columns of `X`.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skada_active import ActiveAdaptationLoop
+    >>> from skada_active.datasets import make_shifted_blobs
+    >>> X, y, sample_domain = make_shifted_blobs(random_state=0)
+    >>> loop = ActiveAdaptationLoop(LogisticRegression(), budget=20, n_rounds=4, random_state=0)
+    >>> loop.fit(X, y, sample_domain=sample_domain).n_queries_
+    20
+    >>> [entry["n_queries"] for entry in loop.history_]
+    [5, 10, 15, 20]
+    """
+
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True, "labeled_target": True}
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        strategy: Any = None,
+        *,
+        budget: Any = 0.05,
+        n_rounds: int = 5,
+        round_epochs: Any = 5,
+        warm_start: bool = True,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.strategy = strategy
+        self.budget = budget
+        self.n_rounds = n_rounds
+        self.round_epochs = round_epochs
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sample_domain: ArrayLike | None = None,
+        oracle: Oracle | None = None,
+        labeled_target: ArrayLike | None = None,
+        eval_set: tuple[Any, ArrayLike] | None = None,
+    ) -> ActiveAdaptationLoop:
+        """Run the loop until the budget is spent or the pool is empty.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...) or dataset
+            Rows of all domains.
+        y : array-like of shape (n,)
+            Labels. Without an `oracle`, those of the target rows are its answers: hidden until they are bought. With
+            one, a target label that is present is known from the start.
+        sample_domain : array-like of shape (n,) of int, default=None
+            Domain number per row: ``>= 0`` source, ``< 0`` target. ``None``: all rows are source; the estimator is
+            trained and nothing is asked.
+        oracle : callable, default=None
+            ``oracle(ids, X_rows) -> labels`` answers; a missing label (-1, NaN or None) is an abstention: it costs
+            nothing, and another row is asked about. If it raises, the answers so far are kept: `resume` goes on.
+        labeled_target : array-like of shape (n,), bool, default=None
+            Target rows whose label in `y` is known from the start; only without an `oracle`.
+        eval_set : tuple (X, y), default=None
+            Held-out rows for the holdout accuracy of each round.
+
+        Returns
+        -------
+        ActiveAdaptationLoop
+            The fitted loop.
+
+        Raises
+        ------
+        ValueError
+            If the data do not fit together, or the estimator lacks what the strategy reads (before any training).
+        """
+        X, y = as_rows(X), as_labels(y)
+        roles = resolve_roles(y, sample_domain)
+        answers = None
+        if oracle is None:
+            roles = _hide_target(y, roles, labeled_target)
+            oracle, answers = ArrayOracle(y), y
+        elif labeled_target is not None:
+            raise ValueError("labeled_target goes without an oracle; with one, a label present in y is known.")
+        session = self._start(X, y, roles, answers, eval_set)
+        return self._run(session, oracle)
+
+    def session(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sample_domain: ArrayLike | None = None,
+        eval_set: tuple[Any, ArrayLike] | None = None,
+    ) -> AdaptationSession:
+        """Start a session in which somebody else asks and answers.
+
+        Parameters
+        ----------
+        X, sample_domain, eval_set
+            As in `fit`.
+        y : array-like of shape (n,)
+            Labels; every label that is present is known, target rows without one (-1, NaN or None) are the pool.
+
+        Returns
+        -------
+        AdaptationSession
+            A session whose first model is trained.
+        """
+        X, y = as_rows(X), as_labels(y)
+        return self._start(X, y, resolve_roles(y, sample_domain), None, eval_set)
+
+    def resume(
+        self, oracle: Oracle | None = None, *, budget: Any = None, n_rounds: int | None = None
+    ) -> ActiveAdaptationLoop:
+        """Go on where the loop stopped: with what is left of the budget, or with more.
+
+        Parameters
+        ----------
+        oracle : callable, default=None
+            Who answers; ``None``: the labels that `fit` was given without an oracle.
+        budget : int, float or sequence, default=None
+            Labels to buy on top of those bought, as in the constructor (a fraction is one of the initial pool);
+            ``None``: what is left, for example after an oracle raised.
+        n_rounds : int, default=None
+            Number of rounds of the new budget; ``None``: the loop's.
+
+        Returns
+        -------
+        ActiveAdaptationLoop
+            The fitted loop.
+
+        Raises
+        ------
+        ValueError
+            If there is no `oracle` and `fit` had none of the target labels.
+        """
+        check_is_fitted(self)
+        session = self.session_
+        if oracle is None:
+            if session.answers is None:
+                raise ValueError("oracle=None, but fit was given an oracle of its own; pass who answers from now on.")
+            oracle = ArrayOracle(session.answers)
+        if budget is not None:
+            schedule = self._schedule(budget, self.n_rounds if n_rounds is None else n_rounds)
+            session.extend(schedule.rounds(session.n_initial))
+        return self._run(session, oracle)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the label of every row, shape (n,)."""
+        return self._delegate("predict", X)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return class probabilities, shape (n, C)."""
+        return self._delegate("predict_proba", X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Return the decision function of the estimator, shape (n, C) or (n,) for two classes."""
+        return self._delegate("decision_function", X)
+
+    @available_if(_estimator_has("transform"))
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Return the embedding, shape (n, D)."""
+        return self._delegate("transform", X)
+
+    def learning_curve(self, accuracy: str = "unqueried") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return how an accuracy grew with the labels bought.
+
+        Parameters
+        ----------
+        accuracy : {"unqueried", "transductive", "holdout"}, default="unqueried"
+            Which accuracy.
+
+        Returns
+        -------
+        n_queries : ndarray of shape (n_rounds + 1,), int64
+            Labels bought, starting with 0.
+        accuracy : ndarray of shape (n_rounds + 1,)
+            Accuracy of the model at that point, NaN where it is not known.
+        """
+        check_is_fitted(self)
+        entries = [self.initial_, *self.history_]
+        values = [entry["accuracy"][accuracy] for entry in entries]
+        return np.array([entry["n_queries"] for entry in entries]), np.array(values, dtype=np.float64)
+
+    def _start(self, X: Any, y: Any, roles: Roles, answers: Any, eval_set: Any) -> AdaptationSession:
+        check_consistent_length(range(n_rows(X)), y)
+        if hasattr(X, "shape"):
+            validate_data(self, X, skip_check_array=True)
+        estimator = self.estimator
+        if estimator is None:
+            from skada_active.deep import AdaptationClassifier
+
+            estimator = AdaptationClassifier()
+        return AdaptationSession(
+            estimator,
+            MarginSampling() if self.strategy is None else self.strategy,
+            X,
+            y,
+            roles,
+            rounds=self._schedule(self.budget, self.n_rounds).rounds(len(roles.candidates)),
+            round_epochs=self.round_epochs,
+            warm_start=self.warm_start,
+            seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
+            answers=answers,
+            eval_set=eval_set,
+        )
+
+    def _run(self, session: AdaptationSession, oracle: Oracle) -> ActiveAdaptationLoop:
+        self._adopt(session)
+        try:
+            with tqdm(total=session.budget, initial=len(session.queried_ids_), disable=not self.verbose) as bar:
+                while len(ids := session.ask()):
+                    session.tell(ids, oracle(ids, take_rows(session.X, ids)))
+                    bar.update(len(session.queried_ids_) - bar.n)
+                    bar.set_postfix(_known_accuracies(session))
+        finally:
+            self._adopt(session)
+        return self
+
+    def _adopt(self, session: AdaptationSession) -> None:
+        self.session_ = session
+        for name in ("estimator_", "strategy_", "queried_ids_", "query_round_", "history_", "initial_"):
+            setattr(self, name, getattr(session, name))
+        self.n_queries_ = len(session.queried_ids_)
+        self.termination_condition_ = session.termination_condition_
+        self.classes_ = session.estimator_.classes_
+
+    @staticmethod
+    def _schedule(budget: Any, n_rounds: int) -> BudgetSchedule:
+        return budget if isinstance(budget, BudgetSchedule) else BudgetSchedule(budget, n_rounds)
+
+    def _delegate(self, method: str, X: Any) -> Any:
+        check_is_fitted(self)
+        X = as_rows(X)
+        if not is_dataset(X):
+            validate_data(self, X, reset=False, skip_check_array=True)
+        return getattr(self.estimator_, method)(X)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "estimator_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.estimator is not None:
+            inner = get_tags(self.estimator)
+            tags.input_tags.sparse = inner.input_tags.sparse
+            tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        return tags
+
+
+def _hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None) -> Roles:
+    known = np.zeros(len(y), dtype=bool)
+    if labeled_target is not None:
+        known = np.asarray(labeled_target)
+        if known.shape != (len(y),) or known.dtype != bool:
+            raise ValueError(
+                f"labeled_target must be a boolean mask of shape ({len(y)},), got {known.dtype} of {known.shape}; "
+                "make one with numpy.isin(numpy.arange(n), ids)."
+            )
+        unknown = np.flatnonzero(known & roles.is_target & is_missing(y))
+        if len(unknown):
+            raise ValueError(f"labeled_target names row {unknown[0]}, but y has no label for it.")
+    return roles.hide(roles.is_target & ~known)
+
+
+def _known_accuracies(session: AdaptationSession) -> dict[str, str]:
+    accuracy = (session.history_ or [session.initial_])[-1]["accuracy"]
+    return {name: f"{value:.3f}" for name, value in accuracy.items() if value is not None}
