@@ -223,7 +223,7 @@ class QueryStrategy(BaseEstimator):
 
     def _default_estimator(self, X: Any) -> Any:
         # Logistic regression supplies probabilities, logits and a head; images need a network.
-        if getattr(X, "ndim", 2) == 2 and hasattr(X, "shape"):
+        if hasattr(X, "shape") and len(X.shape) <= 2:
             return LogisticRegression(max_iter=1000)
         from skada_active.deep import AdaptationClassifier
 

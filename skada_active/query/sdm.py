@@ -18,7 +18,7 @@ from skada_active.query.uncertainty import margin_uncertainty
 __all__ = ["SDM", "sdm_scores"]
 
 # Rows are worked on in blocks whose temporaries stay in the cache.
-_BLOCK_BYTES = 2**20
+_BLOCK_BYTES = 2**19
 
 
 def sdm_scores(
@@ -78,9 +78,9 @@ def sdm_scores(
     array([0.5795, 0.9596])
     """
     logits, head_weight = as_floats(logits, head_weight)
-    scores = margin_uncertainty(softmax(logits, axis=1))
     if gradient_weight == 0 or logits.shape[1] == 1:
-        return scores
+        return margin_uncertainty(softmax(logits, axis=1))
+    scores = np.empty(len(logits))
     root = _root(head_weight)
     block = max(1, _BLOCK_BYTES // (logits.shape[1] * logits.itemsize))
     for start in range(0, len(logits), block):
@@ -88,7 +88,7 @@ def sdm_scores(
         prediction = TopTwo.of(logits[rows])
         loss = prediction.loss_gradient(query_loss, margin) @ root
         query = prediction.margin_gradient(jacobian) @ root
-        scores[rows] += gradient_weight * _cosine(loss, query)
+        scores[rows] = prediction.margin_uncertainty() + gradient_weight * _cosine(loss, query)
     return scores
 
 

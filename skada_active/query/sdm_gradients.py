@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 
 __all__ = ["sdm_loss_gradient", "sdm_margin_gradient"]
 
@@ -59,7 +58,7 @@ def sdm_loss_gradient(logits: ArrayLike, *, query_loss: str = "official", margin
     array([[0., 0.]])
     """
     (logits,) = as_floats(logits)
-    return TopTwo.of(logits).loss_gradient(query_loss, margin)
+    return np.zeros_like(logits) if logits.shape[1] == 1 else TopTwo.of(logits).loss_gradient(query_loss, margin)
 
 
 def sdm_margin_gradient(logits: ArrayLike, *, jacobian: str = "exact") -> NDArray[Any]:
@@ -94,82 +93,102 @@ def sdm_margin_gradient(logits: ArrayLike, *, jacobian: str = "exact") -> NDArra
     array([[-0.5,  0.5]])
     """
     (logits,) = as_floats(logits)
-    return TopTwo.of(logits).margin_gradient(jacobian)
+    return np.zeros_like(logits) if logits.shape[1] == 1 else TopTwo.of(logits).margin_gradient(jacobian)
 
 
 @dataclass(frozen=True)
 class TopTwo:
-    """Logits, probabilities and the two likeliest classes of a block of rows, ties by class."""
+    """Softmax of rows of logits, split into the two likeliest classes (ties: the first) and the rest.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n, C)
+        At least two classes.
+    labels : tuple of two ndarray of shape (n,), int64
+        The likeliest class and the second one.
+    proba : tuple of two ndarray of shape (n,)
+        Their probabilities.
+    others : ndarray of shape (n, C)
+        Probabilities of the other classes; 0 at the two labels.
+    rest : ndarray of shape (n,)
+        Sum of `others`, precise where ``1 - p`` has lost all digits.
+    """
 
     logits: NDArray[Any]
-    proba: NDArray[Any]
-    top: tuple[NDArray[np.int64], ...]
+    labels: tuple[NDArray[np.int64], NDArray[np.int64]]
+    proba: tuple[NDArray[Any], NDArray[Any]]
+    others: NDArray[Any]
+    rest: NDArray[Any]
 
     @classmethod
     def of(cls, logits: NDArray[Any]) -> TopTwo:
+        """Return the split of finite logits."""
+        rows = np.arange(len(logits))
         first = logits.argmax(axis=1)
-        if logits.shape[1] == 1:
-            return cls(logits, np.ones_like(logits), (first,))
-        others = logits.copy()
-        others[np.arange(len(logits)), first] = -np.inf
-        return cls(logits, softmax(logits, axis=1), (first, others.argmax(axis=1)))
+        largest = logits[rows, first]
+        others = logits - largest[:, None]
+        others[rows, first] = -np.inf
+        second = others.argmax(axis=1)
+        relative = np.exp(others[rows, second])
+        others[rows, second] = -np.inf
+        np.exp(others, out=others)
+        rest = _row_sums(others)
+        total = 1 + relative + rest
+        others /= total[:, None]
+        return cls(logits, (first, second), (1 / total, relative / total), others, rest / total)
 
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        return np.arange(len(self.logits))
-
-    def top_proba(self) -> list[NDArray[Any]]:
-        """Return p_(1) and, with more than one class, p_(2)."""
-        return [self.proba[self.rows, label] for label in self.top]
-
-    def rest(self) -> NDArray[Any]:
-        """Return what the two likeliest classes leave, summed up and not subtracted: 1 - p loses all digits."""
-        others = self.proba.copy()
-        for label in self.top:
-            others[self.rows, label] = 0
-        return others.sum(axis=1)
+    def margin_uncertainty(self) -> NDArray[Any]:
+        """Return ``1 - (p_(1) - p_(2))``, shape (n,)."""
+        return self.rest + 2 * self.proba[1]
 
     def margin_gradient(self, jacobian: str) -> NDArray[Any]:
-        if len(self.top) == 1:
-            return np.zeros_like(self.logits)
-        (first, second), (p1, p2) = self.top, self.top_proba()
-        # d(p1 - p2): the published code leaves out the cross term p1 p2 (e1 - e2).
+        """Return the gradient of the margin uncertainty with respect to the logits; see `sdm_margin_gradient`."""
+        (p1, p2), rest = self.proba, self.rest
+        # The published code leaves out the cross term p1 p2 (e2 - e1).
         cross = p1 * p2 if jacobian == "exact" else 0
-        gradient = (p1 - p2)[:, None] * self.proba
-        gradient[self.rows, first] = -p1 * (self.rest() + p2) - cross
-        gradient[self.rows, second] = p2 * (1 - p2) + cross
-        return gradient
+        return self._with_top((p1 - p2)[:, None] * self.others, -p1 * (rest + p2) - cross, p2 * (rest + p1) + cross)
 
     def loss_gradient(self, query_loss: str, margin: float) -> NDArray[Any]:
+        """Return the expected gradient of the loss with respect to the logits; see `sdm_loss_gradient`."""
         if query_loss == "margin":
             return self._hinge_gradient(self.logits, margin)
         norms = np.sqrt(np.einsum("ij,ij->i", self.logits, self.logits))
         scale = np.divide(1, norms, out=np.zeros_like(norms), where=norms >= MIN_NORM)[:, None]
         units = self.logits * scale
-        gradient = self._hinge_gradient(units, margin) / self.logits.shape[1]
-        for label, p in zip(self.top, self.top_proba(), strict=True):
-            gradient[self.rows, label] -= p
+        gradient = self._hinge_gradient(units, margin, max_logit=True)
         # From the unit sphere back to the logits: drop the radial part, divide by the length.
         gradient -= units * np.einsum("ij,ij->i", units, gradient)[:, None]
         gradient *= scale
-        return gradient + self._cross_entropy_gradient()
+        gradient += self._cross_entropy_gradient()
+        return gradient
 
     def _cross_entropy_gradient(self) -> NDArray[Any]:
-        """Return sum_y p_y (p - e_y) over the two likeliest labels."""
-        gradient, rest = sum(self.top_proba())[:, None] * self.proba, self.rest()
-        for label, p in zip(self.top, self.top_proba(), strict=True):
-            gradient[self.rows, label] = -p * rest
+        """Return sum_y p_y (p - e_y) over the two labels."""
+        p1, p2 = self.proba
+        return self._with_top((p1 + p2)[:, None] * self.others, -p1 * self.rest, -p2 * self.rest)
+
+    def _hinge_gradient(self, values: NDArray[Any], margin: float, *, max_logit: bool = False) -> NDArray[Any]:
+        """Return sum_y p_y d/dvalues of Eq. 1 over the two labels; with max-logit, of Eq. 1 / C - values_y."""
+        rows, share = np.arange(len(values)), 1 / values.shape[1] if max_logit else 1.0
+        gradient = np.zeros_like(values)
+        for label, p in zip(self.labels, self.proba, strict=True):
+            bound = values[rows, label] - margin
+            active = (values > bound[:, None]).astype(values.dtype)
+            gradient += (p * share)[:, None] * active
+            # The sum runs over the other classes, so what the label added to itself goes out again.
+            gradient[rows, label] -= p * (share * _row_sums(active) + max_logit)
         return gradient
 
-    def _hinge_gradient(self, values: NDArray[Any], margin: float) -> NDArray[Any]:
-        """Return sum_y p_y d/dvalues sum_{i != y} [margin - values_y + values_i]_+ over the two likeliest labels."""
-        gradient = np.zeros_like(values)
-        for label, p in zip(self.top, self.top_proba(), strict=True):
-            active = values > (values[self.rows, label] - margin)[:, None]
-            active[self.rows, label] = False
-            gradient += p[:, None] * active
-            gradient[self.rows, label] -= p * active.sum(axis=1)
+    def _with_top(self, gradient: NDArray[Any], first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+        rows = np.arange(len(gradient))
+        for label, values in zip(self.labels, (first, second), strict=True):
+            gradient[rows, label] = values
         return gradient
+
+
+def _row_sums(values: NDArray[Any]) -> NDArray[Any]:
+    # Several times as fast as sum(axis=1) where the rows are short.
+    return values @ np.ones(values.shape[1], dtype=values.dtype)
 
 
 def as_floats(*arrays: ArrayLike) -> list[NDArray[Any]]:
