@@ -154,3 +154,12 @@ def test_encode_labels_gives_column_positions():
 def test_encode_labels_refuses_a_label_that_is_no_class(label):
     with pytest.raises(ValueError, match=f"label .*{label}.*not among the 2 classes"):
         encode_labels([1, label], np.array([1, 3]))
+
+
+def test_excluded_rows_stay_unlabelled_but_are_no_candidates():
+    roles = resolve_roles([0, -1, -1, -1], sample_domain=[1, -1, -1, -1])
+    excluded = roles.exclude([1]).exclude([3])
+    assert roles.candidates.tolist() == [1, 2, 3]
+    assert excluded.candidates.tolist() == [2]
+    assert excluded.unlabeled_target.tolist() == [1, 2, 3]
+    assert excluded.reveal([2]).candidates.size == 0

@@ -14,7 +14,15 @@ from sklearn.preprocessing import OneHotEncoder
 
 from skada_active.domains import resolve_roles
 from skada_active.pool import PoolView
-from skada_active.query import SDM, CoreSet, EntropySampling, MarginSampling, QueryStrategy, RandomSampling
+from skada_active.query import (
+    SDM,
+    CoreSet,
+    EntropySampling,
+    MarginSampling,
+    QueryByCommittee,
+    QueryStrategy,
+    RandomSampling,
+)
 
 rng = np.random.default_rng(0)
 Y = np.arange(40) % 3
@@ -232,3 +240,12 @@ def test_the_default_estimator_of_images_is_a_network_with_the_strategy_s_seed()
     estimator = MarginSampling(random_state=3)._default_estimator(np.zeros((2, 1, 8, 8)))
     assert type(estimator).__name__ == "AdaptationClassifier"
     assert estimator.random_state == 3
+
+
+@pytest.mark.parametrize("strategy", [MarginSampling(), QueryByCommittee(n_members=2)])
+def test_excluded_rows_are_no_candidates(strategy):
+    roles = resolve_roles(KNOWN, DOMAIN).exclude([30, 31])
+    model = LogisticRegression().fit(X[:25], Y[:25])
+    view = strategy.view(model, X, KNOWN, roles, random_state=0)
+    assert view.index.tolist() == sorted(POOL - {30, 31})
+    assert len(strategy.choose(view, 13, random_state=0)) == 13
