@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import TransformerTags, check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from tqdm.auto import tqdm
@@ -253,6 +253,11 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """Return the embedding, shape (n, D)."""
         return self._delegate("transform", X)
 
+    @available_if(_estimator_has("transform"))
+    def fit_transform(self, X: Any, y: ArrayLike, **fit_params: Any) -> NDArray[Any]:
+        """Return the embedding of the rows that the loop was fitted on, shape (n, D); parameters as in `fit`."""
+        return self.fit(X, y, **fit_params).transform(X)
+
     def learning_curve(self, accuracy: str = "unqueried") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return how an accuracy grew with the labels bought.
 
@@ -323,7 +328,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _delegate(self, method: str, X: Any) -> Any:
         check_is_fitted(self)
         X = as_rows(X)
-        if not is_dataset(X):
+        if not is_dataset(X) and X.ndim > 1:  # the estimator itself explains what is wrong with a single row
             validate_data(self, X, reset=False, skip_check_array=True)
         return getattr(self.estimator_, method)(X)
 
@@ -332,6 +337,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        if hasattr(self, "transform"):
+            tags.transformer_tags = TransformerTags(preserves_dtype=[])
         if self.estimator is not None:
             inner = get_tags(self.estimator)
             tags.input_tags.sparse = inner.input_tags.sparse
