@@ -71,7 +71,7 @@ class BudgetSchedule(BaseEstimator):
         return [int(size) for size in np.diff(bounds) if size > 0]
 
     def _split(self, total: int) -> list[int]:
-        if not isinstance(self.n_rounds, Integral) or self.n_rounds < 1:
+        if not isinstance(self.n_rounds, Integral) or isinstance(self.n_rounds, bool) or self.n_rounds < 1:
             raise ValueError(f"n_rounds must be an integer >= 1, got {self.n_rounds!r}.")
         n_rounds = max(1, min(self.n_rounds, total))
         if self.allocation == "equal":
@@ -82,7 +82,8 @@ class BudgetSchedule(BaseEstimator):
         if not 0 < self.decay < 1:
             raise ValueError(f"decay must be in (0, 1), got {self.decay!r}.")
         shares = self.decay ** np.arange(n_rounds)
-        return np.diff(np.rint(total * np.cumsum([0, *shares]) / shares.sum())).astype(int).tolist()
+        sizes = np.diff(np.rint(total * np.cumsum([0, *shares]) / shares.sum())).astype(int)
+        return sorted(sizes.tolist(), reverse=True)  # rounding may put a larger round behind a smaller one
 
 
 def count_of(budget: Any, n_pool: int) -> int:
@@ -98,11 +99,14 @@ def count_of(budget: Any, n_pool: int) -> int:
 
 
 def _per_round(budgets: list[Any], n_pool: int) -> list[int]:
-    if not budgets:
-        return []
-    if all(isinstance(size, Integral) for size in budgets):
-        return [count_of(size, n_pool) for size in budgets]
-    if any(isinstance(size, Integral) for size in budgets):
+    counts = [count_of(size, n_pool) for size in budgets]
+    n_integers = sum(isinstance(size, Integral) for size in budgets)
+    if n_integers == len(budgets):
+        return counts
+    if n_integers:
         raise ValueError(f"budget must hold only counts (int) or only fractions (float), got {budgets!r}.")
+    total = np.cumsum(budgets)
+    if total[-1] > 1 + 1e-9:
+        raise ValueError(f"budget must hold fractions that add up to 1 at most, got {budgets!r}; lower them.")
     # Rounded cumulatively, so that the rounds together are the rounded total.
-    return np.diff([0, *(count_of(fraction, n_pool) for fraction in np.cumsum(budgets))]).tolist()
+    return np.diff([0, *(count_of(fraction, n_pool) for fraction in np.minimum(total, 1.0))]).tolist()
