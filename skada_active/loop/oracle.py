@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from skada_active.domains import as_labels, mask_labels
+from skada_active.domains import as_labels, is_missing, mask_labels
 
 __all__ = ["AbstainingOracle", "ArrayOracle", "NoisyOracle"]
 
+_NOISE, _ABSTENTION = 0, 1
 Oracle = Callable[[NDArray[np.int64], Any], ArrayLike]
 
 
@@ -42,7 +43,8 @@ class ArrayOracle(BaseEstimator):
 class NoisyOracle(BaseEstimator):
     """Answer like another oracle, but with wrong labels now and then.
 
-    Each row's fate depends on the seed and its id alone: asked again, a row gets the same answer.
+    Each row's fate depends on the seed and its id alone: asked again, a row gets the same answer. An abstention stays
+    one.
 
     Parameters
     ----------
@@ -70,13 +72,17 @@ class NoisyOracle(BaseEstimator):
 
     def __call__(self, ids: ArrayLike, X_rows: Any = None) -> NDArray[Any]:
         """Return the labels of the rows `ids`, some of them wrong, shape (len(ids),)."""
-        labels = as_labels(self.oracle(ids, X_rows)).copy()
-        for position, row in enumerate(ids):
-            rng = _row_rng(self.random_state, row)
+        labels, classes = as_labels(self.oracle(ids, X_rows)), as_labels(self.classes)
+        if len(np.unique(classes)) < 2:
+            raise ValueError(f"classes must hold at least two labels to draw a wrong one from, got {self.classes!r}.")
+        _check_rate("noise_rate", self.noise_rate)
+        noisy = labels.astype(np.result_type(labels, classes))  # a wrong label may be a longer string
+        for position in np.flatnonzero(~is_missing(labels)):
+            rng = _row_rng(self.random_state, _NOISE, ids[position])
             if rng.random() < self.noise_rate:
-                wrong = [label for label in np.asarray(self.classes) if label != labels[position]]
-                labels[position] = wrong[rng.integers(len(wrong))]
-        return labels
+                wrong = classes[classes != labels[position]]
+                noisy[position] = wrong[rng.integers(len(wrong))]
+        return noisy
 
 
 class AbstainingOracle(BaseEstimator):
@@ -106,8 +112,16 @@ class AbstainingOracle(BaseEstimator):
     def __call__(self, ids: ArrayLike, X_rows: Any = None) -> NDArray[Any]:
         """Return the labels of the rows `ids`, missing where the oracle abstains, shape (len(ids),)."""
         labels = as_labels(self.oracle(ids, X_rows))
-        return mask_labels(labels, np.array([_row_rng(self.random_state, row).random() < self.rate for row in ids]))
+        _check_rate("rate", self.rate)
+        draws = [_row_rng(self.random_state, _ABSTENTION, row).random() for row in ids]
+        return mask_labels(labels, np.array(draws) < self.rate)
 
 
-def _row_rng(seed: int, row: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(row),)))
+def _row_rng(seed: int, purpose: int, row: int) -> np.random.Generator:
+    # Noise and abstentions of equal seeds must not fall on the same rows.
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, int(row))))
+
+
+def _check_rate(name: str, rate: Any) -> None:
+    if not 0 <= rate <= 1:
+        raise ValueError(f"{name} must be a probability in [0, 1], got {rate!r}.")
