@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -27,7 +27,17 @@ def seeded_torch(seed: int, device: str | torch.device = "cpu") -> Iterator[None
     device : str or torch.device, default="cpu"
         Device that the block works on, whose generator is seeded too.
     """
-    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with _LOCK, torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+    kind = torch.device(device).type
+    devices = [] if kind == "cpu" else [torch.device(device)]
+    with _LOCK, torch.random.fork_rng(devices, device_type="cuda" if kind == "cpu" else kind):
+        # Not torch.manual_seed, which seeds every device there is: the others would stay seeded after the block.
+        torch.default_generator.manual_seed(seed)
+        for used in devices:
+            _seed_device(used, seed)
         yield
+
+
+def _seed_device(device: torch.device, seed: int) -> None:
+    backend = torch.get_device_module(device)
+    with backend.device(device) if hasattr(backend, "device") else nullcontext():
+        backend.manual_seed(seed)

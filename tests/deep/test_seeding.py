@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from skada_active.deep._seeding import seeded_torch
+
+
+def draw(seed):
+    with seeded_torch(seed):
+        return torch.rand(3)
+
+
+def test_block_draws_the_same_for_the_same_seed():
+    assert torch.equal(draw(1), draw(1))
+    assert not torch.equal(draw(1), draw(2))
+
+
+def test_block_leaves_the_global_generator_as_it_was():
+    before = torch.get_rng_state()
+    draw(1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_error_in_the_block_still_restores_the_generator():
+    before = torch.get_rng_state()
+    with pytest.raises(RuntimeError), seeded_torch(0):
+        torch.rand(1)
+        raise RuntimeError
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_blocks_nest():
+    with seeded_torch(1):
+        first = torch.rand(1)
+        draw(2)
+        second = torch.rand(1)
+    assert torch.equal(torch.cat([first, second]), draw(1)[:2])
+
+
+def test_threads_take_turns():
+    results = {}
+
+    def work(seed):
+        with seeded_torch(seed):
+            results[seed] = torch.cat([torch.rand(1) for _ in range(200)])
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in range(6):
+        with seeded_torch(seed):
+            assert torch.equal(results[seed], torch.cat([torch.rand(1) for _ in range(200)]))
+
+
+def test_cpu_block_seeds_no_other_device(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    draw(1)
+    assert seeded == []
