@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 __all__ = ["MLP", "Standardize"]
 
+#: Values that are held in double precision at a time.
+_BLOCK_VALUES = 2**20
+
 
 class Standardize(nn.Module):
     """Shift and scale every column (or image channel) by fixed statistics.
@@ -45,8 +48,13 @@ class Standardize(nn.Module):
         Standardize
         """
         axes = [0, *range(2, X.ndim)]
-        # In double precision: sums over many large values would lose the variance in float32.
-        scale, mean = torch.std_mean(X.double(), dim=axes, correction=0)
+        count = X.numel() // X.shape[1]
+        # In double precision, where large values keep their variance, but never with all rows in it at once.
+        blocks = X.split(max(1, _BLOCK_VALUES // max(1, X[0].numel())))
+        mean = sum(block.double().sum(dim=axes) for block in blocks) / count
+        shape = (-1, *[1] * (X.ndim - 2))
+        variance = sum((block - mean.view(shape)).square().sum(dim=axes) for block in blocks) / count
+        scale = variance.sqrt()
         constant = scale <= 10 * torch.finfo(torch.float32).eps * mean.abs()
         return cls(mean.float(), torch.where(constant, torch.ones_like(scale), scale).float())
 
