@@ -163,6 +163,11 @@ def minimum_class_confusion_loss(logits: Tensor, *, temperature: float = 2.5) ->
     Tensor
         Scalar in [0, 1).
 
+    Raises
+    ------
+    ValueError
+        If `temperature` is not positive.
+
     Notes
     -----
     O(n C^2) time, O(n C + C^2) memory. The weights are constants for the gradient.
@@ -178,6 +183,8 @@ def minimum_class_confusion_loss(logits: Tensor, *, temperature: float = 2.5) ->
     >>> minimum_class_confusion_loss(torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.5, 0.5]]))
     tensor(0.4710)
     """
+    if temperature <= 0:
+        raise ValueError(f"temperature must be positive, got {temperature!r}.")
     proba = F.softmax(logits / temperature, dim=1)
     with torch.no_grad():
         weight = 1 + torch.exp((proba * (proba + 1e-5).log()).sum(dim=1))
