@@ -15,7 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skada_active._readers import split_pipeline
 from skada_active._rows import take_rows
-from skada_active.domains import Roles, mask_labels
+from skada_active.domains import Roles, mask_labels, plain_labels
 
 __all__ = [
     "continue_fitting",
@@ -29,8 +29,8 @@ __all__ = [
 
 
 def is_domain_aware(estimator: Any) -> bool:
-    """Tell whether the estimator (the last step of a Pipeline) takes ``sample_domain`` in ``fit``."""
-    return has_fit_parameter(split_pipeline(estimator)[1], "sample_domain")
+    """Tell whether ``fit`` of the estimator (or of the last step of a Pipeline) takes ``sample_domain``; none if frozen."""
+    return not _is_frozen(estimator) and has_fit_parameter(split_pipeline(estimator)[1], "sample_domain")
 
 
 def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
@@ -45,9 +45,10 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
             "No row has a label, so there is nothing to train on. Give source rows (sample_domain >= 0), target rows "
             "whose label is known, or a fitted model in sklearn.frozen.FrozenEstimator."
         )
-    check_classification_targets(y[roles.labeled])
+    labels = plain_labels(y[roles.labeled])
+    check_classification_targets(labels)
     if not is_domain_aware(estimator):
-        return estimator.fit(take_rows(X, roles.labeled), y[roles.labeled])
+        return estimator.fit(take_rows(X, roles.labeled), labels)
     return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
 
 
@@ -62,6 +63,12 @@ def domain_params(estimator: Any, roles: Roles) -> dict[str, NDArray[Any]]:
     return {_domain_keyword(estimator): roles.domain} if roles.has_domains else {}
 
 
+def _is_frozen(estimator: Any) -> bool:
+    if isinstance(estimator, Pipeline):
+        return _is_frozen(estimator.steps[-1][1])
+    return isinstance(estimator, FrozenEstimator)
+
+
 def _domain_keyword(estimator: Any) -> str:
     # Without metadata routing a Pipeline passes a fit parameter on by the name of its step.
     if not isinstance(estimator, Pipeline) or get_config()["enable_metadata_routing"]:
@@ -72,6 +79,8 @@ def _domain_keyword(estimator: Any) -> str:
 
 def continues_training(estimator: Any) -> bool:
     """Tell whether the estimator (the last step of a Pipeline) can go on training as labels arrive."""
+    if _is_frozen(estimator):
+        return False
     partial_fit = getattr(split_pipeline(estimator)[1], "partial_fit", None)
     return partial_fit is not None and {"sample_domain", "epochs"} <= set(signature(partial_fit).parameters)
 

@@ -235,6 +235,21 @@ def as_labels(y: ArrayLike) -> NDArray[Any]:
     return column_or_1d(labels, warn=True)
 
 
+def label_kinds(labels: NDArray[Any]) -> set[str]:
+    """Return the kinds of dtype (``"i"``, ``"U"``, ...) that the labels are of; objects are looked at one by one."""
+    if labels.dtype.kind != "O":
+        return {labels.dtype.kind}
+    return {np.asarray(example).dtype.kind for example in {type(label): label for label in labels}.values()}
+
+
+def plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return known labels that are held as objects, beside missing ones, in the type that they are of."""
+    # scikit-learn takes numbers and booleans for classes only if their array is not one of objects.
+    if labels.dtype.kind != "O" or label_kinds(labels) not in ({"b"}, {"i"}, {"u"}, {"f"}, {"U"}):
+        return labels
+    return np.array(labels.tolist())
+
+
 def _is_missing_object(label: Any) -> bool:
     # pandas.NA is neither equal nor unequal to anything, so it is known by its type's name: pandas stays optional.
     return label is None or type(label).__name__ == "NAType" or (isinstance(label, float) and label != label)
