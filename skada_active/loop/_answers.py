@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skada_active.domains import as_labels, is_missing, mask_labels
+from skada_active.domains import as_labels, is_missing, label_kinds, mask_labels
 
 __all__ = ["check_answers"]
 
@@ -17,6 +17,8 @@ def check_answers(
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return ids (int64) and labels (of the type of `y`, missing by its convention), or raise a ValueError."""
     ids = np.atleast_1d(np.asarray(ids))
+    if ids.ndim > 1:
+        raise ValueError(f"ids must be a list of row numbers, got an array of shape {ids.shape}.")
     labels = as_labels(np.atleast_1d(labels) if np.ndim(labels) == 0 else labels)
     if len(ids) != len(labels):
         raise ValueError(
@@ -39,18 +41,31 @@ def check_answers(
 
 def _of_type(labels: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     missing = is_missing(labels)
-    if y.dtype.kind == "O":
-        return mask_labels(labels.astype(object), missing)
     known = labels[~missing]
-    try:
-        converted = known.astype(y.dtype)
-        lossless = np.array_equal(converted, known)
-    except (TypeError, ValueError):
-        lossless = False
-    if not lossless:
+    if labels.dtype.kind == "i" and y.dtype.kind == "f" and missing.any() and (y == -1).any():
+        raise ValueError(
+            "labels holds the integer -1, which means 'missing', but y is of floats and -1.0 is one of its classes; "
+            "give floats, NaN for missing ones."
+        )
+    converted = _converted(known, y)
+    if converted is None:
         raise ValueError(
             f"labels must be of the type of y ({y.dtype}), got {known[:3].tolist()} ({labels.dtype}); convert them."
         )
     result = mask_labels(np.zeros(len(labels), dtype=y.dtype), missing)
     result[~missing] = converted
     return result
+
+
+def _converted(known: NDArray[Any], y: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the labels in the type of `y`, None where that loses something or they are no classes."""
+    if y.dtype.kind == "O":
+        kinds = label_kinds(y[~is_missing(y)])
+        return known.astype(object) if not len(known) or not kinds or label_kinds(known) <= kinds else None
+    try:
+        with np.errstate(invalid="ignore"):
+            converted = known.astype(y.dtype)
+    except (TypeError, ValueError):
+        return None
+    is_class = np.array_equal(converted, known) and np.isfinite(converted).all()
+    return converted if is_class and (converted == np.rint(converted)).all() else None
