@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score
 
 from skada_active._rows import take_rows
-from skada_active.domains import Roles, is_missing
+from skada_active.domains import Roles, as_labels, is_missing
 
 __all__ = ["accuracies", "class_counts"]
 
@@ -27,15 +26,18 @@ def accuracies(
     if answers is not None:
         rows = roles.target[~is_missing(answers[roles.target])]
         if len(rows):
-            # Compared as objects: a hidden label need not be of the type of those that are known.
-            predicted = estimator.predict(take_rows(X, rows))
-            correct = predicted.astype(object) == answers[rows].astype(object)
+            correct = _correct(answers[rows], estimator.predict(take_rows(X, rows)))
             transductive = float(correct.mean())
             never = query_round[rows] == -1
             unqueried = float(correct[never].mean()) if never.any() else None
     if eval_set is not None:
-        holdout = float(accuracy_score(eval_set[1], estimator.predict(eval_set[0])))
+        holdout = float(_correct(as_labels(eval_set[1]), estimator.predict(eval_set[0])).mean())
     return {"transductive": transductive, "unqueried": unqueried, "holdout": holdout}
+
+
+def _correct(labels: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.bool_]:
+    # Compared as objects: a hidden label need not be of the type of those that are known.
+    return labels.astype(object) == predicted.astype(object)
 
 
 def class_counts(labels: NDArray[Any]) -> dict[Any, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils import TransformerTags, check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from tqdm.auto import tqdm
@@ -18,7 +19,7 @@ from skada_active.domains import Roles, as_labels, is_missing, resolve_roles
 from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import ArrayOracle, Oracle
 from skada_active.loop.session import AdaptationSession
-from skada_active.query import MarginSampling
+from skada_active.query import MarginSampling, QueryStrategy
 
 __all__ = ["ActiveAdaptationLoop"]
 
@@ -99,6 +100,14 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     [5, 10, 15, 20]
     """
 
+    # What scikit-learn's `_validate_params` checks; the schedule checks budget and rounds.
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "strategy": [QueryStrategy, None],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True, "labeled_target": True}
 
     def __init__(
@@ -162,8 +171,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If the data do not fit together, or the estimator lacks what the strategy reads (before any training).
         """
-        X, y = as_rows(X), as_labels(y)
-        roles = resolve_roles(y, sample_domain)
+        X, y, roles = self._check_data(X, y, sample_domain)
+        if not is_dataset(X):
+            validate_data(self, X, skip_check_array=True)
         answers = None
         if oracle is None:
             roles = _hide_target(y, roles, labeled_target)
@@ -195,8 +205,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         AdaptationSession
             A session whose first model is trained.
         """
-        X, y = as_rows(X), as_labels(y)
-        return self._start(X, y, resolve_roles(y, sample_domain), None, eval_set)
+        return self._start(*self._check_data(X, y, sample_domain), None, eval_set)
 
     def resume(
         self, oracle: Oracle | None = None, *, budget: Any = None, n_rounds: int | None = None
@@ -278,10 +287,18 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         values = [entry["accuracy"][accuracy] for entry in entries]
         return np.array([entry["n_queries"] for entry in entries]), np.array(values, dtype=np.float64)
 
-    def _start(self, X: Any, y: Any, roles: Roles, answers: Any, eval_set: Any) -> AdaptationSession:
+    def _check_data(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None) -> tuple[Any, NDArray[Any], Roles]:
+        self._validate_params()
+        X, y = as_rows(X), as_labels(y)
+        roles = resolve_roles(y, sample_domain)
         check_consistent_length(range(n_rows(X)), y)
-        if hasattr(X, "shape"):
-            validate_data(self, X, skip_check_array=True)
+        _check_round_epochs(self.round_epochs)
+        return X, y, roles
+
+    def _start(self, X: Any, y: Any, roles: Roles, answers: Any, eval_set: Any) -> AdaptationSession:
+        if eval_set is not None:
+            eval_set = as_rows(eval_set[0]), as_labels(eval_set[1])
+            check_consistent_length(range(n_rows(eval_set[0])), eval_set[1])
         estimator = self.estimator
         if estimator is None:
             from skada_active.deep import AdaptationClassifier
@@ -359,6 +376,12 @@ def _hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None
         if len(unknown):
             raise ValueError(f"labeled_target names row {unknown[0]}, but y has no label for it.")
     return roles.hide(roles.is_target & ~known)
+
+
+def _check_round_epochs(round_epochs: Any) -> None:
+    epochs = np.atleast_1d(round_epochs)
+    if epochs.ndim > 1 or not len(epochs) or epochs.dtype.kind not in "iu" or epochs.min() < 0:
+        raise ValueError(f"round_epochs must be an integer >= 0 or a list of them, one a round, got {round_epochs!r}.")
 
 
 def _known_accuracies(session: AdaptationSession) -> dict[str, str]:

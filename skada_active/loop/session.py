@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from skada_active._fitting import continue_fitting, continues_training, fit_estimator, seed_estimator
-from skada_active._readers import ModelReader, split_pipeline
+from skada_active._readers import split_pipeline
 from skada_active.domains import Roles, is_missing, mask_labels
 from skada_active.loop._answers import check_answers
 from skada_active.loop._report import accuracies, class_counts
@@ -100,7 +100,10 @@ class AdaptationSession:
         self.round_epochs, self.warm_start, self.seed = round_epochs, warm_start, seed
         self.answers, self.eval_set = answers, eval_set
         self.strategy_ = clone(strategy)
-        self._template = seed_estimator(clone(estimator), self._seeds(0)[0])
+        model_seed, scorer_seed, _ = self._seeds(0)
+        self._template = seed_estimator(clone(estimator), model_seed)
+        if self.strategy_.estimator is not None:
+            self.strategy_.estimator = seed_estimator(self.strategy_.estimator, scorer_seed)
         self.n_initial = len(roles.candidates)
         self.query_round_ = np.where(roles.is_labeled, 0, -1)
         self.events: list[dict[str, Any]] = []
@@ -108,7 +111,7 @@ class AdaptationSession:
         self._bought: list[int] = []
         self._round: dict[str, Any] | None = None
         scorer = self._template if self.strategy_.estimator is None else self.strategy_.estimator
-        ModelReader.of(scorer).check(self.strategy_.model_fields())
+        self.strategy_.check_model(scorer)
         start = time.perf_counter()
         self.estimator_ = fit_estimator(clone(self._template), X, self.y, roles)
         self.initial_ = self._record(_new_round(0), time.perf_counter() - start)
@@ -140,9 +143,9 @@ class AdaptationSession:
             return None
         if not len(self.roles.target):
             return "no_target"
-        if self.remaining <= 0:
-            return "budget"
-        return None if len(self.roles.candidates) else "pool"
+        if not len(self.roles.candidates):
+            return "pool"
+        return "budget" if self.remaining <= 0 else None
 
     def ask(self, n_queries: int | None = None) -> NDArray[np.int64]:
         """Return row numbers to label.
@@ -161,15 +164,18 @@ class AdaptationSession:
         """
         if len(self.open_ids):
             return self.open_ids
+        if self._round is not None and not self._n_wanted():
+            self._close_round()  # its retraining was interrupted
         if self._round is None:
             self._round = _new_round(len(self.history_) + 1, self._round_size(n_queries))
-        missing = min(self._round["size"] - len(self._round["ids"]), self.remaining)
         start = time.perf_counter()
-        self._choose(missing)
-        self._round["seconds"]["query"] += time.perf_counter() - start
+        n_wanted = self._n_wanted()
+        if not n_wanted:
+            self._round = None
+            return self.open_ids
+        self._choose(n_wanted)
         self._round["asked_at"] = time.perf_counter()
-        if not len(self.open_ids):
-            self._close_round()
+        self._round["seconds"]["query"] += self._round["asked_at"] - start
         return self.open_ids
 
     def tell(self, ids: ArrayLike, labels: ArrayLike) -> None:
@@ -191,11 +197,13 @@ class AdaptationSession:
             is taken then.
         """
         ids, labels = check_answers(ids, labels, self.open_ids, self.y)
+        if not len(ids):
+            return
         now = time.perf_counter()
         self._round["seconds"]["oracle"] += now - self._round["asked_at"]
         self._round["asked_at"] = now
         self._apply({"round": self._round["round"], "ids": ids, "labels": labels})
-        if not len(self.open_ids) and not self._wants_replacements():
+        if not len(self.open_ids) and not self._n_wanted():
             self._close_round()
 
     def extend(self, rounds: list[int]) -> None:
@@ -222,7 +230,8 @@ class AdaptationSession:
         model = self.estimator_
         if self.strategy_.estimator is not None:
             model = self.strategy_.fit_model(self.X, self.y, self.roles)
-        view = self.strategy_.view(model, self.X, self.y, self.roles, random_state=view_seed, n_initial=self.n_initial)
+        roles = self._roles_known_to(model)
+        view = self.strategy_.view(model, self.X, self.y, roles, random_state=view_seed, n_initial=self.n_initial)
         positions = self.strategy_.choose(view, n_queries, random_state=choice_seed)
         chosen = view.index[positions].tolist()
         utilities = self.strategy_.chosen_utilities(view, positions).tolist()
@@ -243,18 +252,25 @@ class AdaptationSession:
             )
         return n_queries
 
-    def _wants_replacements(self) -> bool:
+    def _roles_known_to(self, model: Any) -> Roles:
+        # A class that was answered for the first time in a round that goes on has no column in the model yet.
+        labeled = self.roles.labeled_target
+        unseen = labeled[~np.isin(self.y[labeled], split_pipeline(model)[1].classes_)]
+        return self.roles.exclude(unseen).hide(np.isin(np.arange(len(self.y)), unseen)) if len(unseen) else self.roles
+
+    def _n_wanted(self) -> int:
+        # Rows that the round still has to ask about: at its start, and in place of those somebody abstained on.
         missing = self._round["size"] - len(self._round["ids"])
-        return min(missing, self.remaining) > 0 and len(self.roles.candidates) > 0
+        return max(0, min(missing, self.remaining, len(self.roles.candidates)))
 
     def _close_round(self) -> None:
-        finished, self._round = self._round, None
-        if not finished["ids"] and not finished["abstained"]:
-            return
-        start = time.perf_counter()
-        if finished["ids"]:
-            self._retrain(finished["round"], self.y[finished["ids"]])
-        self.history_.append(self._record(finished, time.perf_counter() - start))
+        # The round stays open until its model is trained: if that is interrupted, `ask` does it again.
+        if self._round["ids"] or self._round["abstained"]:
+            start = time.perf_counter()
+            if self._round["ids"]:
+                self._retrain(self._round["round"], self.y[self._round["ids"]])
+            self.history_.append(self._record(self._round, time.perf_counter() - start))
+        self._round = None
 
     def _retrain(self, number: int, labels: NDArray[Any]) -> None:
         new_class = not np.isin(labels, split_pipeline(self.estimator_)[1].classes_).all()

@@ -182,10 +182,15 @@ class QueryStrategy(BaseEstimator):
         """Return the required fields that the model itself has to supply."""
         return self.required_fields()
 
+    def check_model(self, estimator: Any) -> None:
+        """Raise a ValueError if a parameter is not valid or `estimator`, fitted or not, lacks what is read of it."""
+        self._validate_params()
+        ModelReader.of(estimator).check(self.model_fields())
+
     def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
         """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training."""
         estimator = self._default_estimator(X) if self.estimator is None else self.estimator
-        ModelReader.of(estimator).check(self.model_fields())
+        self.check_model(estimator)
         return fit_estimator(clone(estimator), X, y, roles)
 
     def view(

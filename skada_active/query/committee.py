@@ -177,10 +177,10 @@ class QueryByCommittee(QueryStrategy):
         """Return what a member has to supply: ``proba`` where the members are clones of the estimator."""
         return frozenset({"proba"} if self.members is None else ())
 
-    def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
-        """Return the fitted estimator; a committee that cannot be formed is refused before any training."""
-        self._check_committee(self.estimator)
-        return super().fit_model(X, y, roles)
+    def check_model(self, estimator: Any) -> None:
+        """Raise a ValueError if no committee can be formed; see `QueryStrategy.check_model`."""
+        super().check_model(estimator)
+        self._check_committee(estimator)
 
     def extra_fields(
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, random_state: Any

@@ -133,7 +133,7 @@ def test_invalid_budget_names_the_value_and_the_choices(budget):
 
 
 def test_counts_and_fractions_do_not_mix():
-    with pytest.raises(ValueError, match="only counts .* or only fractions"):
+    with pytest.raises(ValueError, match=r"only counts .* or only fractions"):
         BudgetSchedule([3, 0.5]).rounds(100)
 
 
@@ -149,7 +149,7 @@ def test_invalid_n_rounds_is_refused(n_rounds):
 
 
 def test_unknown_allocation_is_refused():
-    with pytest.raises(ValueError, match="allocation must be .* got 'back_loaded'"):
+    with pytest.raises(ValueError, match=r"allocation must be .* got 'back_loaded'"):
         BudgetSchedule(10, allocation="back_loaded").rounds(100)
 
 

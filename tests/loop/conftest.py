@@ -1,0 +1,69 @@
+"""Data and helpers that the tests of the loop share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from skada_active import ActiveAdaptationLoop
+from skada_active.datasets import make_shifted_blobs
+from skada_active.domains import mask_target
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Train these tiny networks in one thread: on a busy machine, waiting for a second one costs ten times the work."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture(scope="session")
+def blobs():
+    """Return read-only X, y, sample_domain: 60 source and 60 target rows of 3 classes."""
+    data = make_shifted_blobs(60, 60, n_features=3, random_state=0)
+    for array in data:
+        array.flags.writeable = False
+    return data
+
+
+@pytest.fixture
+def start(blobs):
+    """Return a function that starts a session on the blobs; its keywords go to the loop."""
+    X, y, sample_domain = blobs
+    settings = {"budget": 10, "n_rounds": 2, "round_epochs": 1, "random_state": 0}
+
+    def start(y=y, estimator=None, strategy=None, **params):
+        estimator = LogisticRegression() if estimator is None else estimator
+        loop = ActiveAdaptationLoop(estimator, strategy, **{**settings, **params})
+        known = mask_target(y, sample_domain)
+        known.flags.writeable = False
+        return loop.session(X, known, sample_domain=sample_domain)
+
+    return start
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Make any training of a logistic regression an error."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("the estimator was trained")
+
+    monkeypatch.setattr(LogisticRegression, "fit", refuse)
+
+
+@pytest.fixture(scope="session")
+def finish():
+    """Return a function that runs a session to its end with the labels `y`, and returns it."""
+
+    def finish(session, y):
+        y = np.asarray(y)
+        while len(ids := session.ask()):
+            session.tell(ids, y[ids])
+        return session
+
+    return finish
