@@ -29,7 +29,7 @@ __all__ = [
 
 
 def is_domain_aware(estimator: Any) -> bool:
-    """Tell whether ``fit`` of the estimator (or of the last step of a Pipeline) takes ``sample_domain``; none if frozen."""
+    """Tell whether ``fit`` of the estimator (the last step of a Pipeline) takes ``sample_domain``; never if frozen."""
     return not _is_frozen(estimator) and has_fit_parameter(split_pipeline(estimator)[1], "sample_domain")
 
 

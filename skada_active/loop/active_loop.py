@@ -281,9 +281,16 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             Labels bought, starting with 0.
         accuracy : ndarray of shape (n_rounds + 1,)
             Accuracy of the model at that point, NaN where it is not known.
+
+        Raises
+        ------
+        ValueError
+            If there is no accuracy of that name.
         """
         check_is_fitted(self)
         entries = [self.initial_, *self.history_]
+        if accuracy not in self.initial_["accuracy"]:
+            raise ValueError(f"accuracy must be one of {list(self.initial_['accuracy'])}, got {accuracy!r}.")
         values = [entry["accuracy"][accuracy] for entry in entries]
         return np.array([entry["n_queries"] for entry in entries]), np.array(values, dtype=np.float64)
 

@@ -110,8 +110,7 @@ class AdaptationSession:
         self.history_: list[dict[str, Any]] = []
         self._bought: list[int] = []
         self._round: dict[str, Any] | None = None
-        scorer = self._template if self.strategy_.estimator is None else self.strategy_.estimator
-        self.strategy_.check_model(scorer)
+        self.strategy_.check_model(estimator if strategy.estimator is None else strategy.estimator)
         start = time.perf_counter()
         self.estimator_ = fit_estimator(clone(self._template), X, self.y, roles)
         self.initial_ = self._record(_new_round(0), time.perf_counter() - start)

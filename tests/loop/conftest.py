@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.datasets import make_shifted_blobs
@@ -48,12 +50,13 @@ def start(blobs):
 
 @pytest.fixture
 def no_training(monkeypatch):
-    """Make any training of a logistic regression an error."""
+    """Make any training of a model that is not a network an error."""
 
     def refuse(*args, **kwargs):
         raise AssertionError("the estimator was trained")
 
-    monkeypatch.setattr(LogisticRegression, "fit", refuse)
+    for model in (LogisticRegression, RandomForestClassifier, LinearSVC):
+        monkeypatch.setattr(model, "fit", refuse)
 
 
 @pytest.fixture(scope="session")
