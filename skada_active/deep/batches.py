@@ -134,9 +134,12 @@ class RoleBatches:
         copies = 1 if index.shape[1] > 1 else 2  # batch normalisation has no statistics of a single row
         index = index.repeat(1, copies)
         labels, domain = self.data.labels[index], self.data.domain[index]
-        seed = None if isinstance(self.data.rows, Tensor) else int(torch.randint(2**62, ()))
+        seed = int(torch.randint(2**62, ()))  # drawn for tensors too, so that they and datasets go on alike
         for step, rows in enumerate(read_rows(self.data.rows, index, self.loader_params, seed)):
-            yield rows, Batch(labels[step], domain[step], n_source[step] * copies, self.n_labeled * copies)
+            yield (
+                _as_input(rows.to(labels.device)),
+                Batch(labels[step], domain[step], n_source[step] * copies, self.n_labeled * copies),
+            )
 
     def _draw(self, rows: Tensor, size: int) -> Tensor:
         needed = self.n_steps * size
@@ -167,7 +170,8 @@ class RowBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, None]]:
         if isinstance(self.rows, Tensor):
-            batches: Any = self.rows.split(self.batch_size)
+            # A copy: a module that works in place must not reach the rows of the caller.
+            batches: Any = (batch.to(torch.float32, copy=True) for batch in self.rows.split(self.batch_size))
         else:
             index = torch.arange(len(self.rows)).split(self.batch_size)
             batches = read_rows(self.rows, index, self.loader_params)
@@ -175,20 +179,17 @@ class RowBatches:
             yield _as_input(rows), None
 
 
-def read_rows(
-    rows: Any, index: Any, loader_params: dict[str, Any] | None = None, seed: int | None = None
-) -> Iterator[Tensor]:
+def read_rows(rows: Any, index: Any, loader_params: dict[str, Any] | None = None, seed: int = 0) -> Iterator[Tensor]:
     """Yield the rows of each index batch: slices of a tensor, or what a loader reads from a dataset."""
     if isinstance(rows, Tensor):
         for batch in index:
-            yield _as_input(rows[batch])
+            yield rows[batch]
         return
     batches = [batch.tolist() for batch in index]
     # A generator of its own: a loader would otherwise draw its workers' seeds from torch's global one.
-    generator = torch.Generator() if seed is None else torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     loader = DataLoader(rows, batch_sampler=batches, collate_fn=_stack, generator=generator, **(loader_params or {}))
-    for batch in loader:
-        yield _as_input(batch)
+    yield from loader
 
 
 def _stack(items: list[Any]) -> Tensor:
