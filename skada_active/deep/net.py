@@ -20,8 +20,8 @@ from skada_active.networks import CosineHead
 
 __all__ = ["AdaptationCriterion", "AdaptationModule", "AdaptationNet"]
 
-#: Rows per forward pass in prediction from arrays: large enough to keep a core busy, small enough for images.
-_PREDICTION_BATCH = 1024
+#: Rows and input values per forward pass in prediction from arrays: enough to keep a core busy, few enough for images.
+_PREDICTION_ROWS, _PREDICTION_VALUES = 1024, 2**22
 #: Prediction pads tables to a multiple of this: for few rows, matrix products sum up in another order.
 _ROW_MULTIPLE = 16
 #: What skorch tells every callback at every step, which costs a tenth of a small network's epoch.
@@ -123,6 +123,16 @@ class AdaptationNet(NeuralNet):
         self.class_weight = class_weight
         self.target_role = target_role
 
+    def __getstate__(self) -> dict[str, Any]:
+        # module and criterion are the same objects as module_ and criterion_, which skorch stores on its own.
+        state = super().__getstate__()
+        return {**state, "module": None, "criterion": None} if self.initialized_ else state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.module is None:
+            self.module, self.criterion = self.module_, self.criterion_
+
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
@@ -136,7 +146,7 @@ class AdaptationNet(NeuralNet):
     def train_epochs(self, data: DomainDataset, epochs: int) -> AdaptationNet:
         """Train for `epochs` more epochs; the optimiser's state is kept."""
         self.clock_.done, self.clock_.total, self._epochs = 0, 1, epochs
-        self._unheard = {name for name in _STEP_EVENTS if not self._is_heard(name)}
+        self._unheard = set() if any(map(self._is_heard, _STEP_EVENTS)) else set(_STEP_EVENTS)
         self.notify("on_train_begin", X=data, y=None)
         try:
             self.fit_loop(data, epochs=epochs)
@@ -159,17 +169,22 @@ class AdaptationNet(NeuralNet):
         """Return role-balanced batches of training data, ordered batches of rows to predict."""
         prefix = "iterator_train" if training else "iterator_valid"
         params = dict(self.get_params_for(prefix))
-        batch_size = params.pop("batch_size", self.batch_size)
+        size = params.pop("batch_size", None)
         data, among = (dataset.dataset, torch.as_tensor(dataset.indices)) if _is_split(dataset) else (dataset, None)
         if not isinstance(data, DomainDataset):
-            size = max(batch_size, _PREDICTION_BATCH) if isinstance(data, Tensor) else batch_size
-            return RowBatches(data, size, params)
+            return RowBatches(data, size or self._prediction_batch(data), params)
         role = self.target_role if training else None
         among = None if among is None else among.to(data.device)
-        batches = RoleBatches(data, batch_size, joint=self.joint, target_role=role, among=among, loader_params=params)
+        size = size or self.batch_size
+        batches = RoleBatches(data, size, joint=self.joint, target_role=role, among=among, loader_params=params)
         if training:
             self.clock_.total = max(1, self._epochs * len(batches))
         return batches
+
+    def _prediction_batch(self, rows: Any) -> int:
+        if not isinstance(rows, Tensor):
+            return self.batch_size
+        return max(self.batch_size, min(_PREDICTION_ROWS, _PREDICTION_VALUES // max(1, rows[0].numel())))
 
     def _set_training(self, training: bool = True) -> None:
         # skorch calls this at every step; walking all modules to set what is set costs 5 % of a small network's epoch.
@@ -212,7 +227,7 @@ class AdaptationNet(NeuralNet):
             iteration=self.clock_.iteration,
             head=self.module_.head,
             forward=self.module_,
-            class_weight=self.class_weight,
+            class_weight=None if self.class_weight is None else self.class_weight.to(logits.device),
             source_weight=self.source_weight,
             joint=self.joint,
         )
@@ -224,11 +239,15 @@ class AdaptationNet(NeuralNet):
         """Run one epoch and record the means of the loss and of its terms once, at its end."""
         if iterator is None:
             return
+        if self._unheard:
+            self.history.new_batch()  # one stands for all: skorch's Checkpoint reads the last step of every epoch
         sums: dict[str, Tensor] = {}
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             _accumulate(sums, {f"{prefix}_loss": step["loss"].detach(), **batch[1].terms})
+            if not self._unheard:
+                self._record_step(prefix, step["loss"], len(batch[1]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
             if training:
                 self.clock_.iteration += 1
@@ -236,6 +255,11 @@ class AdaptationNet(NeuralNet):
         self.history.record(f"{prefix}_batch_count", len(iterator))
         for name, total in sums.items():
             self._record(name, float(total) / len(iterator))
+
+    def _record_step(self, prefix: str, loss: Tensor, n_rows: int) -> None:
+        # Callbacks that listen to steps, such as a schedule by the step or a progress bar, read these entries.
+        self.history.record_batch(f"{prefix}_loss", loss.item())
+        self.history.record_batch(f"{prefix}_batch_size", n_rows)
 
     def _record(self, name: str, value: float) -> None:
         if name in ("train_loss", "valid_loss"):

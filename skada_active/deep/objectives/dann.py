@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from skada_active.deep import functional
@@ -74,9 +75,18 @@ class _DANN(TargetTerm):
         for width_in, width_out in pairwise(widths):
             layers += [nn.Linear(width_in, width_out), nn.ReLU()]
         self.discriminator = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+        self.register_buffer("is_trained", torch.zeros((), dtype=torch.bool))
 
     def source_logit(self, features: Tensor) -> Tensor:
-        """Return the logit of P(source) of embedded rows, shape (n,)."""
+        """Return the logit of P(source) of embedded rows, shape (n,); refused before the discriminator was trained."""
+        if not self.is_trained:
+            raise ValueError(
+                "The domain discriminator is untrained: no training step saw source and target rows together. Fit "
+                "with rows of both (sample_domain >= 0 and < 0)."
+            )
+        return self._logit(features)
+
+    def _logit(self, features: Tensor) -> Tensor:
         return self.discriminator(features)[:, 0]
 
     def loss(self, step: Step) -> Tensor:
@@ -84,7 +94,8 @@ class _DANN(TargetTerm):
             return step.logits.new_zeros(())  # one domain alone cannot be told from another
         coefficient = reversal_coefficient(self.config.schedule, step.progress, step.iteration)
         features = functional.gradient_reversal(step.features, self.config.max_reversal * coefficient)
-        logit = self.source_logit(features)
+        logit = self._logit(features)
+        self.is_trained.fill_(True)
         loss = functional.domain_adversarial_loss(logit[step.source], logit[step.target])
         step.log("domain_loss", loss)
         return self.config.trade_off * loss

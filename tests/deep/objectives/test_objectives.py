@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch import nn
+from torch.nn import functional as F
+
+from skada_active.deep import DANN, MCC, MME, AdaptationClassifier, MarginLoss, Objective, ObjectiveSum
+from skada_active.deep.batches import Batch
+from skada_active.deep.functional import domain_adversarial_loss, margin_loss, minimum_class_confusion_loss
+from skada_active.deep.objectives._base import TargetTerm
+from skada_active.deep.step import Step
+from skada_active.networks import CosineHead
+
+N_SOURCE, N_LABELED_TARGET, N_TARGET = 6, 3, 5
+
+
+def make_data(sources=(1,), targets=(-1,), seed=0):
+    """Return two classes in each of the domains, shifted against one another; every fifth target row is labelled."""
+    rng = np.random.default_rng(seed)
+    domain = np.repeat([*sources, *targets], 24)
+    X = rng.normal(size=(len(domain), 3)).astype(np.float32)
+    y = np.arange(len(domain)) % 2
+    X[:, 0] += 4 * y
+    X[:, 1] += domain
+    y[(domain < 0) & (np.arange(len(y)) % 5 > 0)] = -1
+    return X, y, domain
+
+
+def fitted(objective=None, data=None, **params):
+    model = AdaptationClassifier(objective, **{"max_epochs": 2, "batch_size": 8, "random_state": 0, **params})
+    return model.fit(*(make_data() if data is None else data))
+
+
+def proba(*args, **params):
+    return fitted(*args, **params).predict_proba(make_data()[0])
+
+
+def make_step(head=None, n_source=N_SOURCE, n_labeled_target=N_LABELED_TARGET, n_target=N_TARGET, **options):
+    """Return a step of 3 classes on 4 features, which are leaves of the graph."""
+    generator = torch.Generator().manual_seed(0)
+    n_labeled = n_source + n_labeled_target
+    features = torch.randn(n_labeled + n_target, 4, generator=generator)
+    features = features.requires_grad_()
+    head = make_head() if head is None else head
+    labels = torch.arange(n_labeled + n_target) % 3
+    labels[n_labeled:] = -1
+    batch = Batch(labels, (torch.arange(len(labels)) >= n_source).long(), n_source, n_labeled)
+    options = {"progress": 0.5, "iteration": 700, **options}
+    return Step(features, features, head(features), batch, head=head, forward=None, **options)
+
+
+def make_head():
+    torch.manual_seed(0)
+    return nn.Linear(4, 3)
+
+
+def module_of(objective):
+    torch.manual_seed(0)
+    return objective.build(4, 3, 2)
+
+
+@pytest.fixture(autouse=True)
+def _restore_generator():
+    with torch.random.fork_rng([]):
+        yield
+
+
+ALL = [None, MarginLoss(), MarginLoss(dynamic=True), MME(), MCC(), DANN(), MarginLoss() + MME() + DANN() + MCC()]
+IDS = ["none", "margin", "dynamic margin", "mme", "mcc", "dann", "sum"]
+every_objective = pytest.mark.parametrize("objective", ALL, ids=IDS)
+
+
+@every_objective
+def test_objective_learns_what_the_labels_say(objective):
+    X, y, _ = make_data()
+    known = y >= 0
+    assert fitted(objective, max_epochs=10).score(X[known], y[known]) > 0.9
+
+
+@every_objective
+def test_source_only_training_works(objective):
+    X, y, _ = make_data(targets=())
+    assert fitted(objective, (X, y)).score(X, y) > 0.5
+
+
+@every_objective
+def test_target_only_training_works(objective):
+    X, y, domain = make_data(sources=())
+    assert np.isfinite(fitted(objective, (X, y, domain)).predict_proba(X)).all()
+
+
+@every_objective
+def test_several_sources_and_targets_work(objective):
+    data = make_data((1, 2, 5), (-1, -3))
+    model = fitted(objective, data)
+    assert model.domains_.tolist() == [1, 2, 5, -3, -1]
+    assert np.isfinite(model.predict_proba(data[0])).all()
+
+
+@every_objective
+def test_a_target_without_any_label_works(objective):
+    X, y, domain = make_data()
+    y[domain < 0] = -1
+    assert np.isfinite(fitted(objective, (X, y, domain)).predict_proba(X)).all()
+
+
+@every_objective
+def test_a_target_with_all_labels_works(objective):
+    X, _, domain = make_data()
+    data = (X, np.arange(len(X)) % 2, domain)
+    assert np.isfinite(fitted(objective, data, unlabeled_pool="unlabeled").predict_proba(X)).all()
+
+
+@every_objective
+def test_one_source_row_and_one_target_row_work(objective):
+    data = (np.eye(2, dtype=np.float32), np.array([0, -1]), [1, -1])
+    assert np.isfinite(fitted(objective, data).predict_proba(data[0])).all()
+
+
+@every_objective
+def test_joint_training_works(objective):
+    assert np.isfinite(proba(objective, labeled_loss="joint")).all()
+
+
+CHANGES = [
+    (MarginLoss(), {"margin": 0.5}),
+    (MarginLoss(), {"dynamic": True}),
+    (MarginLoss(), {"max_logit": True}),
+    (MarginLoss(dynamic=True), {"max_logit": False}),
+    (MarginLoss(), {"normalize_logits": False}),
+    (MarginLoss(), {"trade_off": 0.3}),
+    (MME(), {"trade_off": 1.0}),
+    (MCC(), {"temperature": 1.0}),
+    (MCC(), {"trade_off": 0.3}),
+    (DANN(), {"trade_off": 0.3}),
+    (DANN(), {"schedule": "tll"}),
+    (DANN(), {"schedule": "constant"}),
+    (DANN(), {"max_reversal": 0.1}),
+    (DANN(), {"hidden": (8,)}),
+    (DANN(), {"hidden": ()}),
+]
+
+
+def test_every_parameter_of_every_objective_is_in_the_table():
+    listed = {(type(objective), name) for objective, change in CHANGES for name in change}
+    assert listed == {(kind, name) for kind in (MarginLoss, MME, MCC, DANN) for name in kind().get_params()}
+
+
+@pytest.mark.parametrize(("objective", "change"), CHANGES, ids=lambda value: str(value))
+def test_every_parameter_changes_the_model(objective, change):
+    before = clone(objective)
+    after = clone(objective).set_params(**change)
+    assert not np.array_equal(proba(before, optimizer="sgd"), proba(after, optimizer="sgd"))
+
+
+@pytest.mark.parametrize("objective", ALL[1:], ids=IDS[1:])
+def test_every_objective_changes_the_model(objective):
+    assert not np.array_equal(proba(objective), proba(None))
+
+
+@pytest.mark.parametrize(("head", "kind"), [("linear", nn.Linear), ("cosine", CosineHead)])
+def test_minimax_entropy_works_with_either_head(head, kind):
+    model = fitted(MME(), head=head)
+    assert isinstance(model.net_.module_.head, kind)
+    assert np.isfinite(model.predict_proba(make_data()[0])).all()
+
+
+def test_margin_is_averaged_over_the_roles_like_the_labelled_loss():
+    step = make_step(source_weight=0.5)
+    losses = margin_loss(step.logits[:9], step.labels[:9], margin=0.7)
+    expected = 2.0 * (0.5 * losses[:6].mean() + losses[6:].mean())
+    torch.testing.assert_close(module_of(MarginLoss(margin=0.7, trade_off=2.0))(step), expected)
+
+
+def test_margin_reads_no_target_rows():
+    assert not MarginLoss().reads_target
+    step = make_step()
+    module_of(MarginLoss())(step).backward()
+    assert not step.features.grad[9:].any()
+
+
+def test_class_confusion_is_that_of_the_target_block():
+    step = make_step()
+    expected = 3.0 * minimum_class_confusion_loss(step.logits[9:], temperature=2.0)
+    torch.testing.assert_close(module_of(MCC(temperature=2.0, trade_off=3.0))(step), expected)
+
+
+def entropy(logits):
+    return -(F.softmax(logits, 1) * F.log_softmax(logits, 1)).sum(1).mean()
+
+
+@pytest.mark.parametrize("make", [make_head, lambda: CosineHead(4, 3, temperature=1.0)], ids=["linear", "cosine"])
+def test_minimax_entropy_lets_the_classifier_raise_entropy_and_the_features_lower_it(make):
+    step = make_step(head := make())
+    module_of(MME(trade_off=1.0))(step).backward()
+    with torch.no_grad():
+        before = entropy(head(step.features[9:]))
+        assert entropy(head((step.features - 0.1 * step.features.grad)[9:])) < before
+        for parameter in head.parameters():
+            parameter -= 0.1 * parameter.grad
+        assert entropy(head(step.features[9:])) > before
+
+
+def test_minimax_entropy_gradients_are_those_of_two_steps():
+    step = make_step(head := make_head())
+    module_of(MME(trade_off=0.3))(step).backward()
+    features, weight = step.features.detach().requires_grad_(), head.weight
+    by_features, by_weight = torch.autograd.grad(0.3 * entropy(head(features[9:])), (features, weight))
+    torch.testing.assert_close(step.features.grad, by_features)
+    torch.testing.assert_close(weight.grad, -by_weight)
+
+
+def test_minimax_entropy_logs_a_positive_entropy():
+    step = make_step()
+    module_of(MME())(step)
+    torch.testing.assert_close(step.batch.terms["target_entropy"], entropy(step.logits[9:]).detach())
+
+
+def test_discriminator_is_trained_and_features_get_its_reversed_gradient():
+    module, step = module_of(DANN(trade_off=0.5, schedule="constant", max_reversal=0.2)), make_step()
+    module(step).backward()
+    features = step.features.detach().requires_grad_()
+    logit = module.discriminator(features)[:, 0]
+    loss = 0.5 * domain_adversarial_loss(logit[:6], logit[9:])
+    by_features, *by_discriminator = torch.autograd.grad(loss, (features, *module.parameters()))
+    torch.testing.assert_close(step.features.grad, -0.2 * by_features)
+    for parameter, gradient in zip(module.parameters(), by_discriminator, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize(("schedule", "coefficient"), [("dann", 0.986614), ("tll", 0.336376), ("constant", 1.0)])
+def test_reversal_follows_its_schedule(schedule, coefficient):
+    gradients = []
+    for objective in (DANN(schedule=schedule), DANN(schedule="constant")):
+        step = make_step()
+        module_of(objective)(step).backward()
+        gradients.append(step.features.grad)
+    torch.testing.assert_close(gradients[0], coefficient * gradients[1], rtol=1e-4, atol=1e-7)
+
+
+def test_without_reversal_the_discriminator_tells_the_domains_apart():
+    X, _, domain = make_data((3,), (-3,))
+    logit = fitted(DANN(max_reversal=0.0), make_data((3,), (-3,)), max_epochs=10).domain_logit(X)
+    assert ((logit > 0) == (domain > 0)).mean() > 0.95
+
+
+def test_domain_logit_is_refused_without_a_discriminator():
+    with pytest.raises(ValueError, match="objective=MCC"):
+        fitted(MCC()).domain_logit(make_data()[0])
+
+
+def test_domain_logit_of_an_untrained_discriminator_is_refused():
+    X, y, _ = make_data(targets=())
+    with pytest.raises(ValueError, match="untrained"):
+        fitted(DANN(), (X, y)).domain_logit(X)
+
+
+def test_domain_logit_comes_from_the_part_that_has_it():
+    model = fitted(MCC() + DANN())
+    assert "source_logit" in model.pool_supplies
+    assert model.domain_logit(make_data()[0]).shape == (48,)
+
+
+@pytest.mark.parametrize("objective", [MCC(), MME(), DANN()])
+def test_a_step_without_target_rows_costs_nothing(objective):
+    assert module_of(objective)(make_step(n_target=0)).item() == 0.0
+
+
+def test_a_step_without_source_rows_trains_no_discriminator():
+    assert module_of(DANN())(make_step(n_source=0)).item() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("objective", "name"),
+    [(MarginLoss(margin=0.0), "margin"), (MCC(temperature=-1.0), "temperature"), (DANN(schedule="x"), "schedule")],
+)
+def test_a_bad_parameter_is_refused_by_name(objective, name):
+    with pytest.raises(ValueError, match=name):
+        fitted(objective)
+
+
+def test_a_sum_is_the_sum_of_its_parts():
+    total, parts = module_of(MCC() + MarginLoss()), [module_of(MCC()), module_of(MarginLoss())]
+    torch.testing.assert_close(total(make_step()), sum(part(make_step()) for part in parts))
+
+
+def test_adding_names_the_parts_by_class():
+    assert [name for name, _ in (MarginLoss() + MCC()).objectives] == ["marginloss", "mcc"]
+    assert [name for name, _ in (MME() + MCC() + MME()).objectives] == ["mme-1", "mcc", "mme-2"]
+
+
+def test_sums_add_up_flat_on_either_side():
+    names = [name for name, _ in ((MCC() + MME()) + (DANN() + MarginLoss())).objectives]
+    assert names == ["mcc", "mme", "dann", "marginloss"]
+    assert [name for name, _ in (DANN() + (MCC() + MME())).objectives] == ["dann", "mcc", "mme"]
+
+
+def test_adding_leaves_the_summands_alone():
+    first = MCC() + MME()
+    first + DANN()
+    assert [name for name, _ in first.objectives] == ["mcc", "mme"]
+
+
+def test_adding_something_else_is_a_type_error():
+    with pytest.raises(TypeError):
+        MCC() + 1
+    with pytest.raises(TypeError):
+        (MCC() + MME()) + "mme"
+
+
+def test_parameters_of_the_parts_are_reached_by_name():
+    total = (MCC() + MME()).set_params(mme__trade_off=0.7)
+    assert total.get_params()["mme__trade_off"] == total.objectives[1][1].trade_off == 0.7
+    assert (MME() + MME()).set_params(**{"mme-2__trade_off": 0.9}).objectives[1][1].trade_off == 0.9
+
+
+def test_parameters_of_the_parts_are_reached_through_the_classifier():
+    model = AdaptationClassifier(MCC() + MME()).set_params(objective__mme__trade_off=0.7)
+    assert model.objective.objectives[1][1].trade_off == 0.7
+
+
+def test_a_part_may_be_replaced():
+    total = (MCC() + MME()).set_params(mme=DANN())
+    assert [type(part) for _, part in total.objectives] == [MCC, DANN]
+
+
+def test_a_clone_is_a_copy_of_every_part():
+    total = MCC(temperature=2.0) + MME()
+    copy = clone(total)
+    copy.set_params(mcc__temperature=9.0)
+    assert total.objectives[0][1].temperature == 2.0
+    assert type(copy) is ObjectiveSum
+
+
+def test_a_sum_shows_its_parts():
+    assert (
+        repr(MCC(temperature=2.0) + MME()) == "ObjectiveSum(objectives=[('mcc', MCC(temperature=2.0)), ('mme', MME())])"
+    )
+
+
+def test_a_sum_reads_and_supplies_what_its_parts_do():
+    assert not (MarginLoss() + MarginLoss()).reads_target
+    assert (MarginLoss() + MCC()).reads_target
+    assert (MCC() + DANN()).supplies == {"source_logit"}
+    assert (MCC() + MME()).supplies == frozenset()
+
+
+def test_objectives_without_an_implementation_say_what_is_missing():
+    with pytest.raises(TypeError, match="build"):
+        Objective().build(1, 2, 2)
+    with pytest.raises(TypeError, match="loss"):
+        TargetTerm()(make_step())
+
+
+def test_an_objective_of_ones_own_is_added():
+    class Decay(Objective):
+        reads_target = False
+
+        def build(self, n_features, n_classes, n_domains):
+            module = nn.Module()
+            module.forward = lambda step: step.features.square().mean()
+            return module
+
+    decayed, plain = fitted(Decay(), max_epochs=10), fitted(max_epochs=10)
+    X = make_data()[0]
+    assert np.square(decayed.transform(X)).mean() < np.square(plain.transform(X)).mean()
+
+
+def test_steps_can_be_run_through_the_network_again():
+    class Consistency(Objective):
+        def build(self, n_features, n_classes, n_domains):
+            module = nn.Module()
+            module.forward = lambda step: (step.forward(step.inputs + 1)[0] - step.logits).square().mean()
+            return module
+
+    assert not np.array_equal(proba(Consistency()), proba(None))
