@@ -216,9 +216,9 @@ def encode_labels(labels: ArrayLike, classes: NDArray[Any]) -> NDArray[np.int64]
     unknown = classes[positions] != labels
     if unknown.any():
         raise ValueError(
-            f"y holds the label {labels[unknown][0]!r}, which is not among the {len(classes)} classes that the model "
-            f"was fitted on ({classes[:10].tolist()}{'...' if len(classes) > 10 else ''}). Fit it again with that "
-            "class, or leave these rows out."
+            f"y holds the label {labels[unknown].tolist()[0]!r}, which is not among the {len(classes)} classes that "
+            f"the model was fitted on ({classes[:10].tolist()}{'...' if len(classes) > 10 else ''}). Fit it again with "
+            "that class, or leave these rows out."
         )
     return positions.astype(np.int64)
 

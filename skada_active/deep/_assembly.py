@@ -17,11 +17,12 @@ from skada_active.networks import MLP, ConvNet, CosineHead, Standardize
 if TYPE_CHECKING:
     from skada_active.deep.classifier import AdaptationClassifier
 
-__all__ = ["build_net", "resolve_device"]
+__all__ = ["OPTIMIZERS", "build_net", "own_net_params", "resolve_device"]
 
 # The fused kernels do the same updates in one pass over the weights; torch has them on the CPU and on CUDA.
 _FUSED = {"optimizer__fused": True}
-_OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+#: What `AdaptationClassifier` calls an optimiser, its class and its parameters.
+OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "adam": (torch.optim.Adam, _FUSED),
     "adamw": (torch.optim.AdamW, _FUSED),
     "adadelta": (torch.optim.Adadelta, {}),
@@ -29,17 +30,27 @@ _OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
 }
 
 
-def resolve_device(device: str) -> str:
+def own_net_params(config: AdaptationClassifier) -> dict[str, Any]:
+    """Return a copy of the parameters that the user gave for the skorch net."""
+    return dict(config.net_params or {})
+
+
+def resolve_device(config: AdaptationClassifier) -> str:
     """Return the name of the device: CUDA where available for ``"auto"``, else the CPU."""
-    if device != "auto":
-        return str(device)
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    device = own_net_params(config).get("device") or config.device
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return str(torch.device(device))
+    except RuntimeError as error:
+        raise ValueError(
+            f'device must be "auto" or a torch device such as "cpu" or "cuda:0", got {device!r}.'
+        ) from error
 
 
 def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains: int) -> AdaptationNet:
     """Return an initialized net for rows like those of `X`; weights come from torch's global generator."""
-    _check_choices(config)
-    params = dict(config.net_params or {})
+    params = own_net_params(config)
     net_class = params.pop("net_class", AdaptationNet)
     module = _build_module(config, X, n_classes)
     objective = None
@@ -48,7 +59,7 @@ def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains
         objective = config.objective.build(module.n_features, n_classes, n_domains)
         if config.objective.reads_target:
             target_role = "target" if config.unlabeled_pool == "all" else "unlabeled_target"
-    optimizer, optimizer_params = _optimizer(config)
+    optimizer, optimizer_params = _optimizer(params.pop("optimizer", config.optimizer))
     defaults = {
         "joint": config.labeled_loss == "joint",
         "source_weight": config.source_weight,
@@ -58,7 +69,7 @@ def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains
         "batch_size": config.batch_size,
         "optimizer": optimizer,
         "optimizer__weight_decay": config.weight_decay,
-        "device": resolve_device(config.device),
+        "device": resolve_device(config),
         "train_split": None,
         "verbose": config.verbose,
         **optimizer_params,
@@ -68,7 +79,7 @@ def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains
 
 def _build_module(config: AdaptationClassifier, X: Any, n_classes: int) -> AdaptationModule:
     shape = _row_shape(X)
-    backbone = _backbone(config.module, X, shape)
+    backbone = _default_backbone(config, X, shape) if config.module is None else _given_backbone(config.module, shape)
     n_features = _embedding_width(backbone, shape)
     if config.head == "cosine":
         head: nn.Module = CosineHead(n_features, n_classes, config.head_temperature)
@@ -79,19 +90,29 @@ def _build_module(config: AdaptationClassifier, X: Any, n_classes: int) -> Adapt
     return module
 
 
-def _backbone(module: Any, X: Any, shape: tuple[int, ...]) -> nn.Module:
+def _given_backbone(module: Any, shape: tuple[int, ...]) -> nn.Module:
     if isinstance(module, nn.Module):
-        return copy.deepcopy(module)  # the module that a user passed in is never trained itself
-    if callable(module):
-        return module(shape)
-    if module is not None:
-        raise ValueError(f"module must be an nn.Module, a callable that returns one, or None, got {module!r}.")
+        return copy.deepcopy(module).cpu()  # the module that a user passed in is never trained itself
+    return module(shape)
+
+
+def _default_backbone(config: AdaptationClassifier, X: Any, shape: tuple[int, ...]) -> nn.Module:
     if len(shape) not in (1, 3):
         raise ValueError(
             f"X has rows of shape {shape}; the default networks take (d,) or (C, H, W). Pass a network as `module`."
         )
     default = MLP(shape[0]) if len(shape) == 1 else ConvNet(shape[0])
-    return default if is_dataset(X) else nn.Sequential(Standardize.fitted_to(torch.as_tensor(X)), default)
+    if is_dataset(X) or config.standardize is False:
+        return default
+    standardize = Standardize.fitted_to(torch.as_tensor(X))
+    if config.standardize == "auto" and len(shape) == 1 and _share_one_scale(standardize.scale):
+        return default
+    return nn.Sequential(standardize, default)
+
+
+def _share_one_scale(scale: Tensor) -> bool:
+    low, high = np.percentile(scale.numpy(), [5, 95])
+    return bool(high < 10 * low)
 
 
 def _row_shape(X: Any) -> tuple[int, ...]:
@@ -111,20 +132,5 @@ def _embedding_width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
     return embedding.shape[1]
 
 
-def _optimizer(config: AdaptationClassifier) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    if not isinstance(config.optimizer, str):
-        return config.optimizer, {}
-    if config.optimizer not in _OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {sorted(_OPTIMIZERS)} or a class, got {config.optimizer!r}.")
-    return _OPTIMIZERS[config.optimizer]
-
-
-def _check_choices(config: AdaptationClassifier) -> None:
-    choices = {
-        "labeled_loss": ("s+t", "joint"),
-        "head": ("linear", "cosine"),
-        "unlabeled_pool": ("all", "unlabeled"),
-    }
-    for name, allowed in choices.items():
-        if getattr(config, name) not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}, got {getattr(config, name)!r}.")
+def _optimizer(optimizer: Any) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else (optimizer, {})

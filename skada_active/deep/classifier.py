@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,15 +11,16 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skada_active._rows import is_dataset, n_rows
-from skada_active.deep._assembly import build_net, resolve_device
+from skada_active.deep._assembly import OPTIMIZERS, build_net, own_net_params, resolve_device
+from skada_active.deep._data import ARRAY_RULES, as_rows, class_weights, training_data
 from skada_active.deep._seeding import seeded_torch
-from skada_active.deep.batches import DomainDataset
-from skada_active.domains import Roles, as_labels, encode_labels, resolve_roles
+from skada_active.deep.objectives import Objective, ObjectiveSum
+from skada_active.domains import Roles, as_labels, encode_labels, plain_labels, resolve_roles
 
 __all__ = ["AdaptationClassifier"]
 
@@ -40,8 +41,12 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         such loss.
     module : nn.Module or callable, default=None
         Backbone that maps input rows to the embedding (n, D); an instance is copied, a callable gets the shape of one
-        row and returns a module. ``None``: rows are standardised by the statistics of the first `X` fitted, then a
-        linear bottleneck of width 256 with batch normalisation for tabular rows, a small `ConvNet` for images.
+        row and returns a module. ``None``: a linear bottleneck of width 256 with batch normalisation for tabular rows,
+        a small `ConvNet` for images.
+    standardize : bool or "auto", default="auto"
+        Whether columns (channels of images) are standardised, by the statistics of the first `X` fitted, before they
+        enter the default network. ``"auto"``: unless they share one scale, as ready-made embeddings do (the standard
+        deviations of nine columns in ten within a factor of 10); those are better left as they are.
     labeled_loss : {"s+t", "joint"}, default="s+t"
         ``"s+t"``: mean cross-entropy of the source rows plus that of the labelled target rows. ``"joint"``: one mean
         over batches drawn from both together (S∪T).
@@ -107,11 +112,33 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
     __metadata_request__partial_fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "objective": [Objective, ObjectiveSum, None],
+        "module": [callable, None],
+        "standardize": ["boolean", StrOptions({"auto"})],
+        "labeled_loss": [StrOptions({"s+t", "joint"})],
+        "source_weight": [Interval(Real, 0, None, closed="left")],
+        "head": [StrOptions({"linear", "cosine"})],
+        "head_temperature": [Interval(Real, 0, None, closed="neither")],
+        "unlabeled_pool": [StrOptions({"all", "unlabeled"})],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "device": [str, torch.device],
+        "net_params": [dict, None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         objective: Any = None,
         *,
         module: Any = None,
+        standardize: bool | str = "auto",
         labeled_loss: str = "s+t",
         source_weight: float = 1.0,
         head: str = "linear",
@@ -130,6 +157,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     ) -> None:
         self.objective = objective
         self.module = module
+        self.standardize = standardize
         self.labeled_loss = labeled_loss
         self.source_weight = source_weight
         self.head = head
@@ -169,8 +197,8 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             If no row has a label, or data, labels and domains do not fit together.
         """
         X, y, roles = self._check_fit_data(X, y, sample_domain, reset=True)
-        self._start(X, np.unique(y[roles.labeled]), roles)
-        return self._train(X, y, roles, self.max_epochs)
+        self._start(X, y, np.unique(plain_labels(y[roles.labeled])), roles)
+        return self._train(X, y, roles, own_net_params(self).get("max_epochs", self.max_epochs))
 
     def partial_fit(
         self,
@@ -202,10 +230,13 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         ValueError
             If a label or a domain is new to the network.
         """
+        if not isinstance(epochs, Integral) or epochs < 0:
+            raise ValueError(f"epochs must be an integer >= 0, got {epochs!r}.")
         first = not hasattr(self, "net_")
         X, y, roles = self._check_fit_data(X, y, sample_domain, reset=first)
         if first:
-            self._start(X, np.unique(y[roles.labeled] if classes is None else np.asarray(classes)), roles)
+            classes = plain_labels(y[roles.labeled]) if classes is None else np.asarray(classes)
+            self._start(X, y, np.unique(classes), roles)
         return self._train(X, y, roles, epochs)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -254,14 +285,20 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     def pool_head(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return weight (C, D) and bias (C,) of the final linear classifier."""
+        check_is_fitted(self, "net_")
         head = self.net_.module_.head
-        return head.weight.detach().cpu().numpy(), head.bias.detach().cpu().numpy()
+        # Copies: what a pool view holds must not change with further training.
+        return tuple(values.detach().cpu().numpy().copy() for values in (head.weight, head.bias))
 
     # How it works.
 
     def _check_fit_data(self, X: Any, y: Any, sample_domain: Any, *, reset: bool) -> tuple[Any, NDArray[Any], Roles]:
+        self._validate_params()
         if not is_dataset(X):
-            X = validate_data(self, X, **_ARRAY_RULES, reset=reset)
+            X = as_rows(validate_data(self, X, **ARRAY_RULES, reset=reset))
+        elif reset:
+            for name in ("n_features_in_", "feature_names_in_"):
+                vars(self).pop(name, None)  # those of an array that was fitted before
         y = as_labels(y)
         check_consistent_length(range(n_rows(X)), y)
         roles = resolve_roles(y, sample_domain)
@@ -270,23 +307,22 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
                 "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0) or "
                 "target rows with a label."
             )
-        check_classification_targets(y[roles.labeled])
+        check_classification_targets(plain_labels(y[roles.labeled]))
         return X, y, roles
 
-    def _start(self, X: Any, classes: NDArray[Any], roles: Roles) -> None:
+    def _start(self, X: Any, y: NDArray[Any], classes: NDArray[Any], roles: Roles) -> None:
+        encode_labels(y[roles.labeled], classes)  # refused before there is a network that cannot learn them
         self.classes_ = classes
         self.domains_ = np.concatenate([np.unique(roles.domain[roles.source]), np.unique(roles.domain[roles.target])])
         self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         self._n_calls = 0
-        self.device_ = resolve_device(self.device)
-        with seeded_torch(self._seed, self.device_):
+        with seeded_torch(self._seed, resolve_device(self)):
             self.net_ = build_net(self, X, n_classes=len(classes), n_domains=len(self.domains_))
         self._n_features_out = self.net_.module_.n_features
 
     def _train(self, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> AdaptationClassifier:
-        if not isinstance(epochs, Integral) or epochs < 0:
-            raise ValueError(f"epochs (max_epochs) must be an integer >= 0, got {epochs!r}.")
-        data = self._training_data(X, y, roles)
+        data = training_data(X, y, roles, classes=self.classes_, domains=self.domains_, device=self.device_)
+        self.net_.class_weight = class_weights(self.class_weight, self.classes_, plain_labels(y[roles.labeled]))
         self._n_calls += 1
         seed = np.random.SeedSequence(self._seed, spawn_key=(self._n_calls,)).generate_state(1)[0]
         with seeded_torch(int(seed), self.device_):
@@ -294,36 +330,20 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         return self
 
     @property
+    def device_(self) -> torch.device:
+        """Device that the network is on."""
+        return next(self.net_.module_.parameters()).device
+
+    @property
     def loss_terms_(self) -> dict[str, float]:
         """Losses of the last epoch by name: ``train_loss``, ``labeled_loss``, and the objective's own terms."""
         last = self.net_.history[-1] if self.net_.history else {}
         return {name: value for name, value in last.items() if isinstance(value, float) and name != "dur"}
 
-    def _training_data(self, X: Any, y: NDArray[Any], roles: Roles) -> DomainDataset:
-        labels = np.full(len(y), -1, dtype=np.int64)
-        labels[roles.labeled] = encode_labels(y[roles.labeled], self.classes_)
-        if self.class_weight is not None:
-            weight = compute_class_weight(self.class_weight, classes=self.classes_, y=y[roles.labeled])
-            self.net_.class_weight = torch.as_tensor(weight, dtype=torch.float32, device=self.device_)
-        positions = {number: position for position, number in enumerate(self.domains_.tolist())}
-        unknown = sorted(set(np.unique(roles.domain).tolist()) - set(positions))
-        if unknown:
-            raise ValueError(
-                f"sample_domain holds domain {unknown[0]}, but the network was made for {self.domains_.tolist()}; "
-                "call fit to train a new one."
-            )
-        domain = np.array([positions[number] for number in roles.domain.tolist()], dtype=np.int64)
-        to_device = {"device": self.device_}
-        rows = X if is_dataset(X) else torch.as_tensor(X, **to_device)
-        n_sources = int((self.domains_ >= 0).sum())
-        return DomainDataset(
-            rows, torch.as_tensor(labels, **to_device), torch.as_tensor(domain, **to_device), n_sources
-        )
-
     def _outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
         check_is_fitted(self, "net_")
         if not is_dataset(X):
-            X = torch.as_tensor(validate_data(self, X, **_ARRAY_RULES, reset=False), device=self.device_)
+            X = torch.as_tensor(as_rows(validate_data(self, X, **ARRAY_RULES, reset=False)), device=self.device_)
         wanted = [name for name in sorted(names) if name in _OUTPUTS]
         batches = [[self._output(name, *output) for name in wanted] for output in self._forward(X)]
         return dict(zip(wanted, (np.concatenate(columns) for columns in zip(*batches, strict=True)), strict=True))
@@ -345,6 +365,3 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-_ARRAY_RULES = {"dtype": (np.float32, np.uint8), "allow_nd": True}

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skada_active.deep import DANN, MCC, MME, AdaptationClassifier, MarginLoss
+
+
+@parametrize_with_checks(
+    [
+        AdaptationClassifier(random_state=0),
+        AdaptationClassifier(
+            MarginLoss() + MME() + MCC() + DANN(), head="cosine", labeled_loss="joint", random_state=0
+        ),
+    ]
+)
+def test_scikit_learn_finds_nothing_to_complain_about(estimator, check):
+    check(estimator)
