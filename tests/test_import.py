@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import skada_active
+
+
+def run(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def loaded_after(statement):
+    names = ("torch", "torchvision", "skada", "skorch", "matplotlib")
+    return run(f"{statement}\nimport sys\nprint(*[name for name in {names!r} if name in sys.modules])")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["", ".domains", ".pool", ".query", ".loop", ".selection", ".datasets", ".model_selection"],
+)
+def test_import_loads_no_torch_and_no_optional_package(module):
+    assert loaded_after(f"import skada_active{module}") == []
+
+
+def test_deep_import_loads_neither_torchvision_nor_an_optional_package():
+    loaded = loaded_after("import skada_active.deep, skada_active.networks")
+    assert not {"torchvision", "skada", "matplotlib"} & set(loaded)
+
+
+def test_import_changes_neither_random_states_nor_the_configuration():
+    code = """
+import random, numpy, sklearn, torch
+def state():
+    return (random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist(),
+            sklearn.get_config(), numpy.geterr(), torch.get_default_dtype(), torch.get_num_threads(),
+            torch.are_deterministic_algorithms_enabled())
+before = state()
+import skada_active, skada_active.deep, skada_active.query, skada_active.loop, skada_active.datasets
+print(state() == before)
+"""
+    assert run(code) == ["True"]
+
+
+def test_every_public_name_is_there():
+    for name in skada_active.__all__:
+        assert getattr(skada_active, name) is not None
+    assert set(skada_active.__all__) <= set(dir(skada_active))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    name = "no_such_name"
+    with pytest.raises(AttributeError, match=name):
+        getattr(skada_active, name)
