@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import accuracy_score
 from sklearn.model_selection import BaseShuffleSplit, ShuffleSplit
+from sklearn.utils.validation import check_consistent_length
 
-from skada_active._rows import take_rows
+from skada_active._rows import as_rows, n_rows, take_rows
 from skada_active.domains import as_labels, is_missing, resolve_roles
 
 __all__ = ["TargetShuffleSplit", "target_accuracy"]
@@ -99,9 +99,12 @@ def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLi
     >>> target_accuracy(model, [[0], [1], [2]], [1, 0, -1])
     0.5
     """
-    y = as_labels(y)
-    is_target = np.ones(len(y), dtype=bool) if sample_domain is None else np.asarray(sample_domain) < 0
+    X, y = as_rows(X), as_labels(y)
+    check_consistent_length(range(n_rows(X)), y)
+    is_target = np.ones(len(y), dtype=bool) if sample_domain is None else resolve_roles(y, sample_domain).is_target
     rows = np.flatnonzero(is_target & ~is_missing(y))
     if not len(rows):
         raise ValueError("y has no label of a target row to score against; score on rows whose labels are known.")
-    return float(accuracy_score(y[rows], estimator.predict(take_rows(X, rows))))
+    # Compared as objects: labels beside missing ones are held as objects, which scikit-learn's metrics refuse.
+    predicted = np.asarray(estimator.predict(take_rows(X, rows)))
+    return float((y[rows].astype(object) == predicted.astype(object)).mean())
