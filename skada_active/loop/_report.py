@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skada_active._rows import take_rows
 from skada_active.domains import Roles, as_labels, is_missing
 
-__all__ = ["accuracies", "class_counts"]
+__all__ = ["accuracies", "class_counts", "known_accuracies"]
 
 
 def accuracies(
@@ -44,3 +44,8 @@ def class_counts(labels: NDArray[Any]) -> dict[Any, int]:
     """Return how often each label was revealed."""
     classes, counts = np.unique(labels, return_counts=True)
     return dict(zip(classes.tolist(), counts.tolist(), strict=True))
+
+
+def known_accuracies(accuracy: dict[str, float | None]) -> dict[str, str]:
+    """Return the accuracies that are known, as a progress bar shows them."""
+    return {name: f"{value:.3f}" for name, value in accuracy.items() if value is not None}

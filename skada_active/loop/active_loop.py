@@ -15,7 +15,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from tqdm.auto import tqdm
 
 from skada_active._rows import as_rows, is_dataset, n_rows, take_rows
-from skada_active.domains import Roles, as_labels, is_missing, resolve_roles
+from skada_active.domains import Roles, as_labels, resolve_roles
+from skada_active.loop._arguments import check_eval_set, check_round_epochs, hide_target
+from skada_active.loop._report import known_accuracies
 from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import ArrayOracle, Oracle
 from skada_active.loop.session import AdaptationSession
@@ -74,7 +76,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     n_queries_ : int
         Number of labels bought.
     termination_condition_ : str
-        ``"budget"``, ``"pool"`` (no row is left to ask about) or ``"no_target"``.
+        ``"budget"``, ``"pool"`` (no row is left to ask about, whether or not budget is left) or ``"no_target"``.
     history_ : list of dict
         One entry per round: ``round``, ``ids`` bought and their ``utilities``, ``abstained_ids``, ``n_queries`` so far,
         ``class_counts`` of the revealed target labels, ``seconds`` (query, oracle, train), ``loss`` of the last epoch
@@ -176,7 +178,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             validate_data(self, X, skip_check_array=True)
         answers = None
         if oracle is None:
-            roles = _hide_target(y, roles, labeled_target)
+            roles = hide_target(y, roles, labeled_target)
             oracle, answers = ArrayOracle(y), y
         elif labeled_target is not None:
             raise ValueError("labeled_target goes without an oracle; with one, a label present in y is known.")
@@ -299,13 +301,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         X, y = as_rows(X), as_labels(y)
         roles = resolve_roles(y, sample_domain)
         check_consistent_length(range(n_rows(X)), y)
-        _check_round_epochs(self.round_epochs)
+        check_round_epochs(self.round_epochs)
         return X, y, roles
 
     def _start(self, X: Any, y: Any, roles: Roles, answers: Any, eval_set: Any) -> AdaptationSession:
-        if eval_set is not None:
-            eval_set = as_rows(eval_set[0]), as_labels(eval_set[1])
-            check_consistent_length(range(n_rows(eval_set[0])), eval_set[1])
         estimator = self.estimator
         if estimator is None:
             from skada_active.deep import AdaptationClassifier
@@ -322,7 +321,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             warm_start=self.warm_start,
             seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
             answers=answers,
-            eval_set=eval_set,
+            eval_set=check_eval_set(eval_set),
         )
 
     def _run(self, session: AdaptationSession, oracle: Oracle) -> ActiveAdaptationLoop:
@@ -332,7 +331,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 while len(ids := session.ask()):
                     session.tell(ids, oracle(ids, take_rows(session.X, ids)))
                     bar.update(len(session.queried_ids_) - bar.n)
-                    bar.set_postfix(_known_accuracies(session))
+                    bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
         finally:
             self._adopt(session)
         return self
@@ -368,29 +367,3 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             tags.input_tags.sparse = inner.input_tags.sparse
             tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
-
-
-def _hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None) -> Roles:
-    known = np.zeros(len(y), dtype=bool)
-    if labeled_target is not None:
-        known = np.asarray(labeled_target)
-        if known.shape != (len(y),) or known.dtype != bool:
-            raise ValueError(
-                f"labeled_target must be a boolean mask of shape ({len(y)},), got {known.dtype} of {known.shape}; "
-                "make one with numpy.isin(numpy.arange(n), ids)."
-            )
-        unknown = np.flatnonzero(known & roles.is_target & is_missing(y))
-        if len(unknown):
-            raise ValueError(f"labeled_target names row {unknown[0]}, but y has no label for it.")
-    return roles.hide(roles.is_target & ~known)
-
-
-def _check_round_epochs(round_epochs: Any) -> None:
-    epochs = np.atleast_1d(round_epochs)
-    if epochs.ndim > 1 or not len(epochs) or epochs.dtype.kind not in "iu" or epochs.min() < 0:
-        raise ValueError(f"round_epochs must be an integer >= 0 or a list of them, one a round, got {round_epochs!r}.")
-
-
-def _known_accuracies(session: AdaptationSession) -> dict[str, str]:
-    accuracy = (session.history_ or [session.initial_])[-1]["accuracy"]
-    return {name: f"{value:.3f}" for name, value in accuracy.items() if value is not None}

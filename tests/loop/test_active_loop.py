@@ -267,6 +267,11 @@ def test_eval_set_may_be_lists(fit, blobs):
     assert fit(linear(), eval_set=(X.tolist(), y.tolist())).history_[0]["accuracy"]["holdout"] > 0
 
 
+def test_an_eval_set_is_a_pair(fit, blobs, no_training):
+    with pytest.raises(ValueError, match=r"eval_set must be a tuple \(X, y\)"):
+        fit(linear(), eval_set=blobs)
+
+
 def test_an_eval_set_that_does_not_fit_is_refused_before_any_training(fit, blobs, no_training):
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         fit(linear(), eval_set=(blobs[0], blobs[1][:-1]))

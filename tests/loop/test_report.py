@@ -7,7 +7,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from skada_active.domains import resolve_roles
-from skada_active.loop._report import accuracies, class_counts
+from skada_active.loop._report import accuracies, class_counts, known_accuracies
 
 X = np.arange(6.0)[:, None]
 DOMAIN = np.array([1, -1, -1, -1, -1, -1])
@@ -70,3 +70,7 @@ def test_class_counts_are_plain_numbers_by_label():
     assert {type(item) for item in [*counts, *counts.values()]} == {int}
     assert class_counts(np.array(["b", "a"], dtype=object)) == {"a": 1, "b": 1}
     assert class_counts(np.array([], dtype=int)) == {}
+
+
+def test_only_known_accuracies_are_shown():
+    assert known_accuracies({"transductive": 0.5, "unqueried": None}) == {"transductive": "0.500"}

@@ -1,0 +1,48 @@
+"""Check what the loop was given before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_consistent_length
+
+from skada_active._rows import as_rows, n_rows
+from skada_active.domains import Roles, as_labels, is_missing
+
+__all__ = ["check_eval_set", "check_round_epochs", "hide_target"]
+
+
+def hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None) -> Roles:
+    """Return the roles in which only those target labels are known that the mask `labeled_target` names."""
+    known = np.zeros(len(y), dtype=bool)
+    if labeled_target is not None:
+        known = np.asarray(labeled_target)
+        if known.shape != (len(y),) or known.dtype != bool:
+            raise ValueError(
+                f"labeled_target must be a boolean mask of shape ({len(y)},), got {known.dtype} of {known.shape}; "
+                "make one with numpy.isin(numpy.arange(n), ids)."
+            )
+        unknown = np.flatnonzero(known & roles.is_target & is_missing(y))
+        if len(unknown):
+            raise ValueError(f"labeled_target names row {unknown[0]}, but y has no label for it.")
+    return roles.hide(roles.is_target & ~known)
+
+
+def check_round_epochs(round_epochs: Any) -> None:
+    """Raise a ValueError unless `round_epochs` is a number of epochs or a list of them."""
+    epochs = np.atleast_1d(round_epochs)
+    if epochs.ndim > 1 or not len(epochs) or epochs.dtype.kind not in "iu" or epochs.min() < 0:
+        raise ValueError(f"round_epochs must be an integer >= 0 or a list of them, one a round, got {round_epochs!r}.")
+
+
+def check_eval_set(eval_set: Any) -> tuple[Any, NDArray[Any]] | None:
+    """Return the held-out rows and labels as the package holds rows and labels."""
+    if eval_set is None:
+        return None
+    if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
+        raise ValueError(f"eval_set must be a tuple (X, y) of held-out rows and their labels, got {type(eval_set)}.")
+    X, y = as_rows(eval_set[0]), as_labels(eval_set[1])
+    check_consistent_length(range(n_rows(X)), y)
+    return X, y
