@@ -96,12 +96,14 @@ def continue_fitting(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, epoc
     return estimator
 
 
-def seed_estimator(estimator: Any, seed: int) -> Any:
-    """Give a seed to every ``random_state`` of the estimator, nested ones included, that is None."""
+def seed_estimator(estimator: Any, seed: int, *, overwrite: bool = False) -> Any:
+    """Give a seed to every ``random_state`` of the estimator, nested ones included, that is None (or to all of them)."""
     if isinstance(estimator, FrozenEstimator):
         return estimator
-    names = [name for name in estimator.get_params() if name == "random_state" or name.endswith("__random_state")]
     rng = np.random.default_rng(seed)
-    seeds = {name: int(rng.integers(np.iinfo(np.int32).max)) for name in sorted(names)}
-    unset = {name: value for name, value in seeds.items() if estimator.get_params()[name] is None}
-    return estimator.set_params(**unset)
+    unseeded = {
+        name: int(rng.integers(np.iinfo(np.int32).max))
+        for name, value in sorted(estimator.get_params().items())
+        if name.rpartition("__")[2] == "random_state" and (overwrite or value is None)
+    }
+    return estimator.set_params(**unseeded)

@@ -17,7 +17,7 @@ from sklearn.utils import resample
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skada_active._fitting import fit_estimator, is_domain_aware
+from skada_active._fitting import fit_estimator, is_domain_aware, seed_estimator
 from skada_active._readers import ModelReader
 from skada_active._rows import take_rows
 from skada_active.domains import Roles, encode_labels
@@ -218,7 +218,7 @@ class QueryByCommittee(QueryStrategy):
 
 def _fit_bootstrap(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState) -> Any:
     """Return a seeded clone fitted on a bootstrap of the labelled rows, stratified by domain and class."""
-    member = _seed(clone(estimator), rng)
+    member = seed_estimator(clone(estimator), rng.randint(_MAX_SEED), overwrite=True)
     labeled = roles.labeled
     _, classes = np.unique(y[labeled], return_inverse=True)
     _, strata = np.unique(np.stack([roles.domain[labeled], classes]), axis=1, return_inverse=True)
@@ -231,17 +231,7 @@ def _fit_bootstrap(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: n
 def _fit_member(member: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState) -> Any:
     if _is_fitted(member):
         return member
-    return fit_estimator(_seed(clone(member), rng, only_missing=True), X, y, roles)
-
-
-def _seed(estimator: Any, rng: np.random.RandomState, *, only_missing: bool = False) -> Any:
-    """Set every `random_state` of the estimator and of the estimators in it."""
-    seeds = {
-        name: int(rng.randint(_MAX_SEED))
-        for name, value in sorted(estimator.get_params(deep=True).items())
-        if name.rpartition("__")[2] == "random_state" and not (only_missing and value is not None)
-    }
-    return estimator.set_params(**seeds)
+    return fit_estimator(seed_estimator(clone(member), rng.randint(_MAX_SEED)), X, y, roles)
 
 
 def _is_fitted(estimator: Any) -> bool:
