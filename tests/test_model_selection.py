@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from skada_active import ActiveAdaptationLoop, TargetShuffleSplit, target_accuracy
 from skada_active.datasets import load_gas_drift
@@ -28,7 +29,8 @@ def one_thread():
     """Train small networks in one thread, so that busy cores do not wait for each other."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(1):
+        yield
     torch.set_num_threads(n_threads)
 
 
