@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
@@ -12,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from skada_active import ActiveAdaptationLoop, TargetShuffleSplit, target_accuracy
 from skada_active.datasets import load_gas_drift
@@ -22,16 +20,6 @@ from skada_active.query import SDM, KMeansSampling, MarginSampling, QueryByCommi
 
 both_routings = pytest.mark.parametrize("routing", [False, True], ids=["routing off", "routing on"])
 BUDGET = 12
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Train small networks in one thread, so that busy cores do not wait for each other."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="module")

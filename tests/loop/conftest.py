@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
-from threadpoolctl import threadpool_limits
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.datasets import make_shifted_blobs
 from skada_active.domains import mask_target
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Train these tiny networks in one thread: on a busy machine, waiting for a second one costs ten times the work."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="session")
