@@ -1,0 +1,59 @@
+"""Sphinx configuration; the build reads nothing from the network."""
+
+import skada_active
+
+project = "skada-active"
+author = "The skada_active developers"
+copyright = "2026, the skada_active developers"
+version = release = skada_active.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
+default_role = "py:obj"
+
+# The reference lists what each module exports: a name in __all__ is in the documentation.
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autodoc_typehints = "none"  # numpydoc's sections say more
+autosummary_context = {
+    # Members that come from these classes are documented where the classes are.
+    "foreign_classes": (
+        "BaseEstimator, ClassifierMixin, TransformerMixin, MetaEstimatorMixin, ClassNamePrefixFeaturesOutMixin, "
+        "_BaseComposition, BaseShuffleSplit, NeuralNet, Module, Sequential, Dataset, object"
+    ),
+    "foreign_methods": (
+        "get_metadata_routing, set_fit_request, set_partial_fit_request, set_score_request, set_split_request, "
+        "set_output, set_predict_request, set_predict_proba_request, set_transform_request"
+    ),
+}
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "min_reported_time": 1,
+    "download_all_examples": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skada-active {release}"
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_show_sourcelink = False
