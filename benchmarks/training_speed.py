@@ -1,7 +1,8 @@
 """Time a training epoch of AdaptationClassifier against a bare torch loop that does the same steps.
 
 Run ``python benchmarks/training_speed.py``. Both train the same network on the same kind of batches (64 source rows,
-labelled cross-entropy, fused Adam) with one thread; epochs alternate, and the table gives medians and their paired ratio.
+labelled cross-entropy, fused Adam) with one thread; epochs alternate, and the table gives medians and their paired
+ratio.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from skada_active.deep import AdaptationClassifier
+from skada_active.deep._data import training_data
+from skada_active.domains import resolve_roles
 
 
 def bare_epoch(X: torch.Tensor, y: torch.Tensor, n_classes: int, batch_size: int) -> Callable[[], None]:
@@ -41,7 +44,10 @@ def bare_epoch(X: torch.Tensor, y: torch.Tensor, n_classes: int, batch_size: int
 def classifier_epoch(X: torch.Tensor, y: torch.Tensor, batch_size: int) -> Callable[[], None]:
     model = AdaptationClassifier(batch_size=batch_size, max_epochs=1, device="cpu", random_state=0)
     model.fit(X.numpy(), y.numpy())
-    data = model._training_data(X.numpy(), y.numpy(), model._check_fit_data(X.numpy(), y.numpy(), None, reset=False)[2])
+    labels = y.numpy()
+    data = training_data(
+        X.numpy(), labels, resolve_roles(labels), classes=model.classes_, domains=model.domains_, device=model.device_
+    )
     return lambda: model.net_.train_epochs(data, 1)
 
 
