@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import TransformerTags, check_random_state, get_tags
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
 from skada_active._rows import as_rows, is_dataset, n_rows, take_rows
 from skada_active.domains import Roles, as_labels, resolve_roles
 from skada_active.loop._arguments import check_eval_set, check_round_epochs, hide_target
+from skada_active.loop._prediction import DelegatedPrediction
 from skada_active.loop._report import known_accuracies
 from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import ArrayOracle, Oracle
@@ -26,16 +25,7 @@ from skada_active.query import MarginSampling, QueryStrategy
 __all__ = ["ActiveAdaptationLoop"]
 
 
-def _estimator_has(name: str) -> Callable[[ActiveAdaptationLoop], bool]:
-    def has(loop: ActiveAdaptationLoop) -> bool:
-        if hasattr(loop, "estimator_"):
-            return hasattr(loop.estimator_, name)
-        return loop.estimator is None or hasattr(loop.estimator, name)
-
-    return has
-
-
-class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Adapt a classifier to a target domain by buying the labels that help most.
 
     The estimator is trained on the labelled rows; then, round by round, the query strategy chooses target rows, the
@@ -232,7 +222,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there is no `oracle` and `fit` had none of the target labels.
+            If there is no `oracle` and `fit` had none of the target labels, or `n_rounds` comes without a `budget`.
         """
         check_is_fitted(self)
         session = self.session_
@@ -240,34 +230,12 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             if session.answers is None:
                 raise ValueError("oracle=None, but fit was given an oracle of its own; pass who answers from now on.")
             oracle = ArrayOracle(session.answers)
+        if budget is None and n_rounds is not None:
+            raise ValueError(f"n_rounds={n_rounds} says how a new budget is spent; give the budget too.")
         if budget is not None:
             schedule = self._schedule(budget, self.n_rounds if n_rounds is None else n_rounds)
             session.extend(schedule.rounds(session.n_initial))
         return self._run(session, oracle)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the label of every row, shape (n,)."""
-        return self._delegate("predict", X)
-
-    @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Return class probabilities, shape (n, C)."""
-        return self._delegate("predict_proba", X)
-
-    @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X: Any) -> NDArray[Any]:
-        """Return the decision function of the estimator, shape (n, C) or (n,) for two classes."""
-        return self._delegate("decision_function", X)
-
-    @available_if(_estimator_has("transform"))
-    def transform(self, X: Any) -> NDArray[Any]:
-        """Return the embedding, shape (n, D)."""
-        return self._delegate("transform", X)
-
-    @available_if(_estimator_has("transform"))
-    def fit_transform(self, X: Any, y: ArrayLike, **fit_params: Any) -> NDArray[Any]:
-        """Return the embedding of the rows that the loop was fitted on, shape (n, D); parameters as in `fit`."""
-        return self.fit(X, y, **fit_params).transform(X)
 
     def learning_curve(self, accuracy: str = "unqueried") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return how an accuracy grew with the labels bought.
@@ -347,23 +315,3 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     @staticmethod
     def _schedule(budget: Any, n_rounds: int) -> BudgetSchedule:
         return budget if isinstance(budget, BudgetSchedule) else BudgetSchedule(budget, n_rounds)
-
-    def _delegate(self, method: str, X: Any) -> Any:
-        check_is_fitted(self)
-        X = as_rows(X)
-        if not is_dataset(X) and X.ndim > 1:  # the estimator itself explains what is wrong with a single row
-            validate_data(self, X, reset=False, skip_check_array=True)
-        return getattr(self.estimator_, method)(X)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "estimator_")
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        if hasattr(self, "transform"):
-            tags.transformer_tags = TransformerTags(preserves_dtype=[])
-        if self.estimator is not None:
-            inner = get_tags(self.estimator)
-            tags.input_tags.sparse = inner.input_tags.sparse
-            tags.input_tags.allow_nan = inner.input_tags.allow_nan
-        return tags

@@ -15,6 +15,7 @@ from skada_active._readers import split_pipeline
 from skada_active.domains import Roles, is_missing, mask_labels
 from skada_active.loop._answers import check_answers
 from skada_active.loop._report import accuracies, class_counts
+from skada_active.loop._round import Round
 from skada_active.query._base import QueryStrategy, check_n_queries
 
 __all__ = ["AdaptationSession"]
@@ -109,11 +110,11 @@ class AdaptationSession:
         self.events: list[dict[str, Any]] = []
         self.history_: list[dict[str, Any]] = []
         self._bought: list[int] = []
-        self._round: dict[str, Any] | None = None
+        self._round: Round | None = None
         self.strategy_.check_model(estimator if strategy.estimator is None else strategy.estimator)
         start = time.perf_counter()
         self.estimator_ = fit_estimator(clone(self._template), X, self.y, roles)
-        self.initial_ = self._record(_new_round(0), time.perf_counter() - start)
+        self.initial_ = self._record(Round(0), time.perf_counter() - start)
 
     @property
     def queried_ids_(self) -> NDArray[np.int64]:
@@ -133,7 +134,7 @@ class AdaptationSession:
     @property
     def open_ids(self) -> NDArray[np.int64]:
         """Row numbers asked about and not answered yet, in order of choice."""
-        return np.array([] if self._round is None else self._round["open"], dtype=np.int64)
+        return np.array([] if self._round is None else self._round.open_ids, dtype=np.int64)
 
     @property
     def termination_condition_(self) -> str | None:
@@ -166,15 +167,11 @@ class AdaptationSession:
         if self._round is not None and not self._n_wanted():
             self._close_round()  # its retraining was interrupted
         if self._round is None:
-            self._round = _new_round(len(self.history_) + 1, self._round_size(n_queries))
-        start = time.perf_counter()
-        n_wanted = self._n_wanted()
-        if not n_wanted:
+            self._round = Round(len(self.history_) + 1, self._round_size(n_queries))
+        if self._n_wanted():
+            self._choose(self._n_wanted())
+        else:
             self._round = None
-            return self.open_ids
-        self._choose(n_wanted)
-        self._round["asked_at"] = time.perf_counter()
-        self._round["seconds"]["query"] += self._round["asked_at"] - start
         return self.open_ids
 
     def tell(self, ids: ArrayLike, labels: ArrayLike) -> None:
@@ -198,10 +195,7 @@ class AdaptationSession:
         ids, labels = check_answers(ids, labels, self.open_ids, self.y)
         if not len(ids):
             return
-        now = time.perf_counter()
-        self._round["seconds"]["oracle"] += now - self._round["asked_at"]
-        self._round["asked_at"] = now
-        self._apply({"round": self._round["round"], "ids": ids, "labels": labels})
+        self._apply({"round": self._round.number, "ids": ids, "labels": labels})
         if not len(self.open_ids) and not self._n_wanted():
             self._close_round()
 
@@ -219,23 +213,19 @@ class AdaptationSession:
         self.roles = self.roles.reveal(bought).exclude(ids[abstained])
         self.query_round_[bought] = event["round"]
         self._bought += bought.tolist()
-        self._round["ids"] += bought.tolist()
-        self._round["abstained"] += ids[abstained].tolist()
-        self._round["open"] = [row for row in self._round["open"] if row not in set(ids.tolist())]
+        self._round.answer(bought, ids[abstained])
 
     def _choose(self, n_queries: int) -> None:
-        number = self._round["round"]
-        view_seed, choice_seed = self._seeds(number)[1:]
+        start = time.perf_counter()
+        view_seed, choice_seed = self._seeds(self._round.number)[1:]
         model = self.estimator_
         if self.strategy_.estimator is not None:
             model = self.strategy_.fit_model(self.X, self.y, self.roles)
         roles = self._roles_known_to(model)
         view = self.strategy_.view(model, self.X, self.y, roles, random_state=view_seed, n_initial=self.n_initial)
         positions = self.strategy_.choose(view, n_queries, random_state=choice_seed)
-        chosen = view.index[positions].tolist()
-        utilities = self.strategy_.chosen_utilities(view, positions).tolist()
-        self._round["open"] = chosen
-        self._round["utilities"] |= dict(zip(chosen, utilities, strict=True))
+        utilities = self.strategy_.chosen_utilities(view, positions)
+        self._round.ask(view.index[positions], utilities, time.perf_counter() - start)
 
     def _round_size(self, n_queries: int | None) -> int:
         if n_queries is None:
@@ -259,15 +249,14 @@ class AdaptationSession:
 
     def _n_wanted(self) -> int:
         # Rows that the round still has to ask about: at its start, and in place of those somebody abstained on.
-        missing = self._round["size"] - len(self._round["ids"])
-        return max(0, min(missing, self.remaining, len(self.roles.candidates)))
+        return max(0, min(self._round.missing, self.remaining, len(self.roles.candidates)))
 
     def _close_round(self) -> None:
         # The round stays open until its model is trained: if that is interrupted, `ask` does it again.
-        if self._round["ids"] or self._round["abstained"]:
+        if self._round.bought_ids or self._round.abstained_ids:
             start = time.perf_counter()
-            if self._round["ids"]:
-                self._retrain(self._round["round"], self.y[self._round["ids"]])
+            if self._round.bought_ids:
+                self._retrain(self._round.number, self.y[self._round.bought_ids])
             self.history_.append(self._record(self._round, time.perf_counter() - start))
         self._round = None
 
@@ -282,16 +271,15 @@ class AdaptationSession:
             # A new class changes the width of the head, so a network is trained anew; others always are.
             self.estimator_ = fit_estimator(clone(self._template), self.X, self.y, self.roles)
 
-    def _record(self, finished: dict[str, Any], train_seconds: float) -> dict[str, Any]:
-        ids = np.array(finished["ids"], dtype=np.int64)
+    def _record(self, finished: Round, train_seconds: float) -> dict[str, Any]:
         return {
-            "round": finished["round"],
-            "ids": ids,
-            "utilities": np.array([finished["utilities"][row] for row in finished["ids"]], dtype=np.float64),
-            "abstained_ids": np.array(finished["abstained"], dtype=np.int64),
+            "round": finished.number,
+            "ids": np.array(finished.bought_ids, dtype=np.int64),
+            "utilities": np.array([finished.utilities[row] for row in finished.bought_ids], dtype=np.float64),
+            "abstained_ids": np.array(finished.abstained_ids, dtype=np.int64),
             "n_queries": len(self._bought),
             "class_counts": class_counts(self.y[self.roles.labeled_target]),
-            "seconds": {**finished["seconds"], "train": train_seconds},
+            "seconds": {"query": finished.query_seconds, "oracle": finished.oracle_seconds, "train": train_seconds},
             "loss": dict(getattr(split_pipeline(self.estimator_)[1], "loss_terms_", {})),
             "accuracy": accuracies(self.estimator_, self.X, self.roles, self.query_round_, self.answers, self.eval_set),
         }
@@ -300,16 +288,3 @@ class AdaptationSession:
         # Each round has seeds of its own, so that a round's choice does not depend on how the rounds before it went.
         sequence = np.random.SeedSequence(self.seed, spawn_key=(number,))
         return [int(seed) for seed in sequence.generate_state(3) >> 1]
-
-
-def _new_round(number: int, size: int = 0) -> dict[str, Any]:
-    return {
-        "round": number,
-        "size": size,
-        "open": [],
-        "ids": [],
-        "abstained": [],
-        "utilities": {},
-        "seconds": {"query": 0.0, "oracle": 0.0},
-        "asked_at": 0.0,
-    }
