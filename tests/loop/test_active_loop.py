@@ -531,8 +531,6 @@ def test_every_argument_changes_the_outcome(fit, change):
     assert outcome(fit(network())) != outcome(fit(network().set_params(**change)))
 
 
-def test_rounds_without_a_budget_to_spend_are_refused():
-    X, y, sample_domain = make_shifted_blobs(random_state=0)
-    loop = ActiveAdaptationLoop(LogisticRegression(), budget=4, n_rounds=2, random_state=0)
+def test_rounds_without_a_budget_to_spend_are_refused(fit):
     with pytest.raises(ValueError, match="give the budget too"):
-        loop.fit(X, y, sample_domain=sample_domain).resume(n_rounds=3)
+        fit(linear()).resume(n_rounds=3)
