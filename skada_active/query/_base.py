@@ -59,6 +59,9 @@ class QueryStrategy(BaseEstimator):
     #: Names of the `PoolView` fields that the strategy reads.
     needs: ClassVar[frozenset[str]] = frozenset()
 
+    # Under metadata routing the strategy asks for the domains by itself.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
+
     # What scikit-learn's `_validate_params` checks; a subclass adds its own parameters.
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [HasMethods(["fit"]), None],
