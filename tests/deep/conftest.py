@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 N_SOURCE, N_TARGET = 40, 24
 
@@ -13,6 +14,15 @@ def _make_data(seed=0, n_classes=3):
     X[N_SOURCE:] += 0.5
     y[N_SOURCE + 6 :] = -1
     return X, y, np.repeat([1, -1], [N_SOURCE, N_TARGET])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    # Networks this small only wait for their threads, for minutes where the cores are busy.
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="session")
