@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skada_active._rows import is_dataset, n_rows
 from skada_active.deep._assembly import OPTIMIZERS, build_net, own_net_params, resolve_device
 from skada_active.deep._data import ARRAY_RULES, as_rows, class_weights, training_data
+from skada_active.deep._prediction import NetPrediction
 from skada_active.deep._seeding import seeded_torch
 from skada_active.deep.objectives import Objective, ObjectiveSum
 from skada_active.domains import Roles, as_labels, encode_labels, plain_labels, resolve_roles
 
 __all__ = ["AdaptationClassifier"]
 
-_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit"})
 
-
-class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
+class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
     """Train a network on labelled source rows, the labelled target rows there are, and a domain adaptation loss.
 
     Every training step sees a mixed batch: source rows, labelled target rows (which come back again and again, however
@@ -239,59 +237,6 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             self._start(X, y, np.unique(classes), roles)
         return self._train(X, y, roles, epochs)
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the label of every row, shape (n,)."""
-        logits = self._outputs(X, {"logits"})["logits"]
-        return self.classes_[logits.argmax(axis=1)]
-
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Return class probabilities, shape (n, C)."""
-        return self._outputs(X, {"proba"})["proba"]
-
-    def decision_function(self, X: Any) -> NDArray[np.float32]:
-        """Return logits, shape (n, C); for two classes their difference, shape (n,)."""
-        logits = self._outputs(X, {"logits"})["logits"]
-        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
-
-    def transform(self, X: Any) -> NDArray[np.float32]:
-        """Return the embedding, the input of the final classifier, shape (n, D)."""
-        return self._outputs(X, {"features"})["features"]
-
-    def domain_logit(self, X: Any) -> NDArray[np.float32]:
-        """Return the logit of P(source) of a trained domain discriminator, shape (n,).
-
-        Raises
-        ------
-        ValueError
-            If the objective has no domain discriminator.
-        """
-        if "source_logit" not in self.pool_supplies:
-            raise ValueError(
-                f"objective={self.objective!r} trains no domain discriminator; use one that does, such as DANN()."
-            )
-        return self._outputs(X, {"source_logit"})["source_logit"]
-
-    # What `pool.snapshot` reads.
-
-    @property
-    def pool_supplies(self) -> frozenset[str]:
-        """Names of the `PoolView` fields that the model can fill, fitted or not."""
-        of_objective = frozenset() if self.objective is None else self.objective.supplies
-        return frozenset({"proba", "logits", "features", "head_weight", "head_bias"}) | of_objective
-
-    def pool_outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-        """Return the named outputs for the rows of `X`, all from one forward pass."""
-        return self._outputs(X, frozenset(names))
-
-    def pool_head(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return weight (C, D) and bias (C,) of the final linear classifier."""
-        check_is_fitted(self, "net_")
-        head = self.net_.module_.head
-        # Copies: what a pool view holds must not change with further training.
-        return tuple(values.detach().cpu().numpy().copy() for values in (head.weight, head.bias))
-
-    # How it works.
-
     def _check_fit_data(self, X: Any, y: Any, sample_domain: Any, *, reset: bool) -> tuple[Any, NDArray[Any], Roles]:
         self._validate_params()
         if not is_dataset(X):
@@ -330,36 +275,10 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         return self
 
     @property
-    def device_(self) -> torch.device:
-        """Device that the network is on."""
-        return next(self.net_.module_.parameters()).device
-
-    @property
     def loss_terms_(self) -> dict[str, float]:
         """Losses of the last epoch by name: ``train_loss``, ``labeled_loss``, and the objective's own terms."""
         last = self.net_.history[-1] if self.net_.history else {}
         return {name: value for name, value in last.items() if isinstance(value, float) and name != "dur"}
-
-    def _outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-        check_is_fitted(self, "net_")
-        if not is_dataset(X):
-            X = torch.as_tensor(as_rows(validate_data(self, X, **ARRAY_RULES, reset=False)), device=self.device_)
-        wanted = [name for name in sorted(names) if name in _OUTPUTS]
-        batches = [[self._output(name, *output) for name in wanted] for output in self._forward(X)]
-        return dict(zip(wanted, (np.concatenate(columns) for columns in zip(*batches, strict=True)), strict=True))
-
-    def _forward(self, rows: Any) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        return self.net_.forward_iter(rows, device=self.device_)
-
-    def _output(self, name: str, logits: torch.Tensor, features: torch.Tensor) -> NDArray[np.float32]:
-        with torch.no_grad():
-            if name == "proba":
-                values = logits.softmax(dim=1)
-            elif name == "source_logit":
-                values = self.net_.criterion_.objective.source_logit(features)
-            else:
-                values = logits if name == "logits" else features
-            return values.cpu().numpy()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,0 +1,100 @@
+"""Read the trained net: predictions for users, and the fields of a pool view for query strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skada_active._rows import is_dataset
+from skada_active.deep._data import ARRAY_RULES, as_rows
+
+__all__ = ["NetPrediction"]
+
+_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit"})
+
+
+class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Predict by `net_`: the reading side of `AdaptationClassifier`."""
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the label of every row, shape (n,)."""
+        logits = self._outputs(X, {"logits"})["logits"]
+        return self.classes_[logits.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Return class probabilities, shape (n, C)."""
+        return self._outputs(X, {"proba"})["proba"]
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Return logits, shape (n, C); for two classes their difference, shape (n,)."""
+        logits = self._outputs(X, {"logits"})["logits"]
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Return the embedding, the input of the final classifier, shape (n, D)."""
+        return self._outputs(X, {"features"})["features"]
+
+    def domain_logit(self, X: Any) -> NDArray[np.float32]:
+        """Return the logit of P(source) of a trained domain discriminator, shape (n,).
+
+        Raises
+        ------
+        ValueError
+            If the objective has no domain discriminator.
+        """
+        if "source_logit" not in self.pool_supplies:
+            raise ValueError(
+                f"objective={self.objective!r} trains no domain discriminator; use one that does, such as DANN()."
+            )
+        return self._outputs(X, {"source_logit"})["source_logit"]
+
+    # What `pool.snapshot` reads.
+
+    @property
+    def pool_supplies(self) -> frozenset[str]:
+        """Names of the `PoolView` fields that the model can fill, fitted or not."""
+        of_objective = frozenset() if self.objective is None else self.objective.supplies
+        return frozenset({"proba", "logits", "features", "head_weight", "head_bias"}) | of_objective
+
+    def pool_outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Return the named outputs for the rows of `X`, all from one forward pass."""
+        return self._outputs(X, frozenset(names))
+
+    def pool_head(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return weight (C, D) and bias (C,) of the final linear classifier."""
+        check_is_fitted(self, "net_")
+        head = self.net_.module_.head
+        # Copies: what a pool view holds must not change with further training.
+        return tuple(values.detach().cpu().numpy().copy() for values in (head.weight, head.bias))
+
+    @property
+    def device_(self) -> torch.device:
+        """Device that the network is on."""
+        return next(self.net_.module_.parameters()).device
+
+    def _outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        check_is_fitted(self, "net_")
+        if not is_dataset(X):
+            X = torch.as_tensor(as_rows(validate_data(self, X, **ARRAY_RULES, reset=False)), device=self.device_)
+        wanted = [name for name in sorted(names) if name in _OUTPUTS]
+        batches = [[self._output(name, *output) for name in wanted] for output in self._forward(X)]
+        return dict(zip(wanted, (np.concatenate(columns) for columns in zip(*batches, strict=True)), strict=True))
+
+    def _forward(self, rows: Any) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        return self.net_.forward_iter(rows, device=self.device_)
+
+    def _output(self, name: str, logits: torch.Tensor, features: torch.Tensor) -> NDArray[np.float32]:
+        with torch.no_grad():
+            if name == "proba":
+                values = logits.softmax(dim=1)
+            elif name == "source_logit":
+                values = self.net_.criterion_.objective.source_logit(features)
+            else:
+                values = logits if name == "logits" else features
+            return values.cpu().numpy()
