@@ -97,7 +97,7 @@ def continue_fitting(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, epoc
 
 
 def seed_estimator(estimator: Any, seed: int, *, overwrite: bool = False) -> Any:
-    """Give a seed to every ``random_state`` of the estimator, nested ones included, that is None (or to all of them)."""
+    """Give a seed to every ``random_state`` of the estimator, nested ones included, that is None, or to all."""
     if isinstance(estimator, FrozenEstimator):
         return estimator
     rng = np.random.default_rng(seed)
