@@ -39,9 +39,9 @@ METHODS = {
 }
 
 
-def make_loop(method: str, seed: int) -> ActiveAdaptationLoop:
+def make_loop(method: str, seed: int, lr: float) -> ActiveAdaptationLoop:
     objective, strategy = METHODS[method]
-    estimator = AdaptationClassifier(objective, batch_size=32, max_epochs=10)
+    estimator = AdaptationClassifier(objective, batch_size=32, max_epochs=10, lr=lr)
     return ActiveAdaptationLoop(
         estimator, strategy, budget=0.05, n_rounds=5, round_epochs=[2, 2, 2, 2, 10], random_state=seed
     )
@@ -54,15 +54,16 @@ def load_task(path: Path, source: str, target: str) -> tuple[np.ndarray, np.ndar
     return np.concatenate(X), np.concatenate(y), np.repeat([1, -2], [len(rows) for rows in X])
 
 
-def run(path: Path, method: str, source: str, target: str, seed: int) -> dict[str, object]:
+def run(path: Path, method: str, source: str, target: str, seed: int, lr: float) -> dict[str, object]:
     torch.set_num_threads(1)
     X, y, sample_domain = load_task(path, source, target)
-    loop = make_loop(method, seed).fit(X, y, sample_domain=sample_domain)
+    loop = make_loop(method, seed, lr).fit(X, y, sample_domain=sample_domain)
     curve = loop.learning_curve("transductive")[1]
     return {
         "method": method,
         "task": f"{source} -> {target}",
         "seed": seed,
+        "lr": lr,
         "before": curve[0],
         "after": curve[-1],
         "unqueried": loop.learning_curve("unqueried")[1][-1],
@@ -70,7 +71,7 @@ def run(path: Path, method: str, source: str, target: str, seed: int) -> dict[st
 
 
 def key_of(row: dict[str, object]) -> tuple[object, ...]:
-    return row["method"], row["task"], row["seed"]
+    return row["method"], row["task"], row["seed"], row["lr"]
 
 
 def interval(values: list[float]) -> str:
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/office31.jsonl"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
@@ -106,18 +108,18 @@ def main() -> None:
     )
     known = {key_of(row) for row in done}
     tasks = [
-        (arguments.data, method, source, target, seed)
+        (arguments.data, method, source, target, seed, arguments.lr)
         for seed, method, (source, target) in itertools.product(
             range(arguments.seeds), arguments.methods, itertools.permutations(DOMAINS, 2)
         )
-        if (method, f"{source} -> {target}", seed) not in known
+        if (method, f"{source} -> {target}", seed, arguments.lr) not in known
     ]
     with arguments.results.open("a") as file:
         for row in Parallel(arguments.jobs, return_as="generator")(delayed(run)(*task) for task in tasks):
             file.write(json.dumps(row) + "\n")
             file.flush()
             done.append(row)
-    wanted = [row for row in done if row["method"] in arguments.methods]
+    wanted = [row for row in done if row["method"] in arguments.methods and row["lr"] == arguments.lr]
     print_table(wanted)
 
 
