@@ -37,5 +37,5 @@ def take_rows(X: Any, index: NDArray[np.int64]) -> Any:
     if len(index) == n_rows(X) and np.array_equal(index, np.arange(len(index))):
         return X
     if is_dataset(X):
-        return sys.modules["torch.utils.data"].Subset(X, index)
+        return sys.modules["torch.utils.data"].Subset(X, index.tolist())
     return _safe_indexing(X, index)
