@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Subset
 
+from skada_active.deep._split import split_labeled
 from skada_active.deep.batches import DomainDataset, RoleBatches, RowBatches
 from skada_active.deep.step import Step
 from skada_active.networks import CosineHead
@@ -90,9 +91,9 @@ class _Clock:
 class AdaptationNet(NeuralNet):
     """Train a module on role-balanced batches with skorch's own training step.
 
-    It differs from `skorch.NeuralNet` in three places: batches come from `RoleBatches`, the loss sees a whole `Step`,
-    and an epoch writes one history entry. Callbacks, checkpoints, validation splits, ``compile`` and the accelerate
-    mixin work as in skorch.
+    It differs from `skorch.NeuralNet` in four places: batches come from `RoleBatches`, the loss sees a whole `Step`,
+    an epoch writes one history entry, and ``train_split`` splits the labelled rows only. Callbacks, checkpoints,
+    ``compile`` and the accelerate mixin work as in skorch.
 
     Parameters
     ----------
@@ -214,6 +215,10 @@ class AdaptationNet(NeuralNet):
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         """Return `X` itself: rows and labels are already tensors or datasets."""
         return X
+
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
+        """Return training and validation data: ``train_split`` divides the labelled rows, the others are trained on."""
+        return split_labeled(self.train_split, X) if self.train_split else (X, None)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the loss of a step: the whole criterion in training, the labelled loss in validation."""
