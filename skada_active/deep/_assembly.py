@@ -56,6 +56,7 @@ def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains
     objective = None
     target_role = None
     if config.objective is not None:
+        config.objective._validate_params()
         objective = config.objective.build(module.n_features, n_classes, n_domains)
         if config.objective.reads_target:
             target_role = "target" if config.unlabeled_pool == "all" else "unlabeled_target"

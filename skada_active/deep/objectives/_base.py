@@ -27,6 +27,9 @@ class Objective(BaseEstimator):
     #: Fields of a `PoolView` that the trained module can fill.
     supplies: ClassVar[frozenset[str]] = frozenset()
 
+    # What scikit-learn's `_validate_params` checks before `build`; a subclass names its own parameters.
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss.
 
@@ -101,6 +104,12 @@ class ObjectiveSum(_BaseComposition):
     def set_params(self, **params: Any) -> ObjectiveSum:
         """Set parameters of the parts (``mme__trade_off=0.1``) or whole parts (``mme=MME()``)."""
         return self._set_params("objectives", **params)
+
+    def _validate_params(self) -> None:
+        for name, part in self.objectives:
+            if not isinstance(part, (Objective, ObjectiveSum)):
+                raise TypeError(f"objectives must hold objectives such as MCC(), got {part!r} for {name!r}.")
+            part._validate_params()
 
     @property
     def reads_target(self) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import ClassVar
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import torch
+from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from skada_active.deep import functional
@@ -48,6 +51,13 @@ class DANN(Objective):
 
     supplies: ClassVar[frozenset[str]] = frozenset({"source_logit"})
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "trade_off": [Interval(Real, 0, None, closed="left")],
+        "schedule": [StrOptions({"dann", "tll", "constant"})],
+        "max_reversal": [Interval(Real, 0, None, closed="left")],
+        "hidden": ["array-like"],
+    }
+
     def __init__(
         self,
         trade_off: float = 1.0,
@@ -60,10 +70,15 @@ class DANN(Objective):
         self.max_reversal = max_reversal
         self.hidden = hidden
 
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        if not all(isinstance(width, Integral) and width >= 1 for width in self.hidden):
+            raise ValueError(f"hidden must hold integers >= 1, the widths of the layers, got {self.hidden!r}.")
+
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss with its discriminator."""
-        reversal_coefficient(self.schedule, 0.0, 0)  # an unknown schedule fails before training starts
-        return _DANN(self, n_features)
+        # A copy: what set_params changes later counts from the next network, as for every other objective.
+        return _DANN(clone(self), n_features)
 
 
 class _DANN(TargetTerm):
@@ -81,8 +96,8 @@ class _DANN(TargetTerm):
         """Return the logit of P(source) of embedded rows, shape (n,); refused before the discriminator was trained."""
         if not self.is_trained:
             raise ValueError(
-                "The domain discriminator is untrained: no training step saw source and target rows together. Fit "
-                "with rows of both (sample_domain >= 0 and < 0)."
+                "The domain discriminator is untrained: no training step saw source and target rows together, or "
+                "trade_off=0. Fit with rows of both (sample_domain >= 0 and < 0) and trade_off > 0."
             )
         return self._logit(features)
 
@@ -95,7 +110,8 @@ class _DANN(TargetTerm):
         coefficient = reversal_coefficient(self.config.schedule, step.progress, step.iteration)
         features = functional.gradient_reversal(step.features, self.config.max_reversal * coefficient)
         logit = self._logit(features)
-        self.is_trained.fill_(True)
+        if self.config.trade_off:
+            self.is_trained.fill_(True)
         loss = functional.domain_adversarial_loss(logit[step.source], logit[step.target])
         step.log("domain_loss", loss)
         return self.config.trade_off * loss

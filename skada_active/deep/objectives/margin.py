@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from numbers import Real
+from typing import Any, ClassVar
 
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skada_active.deep import functional
@@ -44,6 +46,14 @@ class MarginLoss(Objective):
     """
 
     reads_target: ClassVar[bool] = False
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "margin": [Interval(Real, 0, None, closed="neither")],
+        "dynamic": ["boolean"],
+        "max_logit": ["boolean", None],
+        "normalize_logits": ["boolean"],
+        "trade_off": [Interval(Real, 0, None, closed="left")],
+    }
 
     def __init__(
         self,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from numbers import Real
+from typing import Any, ClassVar
+
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skada_active.deep import functional
@@ -31,6 +35,11 @@ class MCC(Objective):
     >>> AdaptationClassifier(MCC(temperature=2.0)).objective
     MCC(temperature=2.0)
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "trade_off": [Interval(Real, 0, None, closed="left")],
+    }
 
     def __init__(self, temperature: float = 2.5, trade_off: float = 1.0) -> None:
         self.temperature = temperature

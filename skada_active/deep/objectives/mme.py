@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from numbers import Real
+from typing import Any, ClassVar
+
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skada_active.deep import functional
@@ -33,6 +37,10 @@ class MME(Objective):
     >>> AdaptationClassifier(MME(trade_off=0.2), head="cosine").objective
     MME(trade_off=0.2)
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "trade_off": [Interval(Real, 0, None, closed="left")],
+    }
 
     def __init__(self, trade_off: float = 0.1) -> None:
         self.trade_off = trade_off

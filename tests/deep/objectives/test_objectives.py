@@ -258,6 +258,12 @@ def test_domain_logit_of_an_untrained_discriminator_is_refused():
         fitted(DANN(), (X, y)).domain_logit(X)
 
 
+def test_domain_logit_of_a_discriminator_without_weight_is_refused():
+    model = fitted(DANN(trade_off=0))
+    with pytest.raises(ValueError, match="trade_off > 0"):
+        model.domain_logit(make_data()[0])
+
+
 def test_domain_logit_comes_from_the_part_that_has_it():
     model = fitted(MCC() + DANN())
     assert "source_logit" in model.pool_supplies
@@ -275,11 +281,40 @@ def test_a_step_without_source_rows_trains_no_discriminator():
 
 @pytest.mark.parametrize(
     ("objective", "name"),
-    [(MarginLoss(margin=0.0), "margin"), (MCC(temperature=-1.0), "temperature"), (DANN(schedule="x"), "schedule")],
+    [
+        (MarginLoss(margin=0.0), "margin"),
+        (MarginLoss(dynamic=2), "dynamic"),
+        (MarginLoss(max_logit="x"), "max_logit"),
+        (MarginLoss(normalize_logits=None), "normalize_logits"),
+        (MarginLoss(trade_off=-1), "trade_off"),
+        (MCC(temperature=-1.0), "temperature"),
+        (MCC(trade_off=np.nan), "trade_off"),
+        (MME(trade_off=-1), "trade_off"),
+        (DANN(trade_off="x"), "trade_off"),
+        (DANN(schedule="x"), "schedule"),
+        (DANN(max_reversal=-0.5), "max_reversal"),
+        (DANN(hidden=64), "hidden"),
+        (DANN(hidden=(64, 0)), "hidden"),
+        (DANN(hidden=(6.4,)), "hidden"),
+        (MCC() + MME(trade_off=-1), "trade_off"),
+    ],
 )
 def test_a_bad_parameter_is_refused_by_name(objective, name):
     with pytest.raises(ValueError, match=name):
         fitted(objective)
+
+
+def test_a_part_of_a_sum_that_is_no_objective_is_refused():
+    with pytest.raises(TypeError, match="objectives must hold objectives"):
+        fitted(ObjectiveSum([("mcc", MCC()), ("other", "mme")]))
+
+
+@pytest.mark.parametrize("objective", ALL[1:], ids=IDS[1:])
+def test_parameters_changed_after_fit_count_from_the_next_fit(objective):
+    changed, same = (fitted(clone(objective)) for _ in range(2))
+    changed.set_params(**{name: 7.0 for name in changed.get_params() if name.endswith("trade_off")})
+    X, y, domain = make_data()
+    np.testing.assert_array_equal(*(model.partial_fit(X, y, domain).predict_proba(X) for model in (changed, same)))
 
 
 def test_a_sum_is_the_sum_of_its_parts():
