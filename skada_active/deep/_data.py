@@ -13,13 +13,13 @@ from skada_active._rows import is_dataset
 from skada_active.deep.batches import DomainDataset
 from skada_active.domains import Roles, encode_labels
 
-__all__ = ["ARRAY_RULES", "as_rows", "class_weights", "training_data"]
+__all__ = ["ARRAY_RULES", "class_weights", "torch_ready", "training_data"]
 
 #: How scikit-learn checks an array of rows: images may stay bytes.
 ARRAY_RULES = {"dtype": (np.float32, np.uint8), "allow_nd": True}
 
 
-def as_rows(X: NDArray[Any]) -> NDArray[Any]:
+def torch_ready(X: NDArray[Any]) -> NDArray[Any]:
     """Return rows in memory that torch can share: it takes no negative strides, and warns of read-only memory."""
     return np.require(X, requirements=["C", "W"])
 

@@ -12,7 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skada_active._rows import is_dataset
-from skada_active.deep._data import ARRAY_RULES, as_rows
+from skada_active.deep._data import ARRAY_RULES, torch_ready
 
 __all__ = ["NetPrediction"]
 
@@ -81,7 +81,7 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
         check_is_fitted(self, "net_")
         if not is_dataset(X):
-            X = torch.as_tensor(as_rows(validate_data(self, X, **ARRAY_RULES, reset=False)), device=self.device_)
+            X = torch.as_tensor(torch_ready(validate_data(self, X, **ARRAY_RULES, reset=False)), device=self.device_)
         wanted = [name for name in sorted(names) if name in _OUTPUTS]
         batches = [[self._output(name, *output) for name in wanted] for output in self._forward(X)]
         return dict(zip(wanted, (np.concatenate(columns) for columns in zip(*batches, strict=True)), strict=True))

@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from skada_active._rows import is_dataset, n_rows
 from skada_active.deep._assembly import OPTIMIZERS, build_net, own_net_params, resolve_device
-from skada_active.deep._data import ARRAY_RULES, as_rows, class_weights, training_data
+from skada_active.deep._data import ARRAY_RULES, class_weights, torch_ready, training_data
 from skada_active.deep._prediction import NetPrediction
 from skada_active.deep._seeding import seeded_torch
 from skada_active.deep.objectives import Objective, ObjectiveSum
 from skada_active.domains import Roles, as_labels, encode_labels, plain_labels, resolve_roles
+from skada_active.selection._validation import check_rng
 
 __all__ = ["AdaptationClassifier"]
 
@@ -71,9 +71,9 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
     device : str, default="auto"
         Torch device; ``"auto"``: CUDA where available, else the CPU.
     net_params : dict, default=None
-        Parameters of the skorch net: ``callbacks``, ``train_split`` (validation on held-out labelled rows),
-        ``iterator_train__num_workers``, ``optimizer__param_groups``, ``compile``, ... They win over those above;
-        ``net_class`` names a subclass of `AdaptationNet` to use.
+        Parameters of the skorch net: ``callbacks``, ``train_split`` (validation on held-out labelled rows: it
+        splits these alone, with their labels as `y`), ``iterator_train__num_workers``, ``optimizer__param_groups``,
+        ``compile``, ... They win over those above; ``net_class`` names a subclass of `AdaptationNet` to use.
     verbose : int, default=0
         Whether to print the loss of every epoch.
     random_state : int, RandomState instance or None, default=None
@@ -227,6 +227,12 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If a label or a domain is new to the network.
+
+        Notes
+        -----
+        The network is made with the parameters of the first call. Those that `set_params` changes later (`lr`,
+        `batch_size`, `source_weight`, `labeled_loss`, `objective`, ...) count from the next `fit`; `class_weight` alone
+        is read at every call.
         """
         if not isinstance(epochs, Integral) or epochs < 0:
             raise ValueError(f"epochs must be an integer >= 0, got {epochs!r}.")
@@ -240,7 +246,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
     def _check_fit_data(self, X: Any, y: Any, sample_domain: Any, *, reset: bool) -> tuple[Any, NDArray[Any], Roles]:
         self._validate_params()
         if not is_dataset(X):
-            X = as_rows(validate_data(self, X, **ARRAY_RULES, reset=reset))
+            X = torch_ready(validate_data(self, X, **ARRAY_RULES, reset=reset))
         elif reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 vars(self).pop(name, None)  # those of an array that was fitted before
@@ -259,7 +265,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         encode_labels(y[roles.labeled], classes)  # refused before there is a network that cannot learn them
         self.classes_ = classes
         self.domains_ = np.concatenate([np.unique(roles.domain[roles.source]), np.unique(roles.domain[roles.target])])
-        self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        self._seed = int(check_rng(self.random_state).randint(np.iinfo(np.int32).max))
         self._n_calls = 0
         with seeded_torch(self._seed, resolve_device(self)):
             self.net_ = build_net(self, X, n_classes=len(classes), n_domains=len(self.domains_))

@@ -48,6 +48,12 @@ def test_other_seeds_give_other_models(data):
     assert not torch.equal(weights(classifier(0).fit(*data)), weights(classifier(1).fit(*data)))
 
 
+def test_without_a_seed_no_global_generator_changes(data):
+    before = global_state()
+    classifier(random_state=None).fit(*data).predict(data[0])
+    assert global_state() == before
+
+
 def test_a_random_state_moves_on_with_every_fit(data):
     state = np.random.RandomState(0)
     first, second = (weights(classifier(state).fit(*data)) for _ in range(2))
