@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
+from sklearn.feature_selection import SelectorMixin, VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.validation import has_fit_parameter, validate_data
 
 from skada_active._readers import split_pipeline
-from skada_active._rows import take_rows
+from skada_active._rows import is_dataset, take_rows
 from skada_active.domains import Roles, mask_labels, plain_labels
 
 __all__ = [
@@ -23,14 +25,16 @@ __all__ = [
     "domain_params",
     "fit_estimator",
     "is_domain_aware",
+    "is_frozen",
     "known_labels",
+    "remember_columns",
     "seed_estimator",
 ]
 
 
 def is_domain_aware(estimator: Any) -> bool:
     """Tell whether ``fit`` of the estimator (the last step of a Pipeline) takes ``sample_domain``; never if frozen."""
-    return not _is_frozen(estimator) and has_fit_parameter(split_pipeline(estimator)[1], "sample_domain")
+    return not is_frozen(estimator) and has_fit_parameter(split_pipeline(estimator)[1], "sample_domain")
 
 
 def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
@@ -49,6 +53,8 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
     check_classification_targets(labels)
     if not is_domain_aware(estimator):
         return estimator.fit(take_rows(X, roles.labeled), labels)
+    if not roles.is_labeled.all():
+        _check_earlier_steps(estimator)
     return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
 
 
@@ -63,9 +69,26 @@ def domain_params(estimator: Any, roles: Roles) -> dict[str, NDArray[Any]]:
     return {_domain_keyword(estimator): roles.domain} if roles.has_domains else {}
 
 
-def _is_frozen(estimator: Any) -> bool:
+def _check_earlier_steps(estimator: Any) -> None:
+    for name, step in estimator.steps[:-1] if isinstance(estimator, Pipeline) else ():
+        if step not in (None, "passthrough") and not is_frozen(step) and _learns_from_labels(step):
+            raise ValueError(
+                f"estimator: step {name!r} of the Pipeline ({step!r}) learns from labels, but a Pipeline that ends in "
+                "a domain-aware classifier hands all rows to every step, also those without a label. Fit the step on "
+                "the labelled rows first and pass it as sklearn.frozen.FrozenEstimator(step)."
+            )
+
+
+def _learns_from_labels(step: Any) -> bool:
+    # Feature selectors read labels without declaring that they need them.
+    selects = isinstance(step, SelectorMixin) and not isinstance(step, VarianceThreshold)
+    return selects or get_tags(step).target_tags.required
+
+
+def is_frozen(estimator: Any) -> bool:
+    """Tell whether the estimator (the last step of a Pipeline) is a `FrozenEstimator`."""
     if isinstance(estimator, Pipeline):
-        return _is_frozen(estimator.steps[-1][1])
+        return is_frozen(estimator.steps[-1][1])
     return isinstance(estimator, FrozenEstimator)
 
 
@@ -79,7 +102,7 @@ def _domain_keyword(estimator: Any) -> str:
 
 def continues_training(estimator: Any) -> bool:
     """Tell whether the estimator (the last step of a Pipeline) can go on training as labels arrive."""
-    if _is_frozen(estimator):
+    if is_frozen(estimator):
         return False
     partial_fit = getattr(split_pipeline(estimator)[1], "partial_fit", None)
     return partial_fit is not None and {"sample_domain", "epochs"} <= set(signature(partial_fit).parameters)
@@ -94,6 +117,14 @@ def continue_fitting(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, epoc
         X, known_labels(y, roles), sample_domain=roles.domain if roles.has_domains else None, epochs=epochs
     )
     return estimator
+
+
+def remember_columns(estimator: Any, X: Any) -> None:
+    """Set ``n_features_in_`` and ``feature_names_in_`` by `X`, which is not checked further; a dataset has neither."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(estimator).pop(name, None)
+    if not is_dataset(X):
+        validate_data(estimator, X, skip_check_array=True)
 
 
 def seed_estimator(estimator: Any, seed: int, *, overwrite: bool = False) -> Any:

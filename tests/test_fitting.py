@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import BaggingClassifier
+from sklearn.feature_selection import SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import GridSearchCV
@@ -22,6 +24,7 @@ from skada_active._fitting import (
     known_labels,
     seed_estimator,
 )
+from skada_active.datasets import make_shifted_blobs
 from skada_active.deep import DANN, AdaptationClassifier
 from skada_active.domains import resolve_roles
 
@@ -166,3 +169,14 @@ def test_a_frozen_estimator_gets_no_seed():
     seed_estimator(make_pipeline(StandardScaler(), FrozenEstimator(model)), 0)
     seed_estimator(FrozenEstimator(model), 0)
     assert model.random_state is None
+
+
+@pytest.mark.parametrize("step", [SelectKBest(k=2), LinearDiscriminantAnalysis()])
+def test_a_step_that_learns_from_labels_never_sees_a_missing_one(step):
+    X, y, sample_domain = make_shifted_blobs(30, 30, n_features=3, random_state=0)
+    roles = resolve_roles(y, sample_domain).hide(sample_domain < 0)
+    estimator = make_pipeline(step, AdaptationClassifier(max_epochs=1))
+    with pytest.raises(ValueError, match="FrozenEstimator"):
+        fit_estimator(estimator, X, y, roles)
+    frozen = FrozenEstimator(clone(step).fit(X[sample_domain > 0], y[sample_domain > 0]))
+    assert fit_estimator(make_pipeline(frozen, estimator[-1]), X, y, roles).predict(X).shape == (60,)

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import is_regressor
 from sklearn.utils.validation import check_consistent_length
 
 from skada_active._rows import as_rows, n_rows
 from skada_active.domains import Roles, as_labels, is_missing
 
-__all__ = ["check_eval_set", "check_round_epochs", "hide_target"]
+__all__ = ["check_estimator_kind", "check_eval_set", "check_oracle", "check_round_epochs", "hide_target"]
 
 
 def hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None) -> Roles:
@@ -35,6 +36,21 @@ def check_round_epochs(round_epochs: Any) -> None:
     epochs = np.atleast_1d(round_epochs)
     if epochs.ndim > 1 or not len(epochs) or epochs.dtype.kind not in "iu" or epochs.min() < 0:
         raise ValueError(f"round_epochs must be an integer >= 0 or a list of them, one a round, got {round_epochs!r}.")
+
+
+def check_oracle(oracle: Any) -> None:
+    """Raise a TypeError unless `oracle` can be called."""
+    if not callable(oracle):
+        raise TypeError(
+            f"oracle must be a callable oracle(ids, X_rows) -> labels, got {type(oracle).__name__}; wrap an array of "
+            "labels in ArrayOracle(y)."
+        )
+
+
+def check_estimator_kind(estimator: Any) -> None:
+    """Raise a ValueError if `estimator` predicts something else than classes."""
+    if estimator is not None and is_regressor(estimator):
+        raise ValueError(f"estimator must be a classifier, got the regressor {estimator!r}.")
 
 
 def check_eval_set(eval_set: Any) -> tuple[Any, NDArray[Any]] | None:

@@ -7,20 +7,27 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from tqdm.auto import tqdm
 
-from skada_active._rows import as_rows, is_dataset, n_rows, take_rows
+from skada_active._fitting import remember_columns
+from skada_active._rows import as_rows, n_rows, take_rows
 from skada_active.domains import Roles, as_labels, resolve_roles
-from skada_active.loop._arguments import check_eval_set, check_round_epochs, hide_target
+from skada_active.loop._arguments import (
+    check_estimator_kind,
+    check_eval_set,
+    check_oracle,
+    check_round_epochs,
+    hide_target,
+)
 from skada_active.loop._prediction import DelegatedPrediction
 from skada_active.loop._report import known_accuracies
 from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import ArrayOracle, Oracle
 from skada_active.loop.session import AdaptationSession
 from skada_active.query import MarginSampling, QueryStrategy
+from skada_active.selection._validation import check_rng
 
 __all__ = ["ActiveAdaptationLoop"]
 
@@ -55,8 +62,10 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
 
     Attributes
     ----------
-    estimator_, strategy_
-        The fitted model and the strategy.
+    estimator_
+        The fitted model.
+    strategy_ : QueryStrategy
+        The strategy that was asked; it reads the model anew each round, so it is not fitted itself.
     classes_ : ndarray
         Labels that the model knows.
     queried_ids_ : ndarray of int64
@@ -164,14 +173,14 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
             If the data do not fit together, or the estimator lacks what the strategy reads (before any training).
         """
         X, y, roles = self._check_data(X, y, sample_domain)
-        if not is_dataset(X):
-            validate_data(self, X, skip_check_array=True)
+        remember_columns(self, X)
         answers = None
         if oracle is None:
-            roles = hide_target(y, roles, labeled_target)
-            oracle, answers = ArrayOracle(y), y
+            roles, answers = hide_target(y, roles, labeled_target), y.copy()
+            oracle = ArrayOracle(answers)
         elif labeled_target is not None:
             raise ValueError("labeled_target goes without an oracle; with one, a label present in y is known.")
+        check_oracle(oracle)
         session = self._start(X, y, roles, answers, eval_set)
         return self._run(session, oracle)
 
@@ -209,8 +218,8 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         oracle : callable, default=None
             Who answers; ``None``: the labels that `fit` was given without an oracle.
         budget : int, float or sequence, default=None
-            Labels to buy on top of those bought, as in the constructor (a fraction is one of the initial pool);
-            ``None``: what is left, for example after an oracle raised.
+            Labels to buy on top of what is left of the budget, as in the constructor (a fraction is one of the initial
+            pool); ``None``: what is left, for example after an oracle raised.
         n_rounds : int, default=None
             Number of rounds of the new budget; ``None``: the loop's.
 
@@ -230,6 +239,7 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
             if session.answers is None:
                 raise ValueError("oracle=None, but fit was given an oracle of its own; pass who answers from now on.")
             oracle = ArrayOracle(session.answers)
+        check_oracle(oracle)
         if budget is None and n_rounds is not None:
             raise ValueError(f"n_rounds={n_rounds} says how a new budget is spent; give the budget too.")
         if budget is not None:
@@ -270,6 +280,7 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         roles = resolve_roles(y, sample_domain)
         check_consistent_length(range(n_rows(X)), y)
         check_round_epochs(self.round_epochs)
+        check_estimator_kind(self.estimator)
         return X, y, roles
 
     def _start(self, X: Any, y: Any, roles: Roles, answers: Any, eval_set: Any) -> AdaptationSession:
@@ -287,7 +298,7 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
             rounds=self._schedule(self.budget, self.n_rounds).rounds(len(roles.candidates)),
             round_epochs=self.round_epochs,
             warm_start=self.warm_start,
-            seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
+            seed=int(check_rng(self.random_state).randint(np.iinfo(np.int32).max)),
             answers=answers,
             eval_set=check_eval_set(eval_set),
         )

@@ -264,9 +264,9 @@ class AdaptationSession:
         new_class = not np.isin(labels, split_pipeline(self.estimator_)[1].classes_).all()
         if self.warm_start and not new_class and continues_training(self.estimator_):
             epochs = self.round_epochs
-            if not np.isscalar(epochs):
+            if np.ndim(epochs):
                 epochs = epochs[min(number, len(epochs)) - 1]
-            continue_fitting(self.estimator_, self.X, self.y, self.roles, epochs)
+            continue_fitting(self.estimator_, self.X, self.y, self.roles, int(epochs))
         else:
             # A new class changes the width of the head, so a network is trained anew; others always are.
             self.estimator_ = fit_estimator(clone(self._template), self.X, self.y, self.roles)

@@ -14,9 +14,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skada_active._fitting import fit_estimator
+from skada_active._fitting import fit_estimator, remember_columns
 from skada_active._readers import ModelReader
 from skada_active._rows import as_rows, n_rows
 from skada_active.domains import Roles, as_labels, resolve_roles
@@ -27,6 +27,31 @@ from skada_active.selection._validation import check_rng
 __all__ = ["QueryStrategy"]
 
 _MAX_SEED = np.iinfo(np.int32).max
+
+
+def _checked_utilities(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def utilities(self: QueryStrategy, view: PoolView) -> NDArray[np.float64]:
+        self._validate_params()
+        if not len(view):
+            return np.empty(0)
+        check_finite(self, view, self.required_fields())
+        return method(self, view)
+
+    return utilities
+
+
+def _checked_select(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def select(self: QueryStrategy, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
+        self._validate_params()
+        n_queries = min(check_n_queries(n_queries), len(view))
+        if n_queries == 0:
+            return np.empty(0, dtype=np.int64)
+        check_finite(self, view, self.required_fields())
+        return check_positions(self, method(self, view, n_queries, random_state), n_queries, len(view))
+
+    return select
 
 
 class QueryStrategy(BaseEstimator):
@@ -48,8 +73,8 @@ class QueryStrategy(BaseEstimator):
 
     Attributes
     ----------
-    estimator_ : estimator
-        The fitted classifier.
+    estimator_ : estimator or None
+        The fitted classifier; None where the strategy reads nothing and has no estimator of its own.
     pool_ : PoolView
         What was read of the unlabelled target rows; empty where there are none.
     n_features_in_, feature_names_in_
@@ -74,9 +99,9 @@ class QueryStrategy(BaseEstimator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("utilities", "select"):
+        for name, checked in (("utilities", _checked_utilities), ("select", _checked_select)):
             if name in vars(cls):
-                setattr(cls, name, _checked(vars(cls)[name]))
+                setattr(cls, name, checked(vars(cls)[name]))
 
     def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> QueryStrategy:
         """Fit the estimator on what is known and take the snapshot of the pool.
@@ -104,8 +129,7 @@ class QueryStrategy(BaseEstimator):
         X, y = as_rows(X), as_labels(y)
         roles = resolve_roles(y, sample_domain)
         check_consistent_length(range(n_rows(X)), y)
-        if hasattr(X, "shape"):
-            validate_data(self, X, skip_check_array=True)
+        remember_columns(self, X)
         rng = check_rng(self.random_state)
         self.estimator_ = self.fit_model(X, y, roles)
         self.pool_ = self.view(self.estimator_, X, y, roles, random_state=rng.randint(_MAX_SEED))
@@ -156,6 +180,7 @@ class QueryStrategy(BaseEstimator):
         """
         raise AttributeError(f"{type(self).__name__} has no utility per candidate; it chooses rows as a set.")
 
+    @_checked_select
     def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
         """Choose candidates: by default the highest utilities, ties by position.
 
@@ -191,7 +216,12 @@ class QueryStrategy(BaseEstimator):
         ModelReader.of(estimator).check(self.model_fields())
 
     def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
-        """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training."""
+        """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training.
+
+        A strategy that reads nothing trains nothing: without an estimator of its own it returns None.
+        """
+        if self.estimator is None and not self.required_fields():
+            return None
         estimator = self._default_estimator(X) if self.estimator is None else self.estimator
         self.check_model(estimator)
         return fit_estimator(clone(estimator), X, y, roles)
@@ -213,8 +243,6 @@ class QueryStrategy(BaseEstimator):
 
     def choose(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
         """Return `select` on a pool of any size; an integer `random_state` of the strategy wins over the given one."""
-        if not len(view) or n_queries == 0:
-            return np.empty(0, dtype=np.int64)
         return self.select(view, n_queries, random_state=self._own_seed(random_state))
 
     def chosen_utilities(self, view: PoolView, positions: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -254,11 +282,25 @@ def check_n_queries(n_queries: Any) -> int:
     return int(n_queries)
 
 
+def check_positions(strategy: QueryStrategy, positions: Any, n_queries: int, n: int) -> NDArray[np.int64]:
+    """Return what a strategy chose as int64; anything but `n_queries` distinct positions below `n` is an error."""
+    positions = np.asarray(positions)
+    distinct = np.unique(positions)
+    valid = positions.ndim == 1 and positions.dtype.kind in "iu" and len(positions) == len(distinct) == n_queries
+    if not valid or distinct[0] < 0 or distinct[-1] >= n:
+        raise ValueError(
+            f"{type(strategy).__name__}.select must return {n_queries} distinct positions from 0 to {n - 1} as a 1-D "
+            f"integer array, got {positions!r}."
+        )
+    return positions.astype(np.int64, copy=False)
+
+
 def check_finite(strategy: QueryStrategy, view: PoolView, names: Iterable[str]) -> None:
     """Raise a ValueError that names the field and the row if a field that `strategy` reads holds NaN or infinity."""
     for name in sorted(names):
         # Probabilities are checked by the view itself, unless they derive from logits.
-        name = "logits" if name == "proba" and "proba" not in vars(view) else name
+        derived = name == "proba" and "proba" not in vars(view) and "logits" in vars(view)
+        name = "logits" if derived else name
         values = getattr(view, name)
         if name in ("proba", "committee_proba") or not isinstance(values, np.ndarray) or values.dtype.kind != "f":
             continue
@@ -274,13 +316,3 @@ def check_finite(strategy: QueryStrategy, view: PoolView, names: Iterable[str]) 
             "example with make_pipeline(SimpleImputer(), ...), or clean X; a strategy that reads only probabilities, "
             "such as MarginSampling, leaves NaN in X to the model."
         )
-
-
-def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def checked(self: QueryStrategy, view: PoolView, *args: Any, **kwargs: Any) -> Any:
-        self._validate_params()
-        check_finite(self, view, self.required_fields())
-        return method(self, view, *args, **kwargs)
-
-    return checked

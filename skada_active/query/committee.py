@@ -12,12 +12,11 @@ from scipy.special import entr
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils import resample
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skada_active._fitting import fit_estimator, is_domain_aware, seed_estimator
+from skada_active._fitting import fit_estimator, is_domain_aware, is_frozen, seed_estimator
 from skada_active._readers import ModelReader
 from skada_active._rows import take_rows
 from skada_active.domains import Roles, encode_labels
@@ -199,7 +198,7 @@ class QueryByCommittee(QueryStrategy):
 
     def _check_committee(self, estimator: Any) -> None:
         if self.members is None:
-            if _is_frozen(estimator):
+            if is_frozen(estimator):
                 raise ValueError(
                     f"estimator={estimator!r} is frozen, so its {self.n_members} bootstrap clones would all be the "
                     "same model. Pass a committee of different ones, members=[...], or an estimator that is not frozen."
@@ -240,12 +239,6 @@ def _is_fitted(estimator: Any) -> bool:
     except NotFittedError:
         return False
     return True
-
-
-def _is_frozen(estimator: Any) -> bool:
-    if isinstance(estimator, Pipeline):
-        return _is_frozen(estimator[-1])
-    return isinstance(estimator, FrozenEstimator)
 
 
 def _stack(proba: list[NDArray[Any]], classes: list[NDArray[Any]]) -> NDArray[Any]:

@@ -40,3 +40,10 @@ class RandomSampling(QueryStrategy):
     def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
         """Choose candidates; see `QueryStrategy.select`."""
         return self._rng(random_state).permutation(len(view))[:n_queries].astype(np.int64, copy=False)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        if self.estimator is None:
+            # No column of X is ever read.
+            tags.no_validation = tags.input_tags.sparse = tags.input_tags.allow_nan = True
+        return tags

@@ -9,7 +9,7 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.svm import LinearSVC
 
 from skada_active import ActiveAdaptationLoop
@@ -534,3 +534,34 @@ def test_every_argument_changes_the_outcome(fit, change):
 def test_rounds_without_a_budget_to_spend_are_refused(fit):
     with pytest.raises(ValueError, match="give the budget too"):
         fit(linear()).resume(n_rounds=3)
+
+
+def test_an_array_as_oracle_is_refused_before_training(blobs):
+    X, y, sample_domain = blobs
+    with pytest.raises(TypeError, match=r"ArrayOracle\(y\)"):
+        linear().fit(X, mask_target(y, sample_domain), sample_domain=sample_domain, oracle=y)
+
+
+def test_a_regressor_is_refused(fit):
+    with pytest.raises(ValueError, match="must be a classifier"):
+        fit(ActiveAdaptationLoop(LinearRegression()))
+
+
+def test_answers_are_those_of_the_time_of_fitting(blobs):
+    X, y, sample_domain = blobs
+    mutable = y.copy()
+    loop = linear().fit(X, mutable, sample_domain=sample_domain)
+    mutable[:] = (y + 1) % 3
+    loop.resume(budget=3)
+    ids = loop.queried_ids_
+    np.testing.assert_array_equal(loop.session_.y[ids], y[ids])
+
+
+def test_without_a_seed_numpys_global_generator_is_left_alone(fit):
+    before = np.random.mtrand._rand.get_state()[1].copy()
+    fit(linear(random_state=None))
+    np.testing.assert_array_equal(np.random.mtrand._rand.get_state()[1], before)
+
+
+def test_round_epochs_as_a_numpy_scalar(fit):
+    assert fit(network(round_epochs=np.array(1))).n_queries_ == 10
