@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,7 @@ def resolve_roles(y: ArrayLike, sample_domain: ArrayLike | None = None) -> Roles
     y : array-like of shape (n,)
         Labels: integers, floats, booleans, strings or objects. With ``sample_domain``, a missing label is ``-1`` in
         integer `y`, ``NaN`` in float `y`, and ``None`` (also ``NaN`` and ``pandas.NA``) in object `y`. It is read only.
+        Masked arrays are refused.
     sample_domain : array-like of shape (n,) of int, default=None
         Domain number per row: ``>= 0`` source, ``< 0`` target. ``None``: all rows are source, domain 0, and every
         value of `y` is a label (``-1`` too).
@@ -128,7 +130,8 @@ def resolve_roles(y: ArrayLike, sample_domain: ArrayLike | None = None) -> Roles
     Raises
     ------
     ValueError
-        If the lengths differ, `sample_domain` holds something else than integers, or a source row has no label.
+        If the lengths differ, `y` is a masked array, `sample_domain` holds something else than integers, or a source
+        row has no label.
 
     Examples
     --------
@@ -227,8 +230,15 @@ def as_labels(y: ArrayLike) -> NDArray[Any]:
     """Return `y` as a 1-D array without losing a missing label (numpy turns ``["a", nan]`` into strings)."""
     if y is None:
         raise ValueError("This estimator requires y to be passed, but the target y is None.")
+    if isinstance(y, np.ma.MaskedArray):
+        raise ValueError(
+            "y is a masked array, whose mask says nothing here; fill it with the missing label of its type: "
+            "y.filled(-1) for integers, y.filled(np.nan) for floats, and "
+            "np.where(np.ma.getmaskarray(y), None, y.data) for anything else."
+        )
     labels = np.asarray(y)
-    if labels.dtype.kind == "U" and not hasattr(y, "dtype"):
+    # Kind T is numpy's StringDType, which scikit-learn does not read.
+    if labels.dtype.kind == "T" or (labels.dtype.kind == "U" and not hasattr(y, "dtype")):
         labels = np.asarray(y, dtype=object)
         if all(isinstance(label, str) for label in labels.ravel()):
             labels = labels.astype(str)
@@ -252,19 +262,36 @@ def plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
 
 def _is_missing_object(label: Any) -> bool:
     # pandas.NA is neither equal nor unequal to anything, so it is known by its type's name: pandas stays optional.
-    return label is None or type(label).__name__ == "NAType" or (isinstance(label, float) and label != label)
+    return (
+        label is None
+        or type(label).__name__ == "NAType"
+        or (isinstance(label, float | np.floating) and bool(label != label))
+    )
 
 
 def _check_sample_domain(sample_domain: ArrayLike, y: NDArray[Any]) -> NDArray[np.int64]:
     domain = column_or_1d(sample_domain)
     check_consistent_length(y, domain)
-    if domain.dtype.kind not in "iu":
-        as_integers = domain.astype(np.int64) if domain.dtype.kind == "f" and np.isfinite(domain).all() else None
-        if as_integers is None or not np.array_equal(as_integers, domain):
-            raise ValueError(
-                f"sample_domain must hold one integer per row (>= 0 source, < 0 target), got dtype {domain.dtype} with "
-                f"values such as {domain[:1].tolist()}. Number the domains, for example 1, 2 for sources and -1 for "
-                "the target."
-            )
-        return as_integers
+    whole = _are_whole(domain)
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise ValueError(
+            f"sample_domain must hold one integer per row (>= 0 source, < 0 target), got dtype {domain.dtype} with the "
+            f"value {domain[row : row + 1].tolist()[0]!r} in row {row}. Number the domains, for example 1, 2 for "
+            "sources and -1 for the target."
+        )
     return domain.astype(np.int64)
+
+
+def _are_whole(numbers: NDArray[Any]) -> NDArray[np.bool_]:
+    if numbers.dtype.kind in "iu":
+        return np.ones(len(numbers), dtype=bool)
+    if numbers.dtype.kind == "f":
+        return np.isfinite(numbers) & (numbers == np.trunc(numbers))
+    return np.fromiter((_is_whole(number) for number in numbers.tolist()), dtype=bool, count=len(numbers))
+
+
+def _is_whole(number: Any) -> bool:
+    if isinstance(number, bool) or not isinstance(number, Real):
+        return False
+    return isinstance(number, Integral) or float(number).is_integer()

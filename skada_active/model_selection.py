@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skada_active._rows import as_rows, n_rows, take_rows
 from skada_active.domains import as_labels, is_missing, resolve_roles
+from skada_active.selection._validation import check_rng
 
 __all__ = ["TargetShuffleSplit", "target_accuracy"]
 
@@ -29,7 +30,7 @@ class TargetShuffleSplit(BaseShuffleSplit):
     test_size : float or int, default=0.5
         Share or number of the (labelled) target rows in the test fold.
     random_state : int, RandomState instance or None, default=None
-        Seed of the splits.
+        Seed of the splits; ``None`` differs from call to call and leaves numpy's global generator alone.
 
     Examples
     --------
@@ -60,7 +61,7 @@ class TargetShuffleSplit(BaseShuffleSplit):
             raise ValueError(
                 f"groups names {len(rows)} target row(s) with a label; a split needs at least 2 (domain numbers < 0)."
             )
-        splitter = ShuffleSplit(self.n_splits, test_size=self.test_size, random_state=self.random_state)
+        splitter = ShuffleSplit(self.n_splits, test_size=self.test_size, random_state=check_rng(self.random_state))
         for _, test in splitter.split(rows):
             in_train = np.ones(len(labels), dtype=bool)
             in_train[rows[test]] = False

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skada_active.domains import encode_labels, mask_target, resolve_roles
+from skada_active.domains import as_labels, encode_labels, mask_target, resolve_roles
+from skada_active.model_selection import TargetShuffleSplit
 
 DOMAIN = [1, 2, -1, -1]
 # One label sequence a b ? a in every convention: the third row has no label.
@@ -16,6 +17,8 @@ MISSING_THIRD = {
     "object none": np.array(["a", "b", None, "a"], dtype=object),
     "object nan": np.array(["a", "b", np.nan, "a"], dtype=object),
     "object pandas na": np.array(["a", "b", pd.NA, "a"], dtype=object),
+    "object float32 nan": np.array(["a", "b", np.float32("nan"), "a"], dtype=object),
+    "object float16 nan": np.array(["a", "b", np.float16("nan"), "a"], dtype=object),
     "object of integers": np.array([0, 1, None, 0], dtype=object),
     "list with none": ["a", "b", None, "a"],
     "list with nan": ["a", "b", float("nan"), "a"],
@@ -90,8 +93,17 @@ def test_reveal_and_hide_return_new_roles():
     assert roles.unlabeled_target.tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("domain", [[1.0, 1.0, -1.0], pd.Series([1, 1, -1]), np.array([1, 1, -1], dtype=np.int8)])
-def test_domain_numbers_may_come_as_whole_floats_or_a_series(domain):
+@pytest.mark.parametrize(
+    "domain",
+    [
+        [1.0, 1.0, -1.0],
+        pd.Series([1, 1, -1]),
+        pd.Series([1, 1, -1], dtype="Int64"),
+        np.array([1, 1, -1], dtype=np.int8),
+        np.array([1, np.int32(1), -1.0], dtype=object),
+    ],
+)
+def test_domain_numbers_may_come_as_whole_floats_objects_or_a_series(domain):
     roles = resolve_roles([0, 1, -1], sample_domain=domain)
     assert roles.domain.dtype == np.int64
     assert roles.unlabeled_target.tolist() == [2]
@@ -101,6 +113,54 @@ def test_domain_numbers_may_come_as_whole_floats_or_a_series(domain):
 def test_domain_numbers_that_are_no_integers_are_refused_with_a_remedy(domain):
     with pytest.raises(ValueError, match=r"sample_domain must hold one integer per row.*Number the domains"):
         resolve_roles([0, 1, 1], sample_domain=domain)
+
+
+@pytest.mark.parametrize(
+    ("domain", "value"),
+    [([1, 0.5, -1], "0.5"), ([1, np.nan, -1], "nan"), (["1", "t", "t"], "'1'"), (np.array([1, None, -1]), "None")],
+)
+def test_the_first_domain_number_that_is_no_integer_is_shown(domain, value):
+    with pytest.raises(ValueError, match=f"with the value {value} in row {int(domain[0] == 1)}"):
+        resolve_roles([0, 1, 1], sample_domain=domain)
+
+
+@pytest.mark.parametrize("true", [True, np.True_])
+def test_booleans_among_objects_are_no_domain_numbers(true):
+    with pytest.raises(ValueError, match=r"with the value (np.)?True_? in row 1"):
+        resolve_roles([0, 1, 1], sample_domain=np.array([1, true, -1], dtype=object))
+
+
+@pytest.mark.parametrize("mask", [False, [False, False, True]])
+def test_masked_labels_are_refused_with_a_remedy(mask):
+    with pytest.raises(ValueError, match=r"y is a masked array.*y.filled\(-1\)"):
+        resolve_roles(np.ma.array([0, 1, 1], mask=mask), sample_domain=[1, 1, -1])
+
+
+needs_string_dtype = pytest.mark.skipif(
+    not hasattr(np, "dtypes") or not hasattr(np.dtypes, "StringDType"), reason="numpy 2"
+)
+
+
+@needs_string_dtype
+def test_variable_width_strings_become_ordinary_ones():
+    labels = as_labels(np.array(["a", "bee"], dtype=np.dtypes.StringDType()))
+    assert labels.dtype.kind == "U"
+    assert labels.tolist() == ["a", "bee"]
+
+
+@needs_string_dtype
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_variable_width_strings_may_hold_a_missing_label(missing):
+    y = np.array(["a", "b", missing, "a"], dtype=np.dtypes.StringDType(na_object=missing))
+    assert resolve_roles(y, DOMAIN).unlabeled_target.tolist() == [2]
+    assert mask_target(y, DOMAIN).tolist() == ["a", "b", None, None]
+
+
+def test_splitting_without_a_seed_leaves_the_global_generator_alone():
+    before = np.random.get_state()  # noqa: NPY002
+    list(TargetShuffleSplit(3).split(np.zeros((5, 2)), groups=[1, 1, -1, -1, -1]))
+    for old, new in zip(before, np.random.get_state(), strict=True):  # noqa: NPY002
+        np.testing.assert_array_equal(old, new)
 
 
 def test_a_source_row_without_a_label_is_refused_with_its_number():
