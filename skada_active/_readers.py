@@ -13,9 +13,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.pipeline import Pipeline
 
-from skada_active.domains import encode_labels
+from skada_active.domains import Roles, encode_labels
 
-__all__ = ["ModelReader", "split_pipeline"]
+__all__ = ["ModelReader", "row_groups", "split_pipeline"]
 
 _LINEAR = (
     "a linear model such as LogisticRegression, a Pipeline that ends in one, or an "
@@ -116,6 +116,17 @@ class ModelReader:
         """Return the column positions of `labels` among the classes of the model."""
         return encode_labels(labels, self.model.classes_)
 
+    def label_fields(self, roles: Roles, needs: frozenset[str], y: Any) -> dict[str, NDArray[np.int64]]:
+        """Return the fields of labelled rows that come from the labels and the roles."""
+        filled: dict[str, Any] = {}
+        if "labeled_y" in needs:
+            filled["labeled_y"] = self.positions(y[roles.labeled_target])
+        if "source_y" in needs:
+            filled["source_y"] = self.positions(y[roles.source])
+        if "source_domain" in needs:
+            filled["source_domain"] = roles.domain[roles.source]
+        return filled
+
     def _proba(self, X: Any) -> NDArray[Any]:
         return self.model.predict_proba(X)
 
@@ -131,5 +142,23 @@ def _two_rows(row: NDArray[Any]) -> NDArray[Any]:
 
 def _dense(X: Any) -> NDArray[Any]:
     X = X.toarray() if sparse.issparse(X) else np.asarray(X)
-    X = X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
+    if X.dtype not in (np.float32, np.float64):
+        try:
+            X = X.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"X holds non-numeric columns ({error}), but the query strategy reads features: the input of the "
+                "estimator's last step, which must be numeric. Use a Pipeline with an encoder before that step, such "
+                "as make_pipeline(make_column_transformer((OneHotEncoder(), columns), remainder='passthrough'), model)."
+            ) from error
     return X.reshape(len(X), -1)
+
+
+def row_groups(roles: Roles, needs: frozenset[str]) -> dict[str, NDArray[np.int64]]:
+    """Return the row numbers of the pool and of the labelled groups whose features are needed."""
+    groups = {"pool": roles.candidates}
+    if "labeled_features" in needs:
+        groups["labeled"] = roles.labeled_target
+    if "source_features" in needs:
+        groups["source"] = roles.source
+    return groups

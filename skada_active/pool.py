@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax, xlogy
 from sklearn.preprocessing import normalize
 
-from skada_active._readers import ModelReader
+from skada_active._readers import ModelReader, row_groups
 from skada_active._rows import take_rows
 from skada_active.domains import Roles
 
@@ -27,6 +28,7 @@ _AXES = {
     "head_weight": "CD",
     "head_bias": "C",
     "source_logit": "n",
+    "class_domain_grad": "nCD",
     "labeled_features": "lD",
     "labeled_y": "l",
     "source_features": "sD",
@@ -35,6 +37,8 @@ _AXES = {
     "committee_proba": "MnC",
     "virtual_divergence": "n",
 }
+_DISCRIMINATOR_AXES = ("HD", "H", "CH", "C")
+_INTEGER_FIELDS = ("index", "labeled_y", "source_y", "source_domain")
 _POOL_FIELDS = ("proba", "logits", "features", "source_logit")
 
 
@@ -62,7 +66,7 @@ class PoolView:
         Gradient of ``-log d_c(z)`` with respect to the embedding z, where d_c is the class-wise P(target); a callable
         maps an index array to the ``(len, C, D)`` block.
     class_discriminator : tuple of ndarray (W1, b1, W2, b2)
-        The same discriminator where it is ``sigmoid(W2 relu(W1 z + b1) + b2)``.
+        The same discriminator where it is ``sigmoid(W2 relu(W1 z + b1) + b2)``, of shapes (H, D), (H,), (C, H), (C,).
     labeled_features, labeled_y : ndarray of shape (l, D) and (l,)
         Revealed target rows; labels are column positions ``0..C-1``.
     source_features, source_y, source_domain : ndarray of shape (s, D), (s,) and (s,)
@@ -77,7 +81,8 @@ class PoolView:
     Raises
     ------
     ValueError
-        If shapes do not agree, or probabilities are not finite rows that sum to one (within 1e-3).
+        If shapes do not agree, positions and domains are not integers, or probabilities are not finite rows that sum
+        to one (within 1e-3).
 
     Examples
     --------
@@ -115,9 +120,13 @@ class PoolView:
         n = sizes.get("n")
         if n is None:
             raise ValueError("PoolView needs a field with one row per candidate, such as index, proba or features.")
-        filled.setdefault("index", np.arange(n, dtype=np.int64))
+        filled.setdefault("index", _read_only(np.arange(n, dtype=np.int64)))
         filled.setdefault("n_initial", n)
         self.__dict__.update(filled)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Copies and unpickled arrays are writable.
+        self.__dict__.update({name: _read_only(value) for name, value in state.items()})
 
     def __len__(self) -> int:
         return len(self.index)
@@ -211,7 +220,7 @@ def snapshot(
     Raises
     ------
     ValueError
-        If the model cannot supply a field, or a label is not among its classes.
+        If the model cannot supply a field, a label is not among its classes, or `y` is needed and ``None``.
 
     Notes
     -----
@@ -229,10 +238,10 @@ def snapshot(
     >>> view.index, view.features
     (array([2]), array([[0.4]]))
     """
-    needs = frozenset(needs) - set(extra)
+    needs = _check_needs(needs, y, extra)
     reader = ModelReader.of(estimator)
     reader.check(needs)
-    groups = _row_groups(roles, needs)
+    groups = row_groups(roles, needs)
     if not len(groups["pool"]):
         return PoolView(index=groups["pool"], n_initial=n_initial)
     outputs = reader.outputs(take_rows(X, np.concatenate(list(groups.values()))), _output_names(needs, groups))
@@ -246,18 +255,9 @@ def snapshot(
         start = stop
     if needs & {"head_weight", "head_bias"}:
         filled["head_weight"], filled["head_bias"] = reader.head()
-    filled |= _label_fields(reader, roles, needs, y)
+    filled |= reader.label_fields(roles, needs, y)
     filled |= {name: reader.read(name) for name in needs & {"class_domain_grad", "class_discriminator"}}
     return PoolView(**filled)
-
-
-def _row_groups(roles: Roles, needs: frozenset[str]) -> dict[str, NDArray[np.int64]]:
-    groups = {"pool": roles.candidates}
-    if "labeled_features" in needs:
-        groups["labeled"] = roles.labeled_target
-    if "source_features" in needs:
-        groups["source"] = roles.source
-    return groups
 
 
 def _output_names(needs: frozenset[str], groups: dict[str, Any]) -> frozenset[str]:
@@ -265,40 +265,78 @@ def _output_names(needs: frozenset[str], groups: dict[str, Any]) -> frozenset[st
     return names | {"features"} if len(groups) > 1 else names
 
 
-def _label_fields(reader: ModelReader, roles: Roles, needs: frozenset[str], y: Any) -> dict[str, Any]:
-    filled: dict[str, Any] = {}
-    if "labeled_y" in needs:
-        filled["labeled_y"] = reader.positions(y[roles.labeled_target])
-    if "source_y" in needs:
-        filled["source_y"] = reader.positions(y[roles.source])
-    if "source_domain" in needs:
-        filled["source_domain"] = roles.domain[roles.source]
-    return filled
+def _check_needs(needs: Iterable[str], y: Any, extra: Iterable[str]) -> frozenset[str]:
+    if isinstance(needs, str):
+        raise TypeError(f"needs must be a collection of field names, got the string {needs!r}; pass {{{needs!r}}}.")
+    needs = frozenset(needs) - set(extra)
+    unlabeled = sorted(needs & {"labeled_y", "source_y"})
+    if y is None and unlabeled:
+        raise ValueError(f"needs names {unlabeled[0]!r}, but y is None; pass the labels of all rows as y.")
+    return needs
+
+
+def _read_only(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_read_only, value))
+    if not isinstance(value, np.ndarray):
+        return value
+    value = value.view()
+    value.flags.writeable = False
+    return value
 
 
 def _frozen(name: str, value: Any) -> Any:
-    if name not in _AXES:
-        return int(value) if name == "n_initial" else value
-    array = np.asarray(value).view()
-    array.flags.writeable = False
-    if name in ("proba", "committee_proba") and array.size:
-        sums = array.sum(axis=-1, dtype=np.float64)
-        if not (np.abs(sums - 1) <= 1e-3).all() or array.min() < 0:
-            raise ValueError(
-                f"{name} must hold probabilities: rows of finite non-negative numbers that sum to 1 (within 1e-3); "
-                "pass logits as `logits` instead."
-            )
-    return array
+    if name == "n_initial":
+        return _integer(name, value)
+    if name == "class_domain_grad" and callable(value):
+        return value
+    if name == "class_discriminator":
+        return tuple(_read_only(np.asarray(part)) for part in value)
+    array = np.asarray(value)
+    if name in _INTEGER_FIELDS:
+        array = _integers(name, array)
+    if name in ("proba", "committee_proba"):
+        _check_probabilities(name, array)
+    return _read_only(array)
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"PoolView.{name} must be an integer, got {value!r}; round it first.") from None
+
+
+def _integers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(
+            f"PoolView.{name} must hold integers, got dtype {array.dtype} with values such as "
+            f"{array.ravel()[:1].tolist()[0]!r}; pass row numbers, column positions or domain numbers."
+        )
+    return array.astype(np.int64, copy=False)
+
+
+def _check_probabilities(name: str, array: NDArray[Any]) -> None:
+    sums = array.sum(axis=-1, dtype=np.float64)
+    if array.size and (not (np.abs(sums - 1) <= 1e-3).all() or array.min() < 0):
+        raise ValueError(
+            f"{name} must hold probabilities: rows of finite non-negative numbers that sum to 1 (within 1e-3); "
+            "pass logits as `logits` instead."
+        )
 
 
 def _check_axes(filled: dict[str, Any]) -> dict[str, int]:
+    arrays = [(name, axes, filled[name]) for name, axes in _AXES.items() if isinstance(filled.get(name), np.ndarray)]
+    parts = filled.get("class_discriminator")
+    if parts is not None:
+        if len(parts) != len(_DISCRIMINATOR_AXES):
+            raise ValueError(f"PoolView.class_discriminator must be a tuple (W1, b1, W2, b2), got {len(parts)} parts.")
+        arrays += [("class_discriminator", *pair) for pair in zip(_DISCRIMINATOR_AXES, parts, strict=True)]
     sizes: dict[str, int] = {}
-    for name, axes in _AXES.items():
-        if name not in filled:
-            continue
-        if filled[name].ndim != len(axes):
-            raise ValueError(f"PoolView.{name} must have shape ({', '.join(axes)}), got {filled[name].shape}.")
-        for axis, size in zip(axes, filled[name].shape, strict=True):
+    for name, axes, array in arrays:
+        if array.ndim != len(axes):
+            raise ValueError(f"PoolView.{name} must have shape ({', '.join(axes)}), got {array.shape}.")
+        for axis, size in zip(axes, array.shape, strict=True):
             if sizes.setdefault(axis, size) != size:
                 raise ValueError(f"PoolView.{name} has {axis}={size}, but an earlier field has {axis}={sizes[axis]}.")
     return sizes

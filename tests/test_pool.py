@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from skada_active.domains import resolve_roles
 from skada_active.pool import PoolView, snapshot
 
 LOGITS = np.array([[2.0, 0.0, -1.0], [0.2, 0.1, 0.0]])
+# One hidden layer of 5 units between an embedding of width 4 and 3 classes.
+DISCRIMINATOR = (np.ones((5, 4)), np.ones(5), np.ones((3, 5)), np.ones(3))
 
 
 @pytest.fixture
@@ -142,6 +146,11 @@ def test_a_field_of_the_wrong_dimension_is_refused():
         ({"logits": np.ones((3, 2)), "head_weight": np.ones((3, 4))}, "C"),
         ({"features": np.ones((3, 2)), "head_weight": np.ones((3, 4))}, "D"),
         ({"features": np.ones((3, 2)), "source_y": [0], "source_domain": [1, 1]}, "s"),
+        ({"proba": np.full((3, 2), 0.5), "class_domain_grad": np.ones((2, 2, 4))}, "n"),
+        ({"proba": np.full((3, 2), 0.5), "class_domain_grad": np.ones((3, 4, 4))}, "C"),
+        ({"features": np.ones((3, 2)), "class_domain_grad": np.ones((3, 4, 4))}, "D"),
+        ({"features": np.ones((3, 2)), "class_discriminator": DISCRIMINATOR}, "D"),
+        ({"logits": np.ones((3, 4)), "class_discriminator": DISCRIMINATOR}, "C"),
     ],
 )
 def test_shapes_that_disagree_are_refused(fields, axis):
@@ -156,6 +165,51 @@ def test_repr_names_the_filled_fields():
 def test_a_callable_class_domain_grad_is_kept():
     view = PoolView(index=[0, 1], class_domain_grad=lambda index: np.zeros((len(index), 2, 3)))
     assert view.class_domain_grad(np.array([0])).shape == (1, 2, 3)
+
+
+def test_a_class_domain_grad_of_the_wrong_dimension_is_refused():
+    with pytest.raises(ValueError, match=r"class_domain_grad must have shape \(n, C, D\), got \(2, 3\)"):
+        PoolView(index=[0, 1], class_domain_grad=np.ones((2, 3)))
+
+
+def test_a_class_discriminator_of_other_than_four_parts_is_refused():
+    with pytest.raises(ValueError, match=r"class_discriminator must be a tuple \(W1, b1, W2, b2\), got 3 parts"):
+        PoolView(index=[0, 1], class_discriminator=DISCRIMINATOR[:3])
+
+
+@pytest.mark.parametrize("name", ["index", "labeled_y", "source_y", "source_domain"])
+@pytest.mark.parametrize("values", [[0.7], [1.0], ["a"], [True]])
+def test_positions_and_domains_that_are_no_integers_are_refused(name, values):
+    with pytest.raises(ValueError, match=f"PoolView.{name} must hold integers, got dtype"):
+        PoolView(**{"proba": [[1.0]], name: values})
+
+
+@pytest.mark.parametrize("name", ["index", "labeled_y", "source_y", "source_domain"])
+@pytest.mark.parametrize("values", [[], np.zeros(0, dtype=np.int32)])
+def test_an_empty_list_of_positions_is_one_of_integers(name, values):
+    assert getattr(PoolView(**{"proba": np.ones((0, 2)), name: values}), name).dtype == np.int64
+
+
+def test_an_initial_size_that_is_no_integer_is_refused():
+    with pytest.raises(TypeError, match=r"n_initial must be an integer, got 2.7"):
+        PoolView(proba=[[1.0]], n_initial=2.7)
+
+
+def full_view():
+    return PoolView(logits=LOGITS, class_domain_grad=np.ones((2, 3, 4)), class_discriminator=DISCRIMINATOR)
+
+
+@pytest.mark.parametrize(
+    "rebuilt",
+    [lambda view: view, copy.copy, copy.deepcopy, lambda view: pickle.loads(pickle.dumps(view))],
+    ids=["as made", "copy", "deepcopy", "pickle"],
+)
+def test_every_array_is_read_only_in_copies_too(rebuilt):
+    view = rebuilt(full_view())
+    for array in (view.index, view.logits, view.class_domain_grad, *view.class_discriminator):
+        assert not array.flags.writeable
+    np.testing.assert_array_equal(view.proba, full_view().proba)
+    assert DISCRIMINATOR[0].flags.writeable
 
 
 def test_snapshot_fills_what_is_needed_and_nothing_else(data):
@@ -238,6 +292,21 @@ def test_snapshot_refuses_a_need_that_the_model_cannot_meet(data):
     model = LogisticRegression().fit(X[roles.labeled], y[roles.labeled])
     with pytest.raises(ValueError, match=r"cannot supply 'source_logit'.*domain discriminator"):
         snapshot(model, X, roles, {"source_logit"})
+
+
+@pytest.mark.parametrize("name", ["labeled_y", "source_y"])
+def test_snapshot_refuses_to_fill_labels_without_y(data, name):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = LogisticRegression().fit(X[roles.labeled], y[roles.labeled])
+    with pytest.raises(ValueError, match=f"needs names '{name}', but y is None"):
+        snapshot(model, X, roles, {name})
+
+
+def test_snapshot_refuses_a_string_for_the_names_of_the_fields(data):
+    X, y, domain = data
+    with pytest.raises(TypeError, match="needs must be a collection of field names, got the string 'proba'"):
+        snapshot(LogisticRegression(), X, resolve_roles(y, domain), "proba")
 
 
 def test_snapshot_refuses_a_label_that_is_no_class(data):

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Perceptron, RidgeClassifier
 from sklearn.pipeline import make_pipeline
@@ -123,6 +123,15 @@ def test_a_forest_supplies_proba_and_features_but_no_head():
         read(model, X, y, domain, {"head_weight"})
 
 
+def test_features_that_are_not_numeric_are_refused_with_a_remedy():
+    X, y, domain = make_data(2)
+    frame = pd.DataFrame({"size": X[:, 0], "colour": pd.Categorical(np.where(X[:, 1] > 0, "red", "blue"))})
+    model = HistGradientBoostingClassifier(max_iter=2, categorical_features="from_dtype").fit(frame[:40], y[:40])
+    assert read(model, frame, y, domain, {"proba"}).proba.shape == (20, 2)
+    with pytest.raises(ValueError, match=r"reads features: .*last step.*must be numeric.*Pipeline with an encoder"):
+        read(model, frame, y, domain, {"features"})
+
+
 def test_a_classifier_without_proba_is_refused_with_a_remedy():
     with pytest.raises(ValueError, match=r"Perceptron.*cannot supply 'proba'.*CalibratedClassifierCV"):
         ModelReader.of(Perceptron()).check({"proba"})
@@ -152,12 +161,13 @@ def test_a_model_with_its_own_outputs_is_read_through_them():
             return {"proba": np.full((len(X), 2), 0.5)}
 
         def pool_field(self, name):
-            return (name,)
+            return discriminator
 
     X, y, domain = make_data(2)
+    discriminator = (np.ones((4, 5)), np.ones(4), np.ones((2, 4)), np.ones(2))
     view = read(Net(), X, y, domain, {"proba", "class_discriminator"})
     assert view.proba.shape == (20, 2)
-    assert view.class_discriminator == ("class_discriminator",)
+    assert all(np.shares_memory(*parts) for parts in zip(view.class_discriminator, discriminator, strict=True))
 
 
 def test_split_pipeline_looks_inside_frozen_estimators():
