@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,29 @@ from sklearn.utils.validation import _num_samples
 
 __all__ = ["as_rows", "is_dataset", "n_rows", "take_rows"]
 
+# What numpy reads as an array, and pandas-like tables: rows are taken from them at once, not one by one.
+_ARRAY_LIKE = ("shape", "__array__", "__array_interface__", "__dataframe__", "iloc")
+
 
 def is_dataset(X: Any) -> bool:
-    """Tell whether `X` is an index-addressed torch dataset (torch is not imported to find out)."""
+    """Tell whether `X` is an index-addressed dataset, of torch or of the same form (torch is not imported for it).
+
+    So is a list of the tuples that a dataset yields, which is what scikit-learn makes of it when it takes rows.
+    """
     torch_data = sys.modules.get("torch.utils.data")
-    return torch_data is not None and isinstance(X, torch_data.Dataset)
+    if torch_data is not None and isinstance(X, torch_data.Dataset):
+        return True
+    if isinstance(X, Sequence | Mapping | type) or any(hasattr(X, name) for name in _ARRAY_LIKE):
+        return _is_list_of_items(X)
+    return hasattr(X, "__len__") and hasattr(X, "__getitem__")
 
 
 def as_rows(X: Any) -> Any:
     """Return `X` itself where its rows can be taken by number, otherwise as an array."""
     if sparse.issparse(X):
         return X.tocsr()
+    if _is_list_of_items(X):
+        return np.stack([np.asarray(item[0]) for item in X])
     return X if is_dataset(X) or (hasattr(X, "shape") and hasattr(X, "__getitem__")) else np.asarray(X)
 
 
@@ -37,5 +50,14 @@ def take_rows(X: Any, index: NDArray[np.int64]) -> Any:
     if len(index) == n_rows(X) and np.array_equal(index, np.arange(len(index))):
         return X
     if is_dataset(X):
-        return sys.modules["torch.utils.data"].Subset(X, index.tolist())
+        from torch.utils.data import Subset  # here, for the package imports without torch
+
+        return Subset(X, index.tolist())
     return _safe_indexing(X, index)
+
+
+def _is_list_of_items(X: Any) -> bool:
+    # A tuple of plain numbers is a row; one that starts with an array is (row, label, ...).
+    if not (isinstance(X, list) and X and isinstance(X[0], tuple) and X[0]):
+        return False
+    return hasattr(X[0][0], "shape") and len(X[0][0].shape) > 0
