@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,32 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax, xlogy
 from sklearn.preprocessing import normalize
 
+from skada_active._fields import check_axes, frozen, read_only
 from skada_active._readers import ModelReader, row_groups
 from skada_active._rows import take_rows
 from skada_active.domains import Roles
 
 __all__ = ["PoolView", "snapshot"]
 
-# How each field is laid out: the letters name axes, and equal letters must agree in length.
-_AXES = {
-    "index": "n",
-    "proba": "nC",
-    "logits": "nC",
-    "features": "nD",
-    "head_weight": "CD",
-    "head_bias": "C",
-    "source_logit": "n",
-    "class_domain_grad": "nCD",
-    "labeled_features": "lD",
-    "labeled_y": "l",
-    "source_features": "sD",
-    "source_y": "s",
-    "source_domain": "s",
-    "committee_proba": "MnC",
-    "virtual_divergence": "n",
-}
-_DISCRIMINATOR_AXES = ("HD", "H", "CH", "C")
-_INTEGER_FIELDS = ("index", "labeled_y", "source_y", "source_domain")
 _POOL_FIELDS = ("proba", "logits", "features", "source_logit")
 
 
@@ -115,18 +95,18 @@ class PoolView:
         unknown = sorted(set(values) - names)
         if unknown:
             raise TypeError(f"PoolView has no field {unknown[0]!r}; the fields are {', '.join(sorted(names))}.")
-        filled = {name: _frozen(name, value) for name, value in values.items() if value is not None}
-        sizes = _check_axes(filled)
+        filled = {name: frozen(name, value) for name, value in values.items() if value is not None}
+        sizes = check_axes(filled)
         n = sizes.get("n")
         if n is None:
             raise ValueError("PoolView needs a field with one row per candidate, such as index, proba or features.")
-        filled.setdefault("index", _read_only(np.arange(n, dtype=np.int64)))
+        filled.setdefault("index", read_only(np.arange(n, dtype=np.int64)))
         filled.setdefault("n_initial", n)
         self.__dict__.update(filled)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Copies and unpickled arrays are writable.
-        self.__dict__.update({name: _read_only(value) for name, value in state.items()})
+        self.__dict__.update({name: read_only(value) for name, value in state.items()})
 
     def __len__(self) -> int:
         return len(self.index)
@@ -273,70 +253,3 @@ def _check_needs(needs: Iterable[str], y: Any, extra: Iterable[str]) -> frozense
     if y is None and unlabeled:
         raise ValueError(f"needs names {unlabeled[0]!r}, but y is None; pass the labels of all rows as y.")
     return needs
-
-
-def _read_only(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(map(_read_only, value))
-    if not isinstance(value, np.ndarray):
-        return value
-    value = value.view()
-    value.flags.writeable = False
-    return value
-
-
-def _frozen(name: str, value: Any) -> Any:
-    if name == "n_initial":
-        return _integer(name, value)
-    if name == "class_domain_grad" and callable(value):
-        return value
-    if name == "class_discriminator":
-        return tuple(_read_only(np.asarray(part)) for part in value)
-    array = np.asarray(value)
-    if name in _INTEGER_FIELDS:
-        array = _integers(name, array)
-    if name in ("proba", "committee_proba"):
-        _check_probabilities(name, array)
-    return _read_only(array)
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"PoolView.{name} must be an integer, got {value!r}; round it first.") from None
-
-
-def _integers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
-    if array.size and array.dtype.kind not in "iu":
-        raise ValueError(
-            f"PoolView.{name} must hold integers, got dtype {array.dtype} with values such as "
-            f"{array.ravel()[:1].tolist()[0]!r}; pass row numbers, column positions or domain numbers."
-        )
-    return array.astype(np.int64, copy=False)
-
-
-def _check_probabilities(name: str, array: NDArray[Any]) -> None:
-    sums = array.sum(axis=-1, dtype=np.float64)
-    if array.size and (not (np.abs(sums - 1) <= 1e-3).all() or array.min() < 0):
-        raise ValueError(
-            f"{name} must hold probabilities: rows of finite non-negative numbers that sum to 1 (within 1e-3); "
-            "pass logits as `logits` instead."
-        )
-
-
-def _check_axes(filled: dict[str, Any]) -> dict[str, int]:
-    arrays = [(name, axes, filled[name]) for name, axes in _AXES.items() if isinstance(filled.get(name), np.ndarray)]
-    parts = filled.get("class_discriminator")
-    if parts is not None:
-        if len(parts) != len(_DISCRIMINATOR_AXES):
-            raise ValueError(f"PoolView.class_discriminator must be a tuple (W1, b1, W2, b2), got {len(parts)} parts.")
-        arrays += [("class_discriminator", *pair) for pair in zip(_DISCRIMINATOR_AXES, parts, strict=True)]
-    sizes: dict[str, int] = {}
-    for name, axes, array in arrays:
-        if array.ndim != len(axes):
-            raise ValueError(f"PoolView.{name} must have shape ({', '.join(axes)}), got {array.shape}.")
-        for axis, size in zip(axes, array.shape, strict=True):
-            if sizes.setdefault(axis, size) != size:
-                raise ValueError(f"PoolView.{name} has {axis}={size}, but an earlier field has {axis}={sizes[axis]}.")
-    return sizes
