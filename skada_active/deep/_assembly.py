@@ -68,6 +68,7 @@ def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains
         "max_epochs": config.max_epochs,
         "lr": config.lr,
         "batch_size": config.batch_size,
+        "target_batch_size": config.target_batch_size,
         "optimizer": optimizer,
         "optimizer__weight_decay": config.weight_decay,
         "device": resolve_device(config),

@@ -94,6 +94,8 @@ class RoleBatches:
         Whether source and labelled target rows are one role (S∪T) instead of two (S+T).
     target_role : {"target", "unlabeled_target", None}
         Rows of the third block; ``None``: no third block.
+    target_size : int, default=None
+        Rows of the third block per step; ``None``: `batch_size`.
     among : Tensor of int64, default=None
         Row numbers to use; ``None``: all.
     loader_params : dict, default=None
@@ -107,6 +109,7 @@ class RoleBatches:
         *,
         joint: bool,
         target_role: str | None,
+        target_size: int | None = None,
         among: Tensor | None = None,
         loader_params: dict[str, Any] | None = None,
     ) -> None:
@@ -118,6 +121,8 @@ class RoleBatches:
         if target_role is not None:
             self.streams.append(data.role(target_role, among))
         self.sizes = [min(batch_size, len(rows)) for rows in self.streams]
+        if target_role is not None:
+            self.sizes[-1] = min(target_size or batch_size, len(self.streams[-1]))
         self.n_labeled = sum(self.sizes[: len(labeled)])
 
     def __len__(self) -> int:

@@ -64,6 +64,9 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         Learning rate.
     batch_size : int, default=64
         Rows of each role in a step.
+    target_batch_size : int, default=None
+        Rows of the target batch that objectives read; ``None``: `batch_size`. Losses that compare the rows of a batch,
+        such as MCC with many classes, want more.
     optimizer : {"adam", "adamw", "sgd", "adadelta"} or torch optimiser class, default="adam"
         Optimiser; ``"sgd"`` has Nesterov momentum 0.9.
     weight_decay : float, default=1e-5
@@ -123,6 +126,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "target_batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "device": [str, torch.device],
@@ -146,6 +150,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         max_epochs: int = 20,
         lr: float = 1e-3,
         batch_size: int = 64,
+        target_batch_size: int | None = None,
         optimizer: Any = "adam",
         weight_decay: float = 1e-5,
         device: str = "auto",
@@ -165,6 +170,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.lr = lr
         self.batch_size = batch_size
+        self.target_batch_size = target_batch_size
         self.optimizer = optimizer
         self.weight_decay = weight_decay
         self.device = device

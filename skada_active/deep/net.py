@@ -101,7 +101,7 @@ class AdaptationNet(NeuralNet):
         An `AdaptationModule`.
     criterion : nn.Module
         An `AdaptationCriterion`.
-    joint, source_weight, class_weight, target_role
+    joint, source_weight, class_weight, target_role, target_batch_size
         How the labelled loss averages, and which rows the unsupervised losses see; `AdaptationClassifier` sets them.
     **kwargs
         Parameters of `skorch.NeuralNet`.
@@ -116,6 +116,7 @@ class AdaptationNet(NeuralNet):
         source_weight: float = 1.0,
         class_weight: Tensor | None = None,
         target_role: str | None = None,
+        target_batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, criterion, **kwargs)
@@ -123,6 +124,7 @@ class AdaptationNet(NeuralNet):
         self.source_weight = source_weight
         self.class_weight = class_weight
         self.target_role = target_role
+        self.target_batch_size = target_batch_size
 
     def __getstate__(self) -> dict[str, Any]:
         # module and criterion are the same objects as module_ and criterion_, which skorch stores on its own.
@@ -177,7 +179,15 @@ class AdaptationNet(NeuralNet):
         role = self.target_role if training else None
         among = None if among is None else among.to(data.device)
         size = size or self.batch_size
-        batches = RoleBatches(data, size, joint=self.joint, target_role=role, among=among, loader_params=params)
+        batches = RoleBatches(
+            data,
+            size,
+            joint=self.joint,
+            target_role=role,
+            target_size=self.target_batch_size,
+            among=among,
+            loader_params=params,
+        )
         if training:
             self.clock_.total = max(1, self._epochs * len(batches))
         return batches

@@ -252,3 +252,9 @@ def test_data_yields_row_and_label():
         Rows(torch.arange(3.0), WRAPPERS["row and label"]), torch.tensor([0, 1, -1]), torch.zeros(3), 1
     )[1]
     assert (row.item(), label.item()) == (1.0, 1)
+
+
+@pytest.mark.parametrize(("target_size", "expected"), [(None, 16), (24, 24), (3, 3), (500, 100)])
+def test_the_target_block_may_have_a_size_of_its_own(target_size, expected):
+    _, batch = batches_of(make_data(40, 5, 95), target_role="target", target_size=target_size)[0]
+    assert len(batch) - batch.n_labeled == expected

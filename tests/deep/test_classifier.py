@@ -339,12 +339,17 @@ CHANGES = {
     "max_epochs": 3,
     "lr": 1e-2,
     "batch_size": 5,
+    "target_batch_size": 16,
     "optimizer": "sgd",
     "weight_decay": 1.0,
     "net_params": {"optimizer__betas": (0.5, 0.9)},
     "random_state": 1,
 }
-BASE = {"head_temperature": {"head": "cosine"}, "unlabeled_pool": {"objective": MCC()}}
+BASE = {
+    "head_temperature": {"head": "cosine"},
+    "unlabeled_pool": {"objective": MCC()},
+    "target_batch_size": {"objective": MCC()},
+}
 
 
 def test_every_parameter_is_in_the_table():
@@ -403,6 +408,7 @@ BAD = [
     *(("max_epochs", value) for value in (-1, 2.5, None)),
     *(("lr", value) for value in (-1e-3, "auto")),
     *(("batch_size", value) for value in (0, -1, 2.5)),
+    *(("target_batch_size", value) for value in (0, 2.5)),
     *(("optimizer", value) for value in ("rmsprop", None)),
     *(("weight_decay", value) for value in (-1.0, None)),
     *(("device", value) for value in ("gpu", 3)),
