@@ -70,13 +70,16 @@ def domain_params(estimator: Any, roles: Roles) -> dict[str, NDArray[Any]]:
 
 
 def _check_earlier_steps(estimator: Any) -> None:
-    for name, step in estimator.steps[:-1] if isinstance(estimator, Pipeline) else ():
+    if not isinstance(estimator, Pipeline):
+        return
+    for name, step in estimator.steps[:-1]:
         if step not in (None, "passthrough") and not is_frozen(step) and _learns_from_labels(step):
             raise ValueError(
                 f"estimator: step {name!r} of the Pipeline ({step!r}) learns from labels, but a Pipeline that ends in "
                 "a domain-aware classifier hands all rows to every step, also those without a label. Fit the step on "
                 "the labelled rows first and pass it as sklearn.frozen.FrozenEstimator(step)."
             )
+    _check_earlier_steps(estimator.steps[-1][1])
 
 
 def _learns_from_labels(step: Any) -> bool:

@@ -178,5 +178,7 @@ def test_a_step_that_learns_from_labels_never_sees_a_missing_one(step):
     estimator = make_pipeline(step, AdaptationClassifier(max_epochs=1))
     with pytest.raises(ValueError, match="FrozenEstimator"):
         fit_estimator(estimator, X, y, roles)
+    with pytest.raises(ValueError, match="FrozenEstimator"):
+        fit_estimator(make_pipeline(StandardScaler(), estimator), X, y, roles)
     frozen = FrozenEstimator(clone(step).fit(X[sample_domain > 0], y[sample_domain > 0]))
     assert fit_estimator(make_pipeline(frozen, estimator[-1]), X, y, roles).predict(X).shape == (60,)

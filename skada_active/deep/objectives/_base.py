@@ -125,10 +125,7 @@ class ObjectiveSum(_BaseComposition):
         """Return the module of the sum."""
         return _Sum({name: part.build(n_features, n_classes, n_domains) for name, part in self.objectives})
 
-    def __add__(self, other: Any) -> ObjectiveSum:
-        if not isinstance(other, (Objective, ObjectiveSum)):
-            return NotImplemented
-        return ObjectiveSum.of(self, other)
+    __add__ = Objective.__add__
 
 
 class _Sum(nn.Module):
