@@ -13,6 +13,7 @@ __all__ = ["check_axes", "frozen", "read_only"]
 # How each field is laid out: the letters name axes, and equal letters must agree in length.
 _AXES = {
     "index": "n",
+    "target_domain": "n",
     "proba": "nC",
     "logits": "nC",
     "features": "nD",
@@ -29,7 +30,7 @@ _AXES = {
     "virtual_divergence": "n",
 }
 _DISCRIMINATOR_AXES = ("HD", "H", "CH", "C")
-_INTEGER_FIELDS = ("index", "labeled_y", "source_y", "source_domain")
+_INTEGER_FIELDS = ("index", "target_domain", "labeled_y", "source_y", "source_domain")
 
 
 def read_only(value: Any) -> Any:

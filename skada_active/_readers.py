@@ -28,12 +28,13 @@ _REMEDIES = {
     "head_weight": _LINEAR,
     "head_bias": _LINEAR,
     "source_logit": _DISCRIMINATOR.format("a domain discriminator, such as DANN"),
-    "class_domain_grad": _DISCRIMINATOR.format("a class-wise domain discriminator"),
-    "class_discriminator": _DISCRIMINATOR.format("a class-wise domain discriminator"),
+    "class_domain_grad": _DISCRIMINATOR.format("a class-wise domain discriminator, such as TSF"),
+    "class_discriminator": _DISCRIMINATOR.format("a class-wise domain discriminator, such as TSF"),
 }
 # What comes from the roles of the rows, the labels and the input of the last step: any model will do.
 _ALWAYS = frozenset(
-    {"index", "features", "labeled_features", "labeled_y", "source_features", "source_y", "source_domain", "n_initial"}
+    {"index", "target_domain", "features", "labeled_features", "labeled_y"}
+    | {"source_features", "source_y", "source_domain", "n_initial"}
 )
 
 
@@ -55,7 +56,7 @@ class ModelReader:
     """Read the fields of a pool view from a classifier.
 
     A model that offers ``pool_supplies`` (names of fields), ``pool_outputs(X, names)``, ``pool_head()`` and, where it
-    supplies more, ``pool_field(name)``, is read through them; any other one by scikit-learn's conventions.
+    supplies more, ``pool_field(name, features)``, is read through them; any other one by scikit-learn's conventions.
     """
 
     transformer: Pipeline | None
@@ -108,16 +109,16 @@ class ModelReader:
         bias = np.broadcast_to(self.model.intercept_, weight.shape[0])
         return (_two_rows(weight), _two_rows(bias)) if len(weight) == 1 else (weight, bias)
 
-    def read(self, name: str) -> Any:
-        """Return a field that is a property of the model and not of its rows."""
-        return self.model.pool_field(name)
+    def read(self, name: str, features: NDArray[Any]) -> Any:
+        """Return a field that the model gives as a whole, for the pool's `features`."""
+        return self.model.pool_field(name, features)
 
     def positions(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return the column positions of `labels` among the classes of the model."""
         return encode_labels(labels, self.model.classes_)
 
     def label_fields(self, roles: Roles, needs: frozenset[str], y: Any) -> dict[str, NDArray[np.int64]]:
-        """Return the fields of labelled rows that come from the labels and the roles."""
+        """Return the fields that come from the roles of the rows and the labels of the labelled ones."""
         filled: dict[str, Any] = {}
         if "labeled_y" in needs:
             filled["labeled_y"] = self.positions(y[roles.labeled_target])
@@ -125,6 +126,8 @@ class ModelReader:
             filled["source_y"] = self.positions(y[roles.source])
         if "source_domain" in needs:
             filled["source_domain"] = roles.domain[roles.source]
+        if "target_domain" in needs:
+            filled["target_domain"] = roles.domain[roles.candidates]
         return filled
 
     def _proba(self, X: Any) -> NDArray[Any]:

@@ -16,10 +16,13 @@ from skada_active._fields import check_axes, frozen, read_only
 from skada_active._readers import ModelReader, row_groups
 from skada_active._rows import take_rows
 from skada_active.domains import Roles
+from skada_active.selection import nearest_neighbors
 
 __all__ = ["PoolView", "snapshot"]
 
 _POOL_FIELDS = ("proba", "logits", "features", "source_logit")
+# What the model gives as a whole, for the features of the pool.
+_WHOLE_FIELDS = {"class_domain_grad", "class_discriminator"}
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -34,6 +37,8 @@ class PoolView:
     ----------
     index : ndarray of shape (n,), default=arange(n)
         Row numbers of the candidates in the `X` given to ``fit``.
+    target_domain : ndarray of shape (n,)
+        Domain numbers of the candidates, below 0.
     proba, logits : ndarray of shape (n, C)
         Class probabilities and logits. Without `proba`, it is the softmax of `logits`.
     features : ndarray of shape (n, D)
@@ -73,6 +78,7 @@ class PoolView:
     """
 
     index: NDArray[np.int64]
+    target_domain: NDArray[np.int64]
     proba: NDArray[Any]
     logits: NDArray[Any]
     features: NDArray[Any]
@@ -155,6 +161,26 @@ class PoolView:
         """Features scaled to Euclidean length 1, shape (n, D); zero rows stay zero."""
         return normalize(self.features)
 
+    def neighbors(self, n_neighbors: int, metric: str = "cosine") -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return the other candidates whose features are nearest, searched for once.
+
+        Parameters
+        ----------
+        n_neighbors : int
+            How many; at most n - 1 are found.
+        metric : {"cosine", "euclidean"}, default="cosine"
+            What is nearest; see `skada_active.selection.nearest_neighbors`.
+
+        Returns
+        -------
+        values, positions : ndarray of shape (n, min(n_neighbors, n - 1))
+            Similarities in descending or distances in ascending order, and where in the view these candidates are.
+        """
+        key = f"_{metric}_neighbors_{n_neighbors}"
+        if key not in self.__dict__:
+            self.__dict__[key] = read_only(nearest_neighbors(self.features, n_neighbors, metric=metric))
+        return self.__dict__[key]
+
     @property
     def energies(self) -> NDArray[Any]:
         """Energies of the classes, shape (n, C): the negative logits."""
@@ -236,13 +262,13 @@ def snapshot(
     if needs & {"head_weight", "head_bias"}:
         filled["head_weight"], filled["head_bias"] = reader.head()
     filled |= reader.label_fields(roles, needs, y)
-    filled |= {name: reader.read(name) for name in needs & {"class_domain_grad", "class_discriminator"}}
+    filled |= {name: reader.read(name, outputs["features"][:n]) for name in needs & _WHOLE_FIELDS}
     return PoolView(**filled)
 
 
 def _output_names(needs: frozenset[str], groups: dict[str, Any]) -> frozenset[str]:
     names = needs & set(_POOL_FIELDS)
-    return names | {"features"} if len(groups) > 1 else names
+    return names | {"features"} if len(groups) > 1 or needs & _WHOLE_FIELDS else names
 
 
 def _check_needs(needs: Iterable[str], y: Any, extra: Iterable[str]) -> frozenset[str]:

@@ -10,7 +10,11 @@ from skada_active.query.badge import BADGE, badge_embedding
 from skada_active.query.clue import CLUE, clue_weights
 from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus, vote_entropy
 from skada_active.query.core_set import CoreSet
+from skada_active.query.gala import GALA, gala_local
+from skada_active.query.gala_budget import share_budget
+from skada_active.query.gala_gap import domain_gap, inlier_weight
 from skada_active.query.k_means import KMeansSampling
+from skada_active.query.las import LAS, local_inconsistency
 from skada_active.query.random_sampling import RandomSampling
 from skada_active.query.sdm import SDM, sdm_scores
 from skada_active.query.sdm_gradients import sdm_loss_gradient, sdm_margin_gradient
@@ -26,6 +30,8 @@ from skada_active.query.uncertainty import (
 __all__ = [
     "BADGE",
     "CLUE",
+    "GALA",
+    "LAS",
     "SDM",
     "CoreSet",
     "EntropySampling",
@@ -37,12 +43,17 @@ __all__ = [
     "RandomSampling",
     "badge_embedding",
     "clue_weights",
+    "domain_gap",
+    "gala_local",
+    "inlier_weight",
     "least_confidence",
+    "local_inconsistency",
     "margin_uncertainty",
     "mean_kl_to_consensus",
     "prediction_entropy",
     "sdm_loss_gradient",
     "sdm_margin_gradient",
     "sdm_scores",
+    "share_budget",
     "vote_entropy",
 ]
