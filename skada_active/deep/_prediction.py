@@ -73,6 +73,11 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         # Copies: what a pool view holds must not change with further training.
         return tuple(values.detach().cpu().numpy().copy() for values in (head.weight, head.bias))
 
+    def pool_field(self, name: str, features: NDArray[Any]) -> Any:
+        """Return a field that the objective supplies as a whole, for the embedding `features` (n, D) of the pool."""
+        check_is_fitted(self, "net_")
+        return getattr(self.net_.criterion_.objective, name)(features)
+
     @property
     def device_(self) -> torch.device:
         """Device that the network is on."""

@@ -5,5 +5,6 @@ from skada_active.deep.objectives.dann import DANN
 from skada_active.deep.objectives.margin import MarginLoss
 from skada_active.deep.objectives.mcc import MCC
 from skada_active.deep.objectives.mme import MME
+from skada_active.deep.objectives.tsf import TSF
 
-__all__ = ["DANN", "MCC", "MME", "MarginLoss", "Objective", "ObjectiveSum"]
+__all__ = ["DANN", "MCC", "MME", "TSF", "MarginLoss", "Objective", "ObjectiveSum"]

@@ -1,0 +1,76 @@
+"""Gradients of a class-wise domain discriminator with respect to the embedding."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+__all__ = ["PoolGradient", "class_domain_gradient"]
+
+
+def class_domain_gradient(discriminator: nn.Sequential, features: Tensor) -> Tensor:
+    r"""Return the gradients :math:`-\partial \ln d_c(z) / \partial z` of a class-wise domain discriminator.
+
+    With :math:`d_c = \sigma(o_c)` the gradient is :math:`-(1 - d_c) \, \partial o_c / \partial z`, finite even where d
+    underflows. All classes go back through the layers together, one matrix product a layer.
+
+    Parameters
+    ----------
+    discriminator : nn.Sequential
+        Linear layers with a ReLU between any two of them: D inputs, one output o_c for each of C classes.
+    features : Tensor of shape (n, D)
+        Embedding z.
+
+    Returns
+    -------
+    Tensor of shape (n, C, D)
+        Without a graph.
+
+    Notes
+    -----
+    O(n C sum_l H_l H_{l+1}) time over the widths H of the layers, and O(n C max_l H_l) memory: call it on blocks of
+    rows.
+
+    References
+    ----------
+    .. [1] Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 3.
+    """
+    with torch.no_grad():
+        active = []
+        output = features
+        for layer in discriminator:
+            output = layer(output)
+            if isinstance(layer, nn.ReLU):
+                active.append(output > 0)
+        *earlier, last = (layer.weight for layer in discriminator if isinstance(layer, nn.Linear))
+        gradient = -torch.sigmoid(-output)[:, :, None] * last
+        for weight, mask in zip(reversed(earlier), reversed(active), strict=True):
+            gradient = (gradient * mask[:, None]) @ weight
+        return gradient
+
+
+class PoolGradient:
+    """Compute `class_domain_gradient` for rows of a pool when they are asked for.
+
+    Parameters
+    ----------
+    discriminator : nn.Sequential
+        Copied: what a pool view holds must not change with further training.
+    features : ndarray of shape (n, D)
+        Embedding of the pool; kept, not copied.
+    """
+
+    def __init__(self, discriminator: nn.Sequential, features: NDArray[Any]) -> None:
+        self.discriminator = copy.deepcopy(discriminator).requires_grad_(False)
+        self.features = features
+
+    def __call__(self, index: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the gradients of the rows `index`, shape (len(index), C, D)."""
+        weight = self.discriminator[-1].weight
+        rows = torch.as_tensor(self.features[index], dtype=weight.dtype, device=weight.device)
+        return class_domain_gradient(self.discriminator, rows).cpu().numpy()

@@ -1,0 +1,160 @@
+"""TSF: domain-adversarial training class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skada_active.deep import functional
+from skada_active.deep._class_gradient import PoolGradient
+from skada_active.deep.objectives._base import Objective, TargetTerm
+from skada_active.deep.objectives._discriminator import check_hidden, make_discriminator
+from skada_active.deep.schedules import reversal_coefficient
+from skada_active.deep.step import Step
+
+__all__ = ["TSF"]
+
+
+class TSF(Objective):
+    """Train a domain discriminator per class on the embedding, and the embedding against all of them.
+
+    The transferability loss: one discriminator with C outputs, of which a source row counts the one of its label and a
+    target row all of them by its predicted probabilities. It reads the source rows and the target batch; the batch of
+    labelled target rows, which come back again and again, belongs to the labelled loss alone.
+
+    Parameters
+    ----------
+    trade_off : float, default=1.0
+        Weight of the loss.
+    schedule : {"dann", "tll", "constant"}, default="dann"
+        How the coefficient of the gradient reversal grows, see `reversal_coefficient`.
+    max_reversal : float, default=1.0
+        Coefficient of the gradient reversal that the schedule ends at.
+    hidden : sequence of int, default=(256,)
+        Widths of the hidden layers of the discriminator.
+    use_target_labels : bool, default=True
+        Whether a target row whose label is known counts by its label (the paper's Section 3.1) or, like the others, by
+        its prediction.
+    detach : bool, default=True
+        Whether predictions are constants for the gradient. Otherwise they play against the discriminator, as the
+        embedding does: both through the gradient reversal.
+
+    Notes
+    -----
+    Supplies ``class_domain_grad`` to query strategies, and with one hidden layer ``class_discriminator``: what `SAGE`
+    reads. The paper's regularisers are ``labeled_loss="joint"`` (S∪T), the default labelled loss (S+T), and
+    ``AdaptationClassifier(TSF() + MME(trade_off=0.1), head="cosine")`` (MME).
+
+    References
+    ----------
+    .. [1] Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 2 and
+       Alg. 2.
+
+    Examples
+    --------
+    >>> from skada_active.deep import TSF, AdaptationClassifier
+    >>> AdaptationClassifier(TSF(hidden=(64,))).objective
+    TSF(hidden=(64,))
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "trade_off": [Interval(Real, 0, None, closed="left")],
+        "schedule": [StrOptions({"dann", "tll", "constant"})],
+        "max_reversal": [Interval(Real, 0, None, closed="left")],
+        "hidden": ["array-like"],
+        "use_target_labels": ["boolean"],
+        "detach": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        trade_off: float = 1.0,
+        schedule: str = "dann",
+        max_reversal: float = 1.0,
+        hidden: Sequence[int] = (256,),
+        use_target_labels: bool = True,
+        detach: bool = True,
+    ) -> None:
+        self.trade_off = trade_off
+        self.schedule = schedule
+        self.max_reversal = max_reversal
+        self.hidden = hidden
+        self.use_target_labels = use_target_labels
+        self.detach = detach
+
+    @property
+    def supplies(self) -> frozenset[str]:
+        """Fields of a `PoolView` that the trained module can fill; ``class_discriminator`` with one hidden layer."""
+        one_layer = np.shape(self.hidden) == (1,)
+        return frozenset({"class_domain_grad", "class_discriminator"} if one_layer else {"class_domain_grad"})
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        check_hidden(self.hidden)
+
+    def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
+        """Return the module of the loss with its discriminator."""
+        # A copy: what set_params changes later counts from the next network, as for every other objective.
+        return _TSF(clone(self), n_features, n_classes)
+
+
+class _TSF(TargetTerm):
+    def __init__(self, config: TSF, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.discriminator = make_discriminator(n_features, config.hidden, n_classes)
+        self.register_buffer("is_trained", torch.zeros((), dtype=torch.bool))
+
+    def class_domain_grad(self, features: NDArray[Any]) -> PoolGradient:
+        """Return the function of row positions that computes the gradients of -ln d_c(z) for embedded rows (n, D)."""
+        self._check_trained()
+        return PoolGradient(self.discriminator, features)
+
+    def class_discriminator(self, features: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Return copies of (W1, b1, W2, b2) of the discriminator, which has one hidden layer."""
+        self._check_trained()
+        return tuple(parameter.detach().cpu().numpy().copy() for parameter in self.discriminator.parameters())
+
+    def loss(self, step: Step) -> Tensor:
+        if step.source.stop == 0:
+            return step.logits.new_zeros(())  # one domain alone cannot be told from another
+        coefficient = self.config.max_reversal * reversal_coefficient(
+            self.config.schedule, step.progress, step.iteration
+        )
+        logit = self.discriminator(functional.gradient_reversal(step.features, coefficient))
+        if self.config.trade_off:
+            self.is_trained.fill_(True)
+        n_classes = step.logits.shape[1]
+        loss = functional.transferability_loss(
+            logit[step.source],
+            logit[step.target],
+            F.one_hot(step.labels[step.source], n_classes).to(logit.dtype),
+            self._target_proba(step, coefficient),
+        )
+        step.log("transferability_loss", loss)
+        return self.config.trade_off * loss
+
+    def _target_proba(self, step: Step, coefficient: float) -> Tensor:
+        proba = step.logits[step.target].softmax(dim=1)
+        proba = proba.detach() if self.config.detach else functional.gradient_reversal(proba, coefficient)
+        if not self.config.use_target_labels:
+            return proba
+        labels = step.labels[step.target]
+        known = F.one_hot(labels.clamp_min(0), proba.shape[1]).to(proba.dtype)
+        return torch.where((labels >= 0)[:, None], known, proba)
+
+    def _check_trained(self) -> None:
+        if not self.is_trained:
+            raise ValueError(
+                "The class-wise domain discriminator is untrained: no training step saw source and target rows "
+                "together, or trade_off=0. Fit with rows of both (sample_domain >= 0 and < 0) and trade_off > 0."
+            )
