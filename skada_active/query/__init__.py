@@ -11,8 +11,8 @@ from skada_active.query.clue import CLUE, clue_weights
 from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus, vote_entropy
 from skada_active.query.core_set import CoreSet
 from skada_active.query.gala import GALA, gala_local
-from skada_active.query.gala_budget import share_budget
-from skada_active.query.gala_gap import domain_gap, inlier_weight
+from skada_active.query.gala_gap import domain_gap
+from skada_active.query.gala_pools import is_isolated, share_budget
 from skada_active.query.k_means import KMeansSampling
 from skada_active.query.las import LAS, local_inconsistency
 from skada_active.query.random_sampling import RandomSampling
@@ -45,7 +45,7 @@ __all__ = [
     "clue_weights",
     "domain_gap",
     "gala_local",
-    "inlier_weight",
+    "is_isolated",
     "least_confidence",
     "local_inconsistency",
     "margin_uncertainty",

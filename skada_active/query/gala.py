@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,8 +14,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.query.badge import badge_embedding
-from skada_active.query.gala_budget import share_budget
-from skada_active.query.gala_gap import domain_gap, inlier_weight
+from skada_active.query.gala_gap import domain_gap
+from skada_active.query.gala_pools import Part, parts_of, share_budget
 from skada_active.selection import Outer, kmeans, nearest_to_centers
 from skada_active.selection._gram_kmeans import MAX_ROWS
 
@@ -109,9 +108,9 @@ class GALA(QueryStrategy):
         ``(1 - max p) * gap`` over their rows. Each target is then clustered by itself. ``None`` makes all targets one
         pool. No part of the paper.
     outlier_neighbors : int or None, default=None
-        Number k of neighbours that make a row an ordinary one: gradients and gaps of rows whose k-th nearest neighbour
-        in the pool is more than twice as far as usual are scaled down; see `inlier_weight`. ``None`` does not look
-        for outliers, which are far from all sources and then chosen. No part of the paper.
+        Number k of neighbours that make a row an ordinary one. Rows whose k-th nearest neighbour in the pool is much
+        farther than usual (see `is_isolated`) are set aside until nothing else is left. ``None`` sets none aside: noise
+        is far from all sources, and gladly chosen. No part of the paper.
     estimator : estimator, default=None
         See `QueryStrategy`.
     random_state : int, RandomState instance or None, default=None
@@ -190,63 +189,61 @@ class GALA(QueryStrategy):
         return frozenset(names if self.target_budget is None else names | {"target_domain"})
 
     def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the domain gap, with ``mode="global"`` the length of the gradient; see `QueryStrategy.utilities`."""
-        utilities = np.empty(len(view))
-        for positions, pool in self._pools(view):
-            weights = self._inlier_weights(pool)
-            gap = self._gap(pool, weights) if self.mode != "global" else _norms(_gradients(pool, weights))
-            utilities[positions] = gap
+        """Return the domain gap; see `QueryStrategy.utilities`.
+
+        With ``mode="global"``, which has none, it is the length of the gradient. Outliers set aside have ``-inf``.
+        """
+        utilities = np.full(len(view), -np.inf)
+        for part in self._parts(view):
+            utilities[part.inliers] = (
+                self._gap(part.pool)
+                if self.mode != "global"
+                else _norms(badge_embedding(part.pool.proba, part.pool.features))
+            )
         return utilities
 
     def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
         """Choose candidates; see `QueryStrategy.select`."""
         rng = self._rng(random_state)
-        pools = list(self._pools(view))
-        shares = self._shares([pool for _, pool in pools], n_queries)
-        chosen = [
-            positions[self._choose(pool, share, rng)]
-            for (positions, pool), share in zip(pools, shares, strict=True)
-            if share
-        ]
-        return np.concatenate(chosen)
+        parts = self._parts(view)
+        shares = self._shares(parts, n_queries)
+        return np.concatenate([self._choose(part, share, rng) for part, share in zip(parts, shares, strict=True)])
 
-    def _pools(self, view: PoolView) -> Iterator[tuple[NDArray[np.int64], PoolView]]:
-        """Go through the pools that share the budget: positions in the view, and a view of their own."""
-        if self.target_budget is None:
-            yield np.arange(len(view)), view
-            return
-        shared = {name: getattr(view, name) for name in self.required_fields() if name.startswith("source")}
-        for number in np.unique(view.target_domain):
-            positions = np.flatnonzero(view.target_domain == number)
-            yield positions, PoolView(proba=view.proba[positions], features=view.features[positions], **shared)
+    def _parts(self, view: PoolView) -> list[Part]:
+        return parts_of(view, self.target_budget is not None, self.outlier_neighbors)
 
-    def _shares(self, pools: list[PoolView], n_queries: int) -> NDArray[np.int64]:
-        sizes = [len(pool) for pool in pools]
-        weights = sizes
-        if self.target_budget == "need" and len(pools) > 1:
-            doubts = [1 - pool.proba.max(axis=1).astype(np.float64) for pool in pools]
-            gaps = [self._gap(pool, self._inlier_weights(pool)) for pool in pools]
-            weights = [doubt @ gap for doubt, gap in zip(doubts, gaps, strict=True)]
-        return share_budget(weights, sizes, n_queries)
+    def _shares(self, parts: list[Part], n_queries: int) -> NDArray[np.int64]:
+        sizes = [len(part) for part in parts]
+        if self.target_budget != "need" or len(parts) == 1:
+            return share_budget(sizes, sizes, n_queries)
+        needs = [(1 - part.pool.proba.max(axis=1).astype(np.float64)) @ self._gap(part.pool) for part in parts]
+        return share_budget(needs, sizes, n_queries)
 
-    def _choose(self, pool: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-        """Return positions into one pool."""
-        weights = self._inlier_weights(pool)
-        gradients = _gradients(pool, weights)
+    def _choose(self, part: Part, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+        """Return positions of `n_queries` rows of a part, outliers last."""
+        n_inliers = min(n_queries, len(part.inliers))
+        if n_inliers == 0:
+            return part.outliers[:n_queries]
+        picks = part.inliers[self._pick(part.pool, n_inliers, rng)]
+        return np.concatenate([picks, part.outliers[: n_queries - n_inliers]])
+
+    def _pick(self, pool: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+        """Return positions into a pool: the global and the local step."""
+        gradients = badge_embedding(pool.proba, pool.features)
         norms = _norms(gradients)
         if self.mode == "local":
-            return _largest_gaps(self._gap(pool, weights), norms, self.alpha)[:n_queries]
+            return _largest_gaps(self._gap(pool), norms, self.alpha)[:n_queries]
         vectors = self._vectors(gradients)
         labels = kmeans(vectors, n_queries, n_init=self.n_init, random_state=rng)
         if self.mode == "global":
             return nearest_to_centers(vectors, labels, n_queries)
-        gap = self._gap(pool, weights, labels)
+        gap = self._gap(pool, labels)
         picks = gala_local(labels, gap, norms, self.alpha)
         rest = _largest_gaps(gap, norms)
         return np.concatenate([picks, rest[~np.isin(rest, picks)][: n_queries - len(picks)]])
 
-    def _gap(self, pool: PoolView, weights: NDArray[np.float64], labels: Any = None) -> NDArray[np.float64]:
-        return weights * domain_gap(
+    def _gap(self, pool: PoolView, labels: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        return domain_gap(
             pool.features,
             pool.source_features,
             pool.source_domain,
@@ -254,11 +251,6 @@ class GALA(QueryStrategy):
             gap=self.gap,
             cluster_labels=labels,
         )
-
-    def _inlier_weights(self, pool: PoolView) -> NDArray[np.float64]:
-        if self.outlier_neighbors is None or len(pool) == 1:
-            return np.ones(len(pool))
-        return inlier_weight(pool.neighbors(self.outlier_neighbors, "euclidean")[0][:, -1])
 
     def _vectors(self, gradients: Outer) -> Outer | NDArray[Any]:
         """Return what is clustered: the gradients themselves, or a vector of D numbers for each."""
@@ -280,12 +272,6 @@ class GALA(QueryStrategy):
             return gradients
         # The pseudo-label's residual, max p - 1, is the only negative one of a row.
         return gradients.right * -gradients.left.min(axis=1, keepdims=True)
-
-
-def _gradients(pool: PoolView, weights: NDArray[np.float64]) -> Outer:
-    """Return the gradient embeddings, those of outliers scaled down."""
-    gradients = badge_embedding(pool.proba, pool.features)
-    return Outer(gradients.left * weights[:, None].astype(gradients.left.dtype), gradients.right)
 
 
 def _norms(gradients: Outer) -> NDArray[np.float64]:

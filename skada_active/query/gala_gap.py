@@ -1,4 +1,4 @@
-"""How far target rows are from the source domains, and which of them are outliers of the target."""
+"""How far target rows are from the source domains."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length, gen_batches
 
-__all__ = ["domain_gap", "inlier_weight"]
+__all__ = ["domain_gap"]
 
 _AGGREGATIONS: dict[str, Callable[..., Any]] = {"mean": np.mean, "min": np.min, "max": np.max}
 _GAPS = ("standardized", "gaussian_w2")
@@ -111,46 +111,6 @@ def domain_gap(
         labels = np.zeros(len(features), dtype=np.int64) if cluster_labels is None else np.asarray(cluster_labels)
         distances = _gaussian_w2(features, sources, labels)
     return _AGGREGATIONS[aggregation](distances, axis=0)
-
-
-def inlier_weight(spacing: ArrayLike, tolerance: float = 2.0) -> NDArray[np.float64]:
-    r"""Return a weight for every row that falls where the row is far from all others: 1 for ordinary rows.
-
-    .. math:: w_i = \min\left(1, \left(\frac{t\, \tilde r}{r_i}\right)^2\right)
-
-    with the distance :math:`r_i` of row i to its k-th nearest neighbour and the median :math:`\tilde r` of those above
-    0.
-
-    Parameters
-    ----------
-    spacing : array-like of shape (n,)
-        Distance of each row to its k-th nearest neighbour. Groups of more than k rows are no outliers, however far off.
-    tolerance : float, default=2.0
-        How many medians t a row may be away at no loss.
-
-    Returns
-    -------
-    ndarray of shape (n,), float64
-        Weights in (0, 1].
-
-    Notes
-    -----
-    The gap of an isolated row grows with its distance to everything. A weight that falls as 1 / r would leave far rows
-    level with ordinary ones; as 1 / r² they end below them. The tolerance leaves ordinary data as they are: there
-    spacings differ less than twofold from their median, but for few rows. O(n) time and memory.
-
-    Examples
-    --------
-    >>> from skada_active.query import inlier_weight
-    >>> inlier_weight([1.0, 1.0, 1.5, 20.0])
-    array([1.    , 1.    , 1.    , 0.015625])
-    """
-    spacing = np.asarray(spacing, dtype=np.float64)
-    apart = spacing > 0
-    if not apart.any():
-        return np.ones(len(spacing))
-    near = tolerance * np.median(spacing[apart])
-    return np.square(near / np.maximum(spacing, near))
 
 
 def _check_option(name: str, value: Any, options: tuple[str, ...]) -> None:
