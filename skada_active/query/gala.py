@@ -125,7 +125,7 @@ class GALA(QueryStrategy):
 
     With the gradients, O(n² (C + D)) time and 4 n² bytes, then O(n²) a pass of k-means; the n x C D matrix of gradients
     is never formed. With the reduced embedding, O(n n_queries D) a pass. The gap takes O((n S + s) D) time for s rows
-    of S sources, `outlier_neighbors` O(n² D).
+    of S sources, after a forward pass over them in each round; `outlier_neighbors` O(n² D).
 
     References
     ----------
@@ -191,14 +191,15 @@ class GALA(QueryStrategy):
     def utilities(self, view: PoolView) -> NDArray[np.float64]:
         """Return the domain gap; see `QueryStrategy.utilities`.
 
-        With ``mode="global"``, which has none, it is the length of the gradient. Outliers set aside have ``-inf``.
+        With ``mode="global"``, which has none, it is the length of the gradient; with ``gap="gaussian_w2"`` the pool
+        counts as one cluster. Outliers set aside have ``-inf``.
         """
         utilities = np.full(len(view), -np.inf)
         for part in self._parts(view):
+            pool = part.pool
+            is_global = self.mode == "global"
             utilities[part.inliers] = (
-                self._gap(part.pool)
-                if self.mode != "global"
-                else _norms(badge_embedding(part.pool.proba, part.pool.features))
+                _norms(badge_embedding(pool.proba, pool.features)) if is_global else self._gap(pool)
             )
         return utilities
 

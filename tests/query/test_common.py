@@ -18,6 +18,8 @@ from skada_active.pool import PoolView
 from skada_active.query import (
     BADGE,
     CLUE,
+    GALA,
+    LAS,
     SDM,
     CoreSet,
     EntropySampling,
@@ -42,6 +44,9 @@ DETERMINISTIC = [
     SDM(gradient_weight=0),
     SDM(query_loss="margin", gradient_weight=1.0),
     SDM(jacobian="official", gradient_weight=1.0),
+    LAS(oversampling=0),
+    GALA(mode="local"),
+    GALA(mode="local", source_aggregation="min", gap="gaussian_w2", target_budget="need", outlier_neighbors=2),
 ]
 RANDOM = [
     RandomSampling(),
@@ -52,10 +57,18 @@ RANDOM = [
     BADGE(first="residual_norm", n_trials=3),
     CLUE(),
     CLUE(temperature=1.0, n_init=2),
+    LAS(),
+    LAS(n_neighbors=3, oversampling=2.5, smoothing_coef="1/K", smoothing_iter=2, n_init=2),
+    GALA(),
+    GALA(mode="global"),
+    GALA(alpha=0.2, source_aggregation="max", gap="gaussian_w2", target_budget="need", outlier_neighbors=3, n_init=2),
+    GALA(embedding="reduced", target_budget="proportional"),
 ]
 STRATEGIES = DETERMINISTIC + RANDOM
 SCORED = [strategy for strategy in STRATEGIES if type(strategy).utilities is not QueryStrategy.utilities]
 all_strategies = pytest.mark.parametrize("strategy", STRATEGIES, ids=repr)
+# Fields with one row a candidate, and the axis that counts the candidates.
+POOL_AXES = {"features": 0, "logits": 0, "proba": 0, "target_domain": 0, "committee_proba": 1}
 
 
 def make_fields(n=12, n_classes=3, width=4, seed=0, dtype=np.float64):
@@ -74,7 +87,8 @@ def make_fields(n=12, n_classes=3, width=4, seed=0, dtype=np.float64):
         "source_features": rng.normal(size=(5, width)),
         "committee_proba": softmax(logits + rng.normal(size=(4, n, n_classes)), axis=2),
     }
-    return {name: value.astype(dtype) for name, value in fields.items()}
+    domains = {"source_domain": np.array([1, 1, 2, 2, 2]), "target_domain": -1 - np.arange(n) % 2}
+    return {name: value.astype(dtype) for name, value in fields.items()} | domains
 
 
 def with_logits(logits):
@@ -98,10 +112,17 @@ def read_only(values):
     return values
 
 
+def taken(fields, rows):
+    """Return a pool of the candidates `rows`."""
+    return {
+        name: np.take(value, rows, axis=POOL_AXES[name]) if name in POOL_AXES else value
+        for name, value in fields.items()
+    }
+
+
 def repeated(fields):
     """Return a pool in which every row occurs three times."""
-    rows = ("features", "logits", "proba", "committee_proba")
-    return {name: np.repeat(value[..., :4, :], 3, axis=-2) if name in rows else value for name, value in fields.items()}
+    return taken(fields, np.repeat(np.arange(4), 3))
 
 
 POOLS = {
@@ -127,7 +148,8 @@ POOLS = {
     "equal logits that are not zero": with_logits(np.full((12, 3), 5.0)),
     "huge features": replaced(features=1e6 * make_fields()["features"]),
     "candidates at the labelled rows": replaced(labeled_features=make_fields()["features"]),
-    "nothing labelled": replaced(labeled_features=np.empty((0, 4)), source_features=np.empty((0, 4))),
+    "no labelled target row": replaced(labeled_features=np.empty((0, 4))),
+    "one source row": replaced(source_features=np.ones((1, 4)), source_domain=np.array([3])),
     "float32": make_fields(dtype=np.float32),
     "non-contiguous": {name: strided(value) for name, value in make_fields().items()},
     "read-only": {name: read_only(value) for name, value in make_fields().items()},
@@ -156,6 +178,15 @@ def test_select_returns_min_n_b_distinct_positions(strategy, fields):
         assert positions.shape == (min(n_queries, len(view)),)
         assert len(set(positions.tolist())) == len(positions)
         assert set(positions.tolist()) <= set(range(len(view)))
+
+
+# A gap to source domains needs a source row.
+@pytest.mark.parametrize(
+    "strategy", [strategy for strategy in STRATEGIES if "source_domain" not in strategy.required_fields()], ids=repr
+)
+def test_select_needs_no_labelled_row(strategy):
+    view = PoolView(**replaced(labeled_features=np.empty((0, 4)), source_features=np.empty((0, 4)), source_domain=None))
+    assert len(set(strategy.select(view, 5, random_state=0).tolist())) == 5
 
 
 @pytest.mark.parametrize("strategy", SCORED, ids=repr)
@@ -198,12 +229,8 @@ def test_the_layout_of_memory_changes_nothing(strategy, kind):
 def test_the_order_of_the_candidates_changes_no_deterministic_choice(strategy, seed):
     fields = make_fields(seed=seed)
     order = np.random.default_rng(seed).permutation(12)
-    shuffled = {
-        name: value[..., order, :] if name in ("features", "logits", "proba", "committee_proba") else value
-        for name, value in fields.items()
-    }
     expected = strategy.select(PoolView(**fields), 5)
-    chosen = order[strategy.select(PoolView(**shuffled), 5)]
+    chosen = order[strategy.select(PoolView(**taken(fields, order)), 5)]
     # Few members have few different vote entropies, and positions break the ties.
     if isinstance(strategy, QueryByCommittee):
         utilities = strategy.utilities(PoolView(**fields))
@@ -251,7 +278,7 @@ def test_only_the_required_fields_are_read(strategy):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_fields_that_are_not_finite_are_refused_by_name(strategy, bad):
     fields = make_fields()
-    for name in strategy.required_fields() - {"proba", "committee_proba"}:
+    for name in strategy.required_fields() - {"proba", "committee_proba", "source_domain", "target_domain"}:
         spoilt = fields[name].copy()
         spoilt[2, 1] = bad
         with pytest.raises(ValueError, match=rf"^{name} of the pool view holds NaN or infinity.* row 2.*impute X"):
