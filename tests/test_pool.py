@@ -7,10 +7,12 @@ import pickle
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from skada_active.domains import resolve_roles
 from skada_active.pool import PoolView, snapshot
+from skada_active.selection import nearest_neighbors
 
 LOGITS = np.array([[2.0, 0.0, -1.0], [0.2, 0.1, 0.0]])
 # One hidden layer of 5 units between an embedding of width 4 and 3 classes.
@@ -69,6 +71,19 @@ def test_margin_of_a_single_class_takes_the_second_as_zero():
 def test_normalized_features_keep_zero_rows():
     view = PoolView(features=[[3.0, 4.0], [0.0, 0.0]])
     np.testing.assert_allclose(view.normalized_features, [[0.6, 0.8], [0.0, 0.0]])
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_neighbours_are_those_of_the_features_and_looked_for_once(metric):
+    features = np.random.default_rng(0).normal(size=(9, 3))
+    view = PoolView(features=features)
+    values, positions = view.neighbors(4, metric)
+    expected = nearest_neighbors(features, 4, metric=metric)
+    np.testing.assert_array_equal(values, expected[0])
+    np.testing.assert_array_equal(positions, expected[1])
+    assert view.neighbors(4, metric)[0] is values
+    assert view.neighbors(2, metric)[0].shape == (9, 2)
+    assert not values.flags.writeable
 
 
 def test_energies_are_negative_logits():
@@ -143,6 +158,7 @@ def test_a_field_of_the_wrong_dimension_is_refused():
     ("fields", "axis"),
     [
         ({"proba": np.ones((3, 1)), "features": np.ones((2, 2))}, "n"),
+        ({"proba": np.ones((3, 1)), "target_domain": [-1, -1]}, "n"),
         ({"logits": np.ones((3, 2)), "head_weight": np.ones((3, 4))}, "C"),
         ({"features": np.ones((3, 2)), "head_weight": np.ones((3, 4))}, "D"),
         ({"features": np.ones((3, 2)), "source_y": [0], "source_domain": [1, 1]}, "s"),
@@ -177,14 +193,14 @@ def test_a_class_discriminator_of_other_than_four_parts_is_refused():
         PoolView(index=[0, 1], class_discriminator=DISCRIMINATOR[:3])
 
 
-@pytest.mark.parametrize("name", ["index", "labeled_y", "source_y", "source_domain"])
+@pytest.mark.parametrize("name", ["index", "target_domain", "labeled_y", "source_y", "source_domain"])
 @pytest.mark.parametrize("values", [[0.7], [1.0], ["a"], [True]])
 def test_positions_and_domains_that_are_no_integers_are_refused(name, values):
     with pytest.raises(ValueError, match=f"PoolView.{name} must hold integers, got dtype"):
         PoolView(**{"proba": [[1.0]], name: values})
 
 
-@pytest.mark.parametrize("name", ["index", "labeled_y", "source_y", "source_domain"])
+@pytest.mark.parametrize("name", ["index", "target_domain", "labeled_y", "source_y", "source_domain"])
 @pytest.mark.parametrize("values", [[], np.zeros(0, dtype=np.int32)])
 def test_an_empty_list_of_positions_is_one_of_integers(name, values):
     assert getattr(PoolView(**{"proba": np.ones((0, 2)), name: values}), name).dtype == np.int64
@@ -244,6 +260,15 @@ def test_snapshot_reads_source_features_without_the_features_of_the_pool(data):
     assert "features" not in vars(view)
     assert view.proba.shape == (6, 3)
     np.testing.assert_array_equal(view.source_features, X[:20])
+
+
+def test_snapshot_names_the_targets_of_the_candidates_alone(data):
+    X, y, domain = data
+    domain = np.where(np.arange(len(X)) == 27, -5, domain)
+    roles = resolve_roles(y, domain).exclude([24])
+    model = RandomForestClassifier(2).fit(X[roles.labeled], y[roles.labeled])
+    view = snapshot(model, X, roles, {"target_domain"})
+    np.testing.assert_array_equal(view.target_domain, domain[25:])
 
 
 def test_snapshot_labels_are_column_positions(data):

@@ -21,8 +21,8 @@ from skada_active.selection._gram_kmeans import MAX_ROWS
 
 __all__ = ["GALA", "gala_local"]
 
-# Rounding of alpha times a count must not add a member.
-_ROUNDING = 1e-9
+# Share of alpha times a count that may be rounding: 0.07 * 100 is above 7.
+_ROUNDING = 1e-12
 
 
 def gala_local(cluster_labels: ArrayLike, gap: ArrayLike, norms: ArrayLike, alpha: float) -> NDArray[np.int64]:
@@ -72,8 +72,7 @@ def gala_local(cluster_labels: ArrayLike, gap: ArrayLike, norms: ArrayLike, alph
     check_consistent_length(labels, gap, norms)
     order = np.lexsort((-norms, labels))
     _, starts, cluster, counts = np.unique(labels[order], return_index=True, return_inverse=True, return_counts=True)
-    n_kept = np.ceil(alpha * counts - _ROUNDING)
-    kept = order[np.arange(len(order)) - starts[cluster] < n_kept[cluster]]
+    kept = order[np.arange(len(order)) - starts[cluster] < _n_kept(alpha, counts)[cluster]]
     kept = kept[np.lexsort((kept, -norms[kept], -gap[kept], labels[kept]))]
     return kept[np.unique(labels[kept], return_index=True)[1]]
 
@@ -275,6 +274,10 @@ class GALA(QueryStrategy):
         return gradients.right * -gradients.left.min(axis=1, keepdims=True)
 
 
+def _n_kept(alpha: float, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.ceil(alpha * counts * (1 - _ROUNDING)).astype(np.int64)
+
+
 def _norms(gradients: Outer) -> NDArray[np.float64]:
     return np.sqrt(gradients.sq_norms(), dtype=np.float64)
 
@@ -282,5 +285,5 @@ def _norms(gradients: Outer) -> NDArray[np.float64]:
 def _largest_gaps(gap: NDArray[np.float64], norms: NDArray[np.float64], alpha: float = 1.0) -> NDArray[np.int64]:
     """Return all positions: first the share `alpha` with the largest norms, then the others, by descending gap."""
     filtered = np.ones(len(gap), dtype=bool)
-    filtered[np.argsort(-norms, kind="stable")[: int(np.ceil(alpha * len(gap) - _ROUNDING))]] = False
+    filtered[np.argsort(-norms, kind="stable")[: _n_kept(alpha, np.array(len(gap)))]] = False
     return np.lexsort((-norms, -gap, filtered))
