@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,18 @@ _ALWAYS = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class RowFunction:
+    """Apply a function of embedded rows to the rows of `features` that an index array names."""
+
+    function: Callable[[NDArray[Any]], NDArray[Any]]
+    features: NDArray[Any]
+
+    def __call__(self, index: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the values for some rows."""
+        return self.function(self.features[index])
+
+
 def split_pipeline(estimator: Any) -> tuple[Pipeline | None, Any]:
     """Return the steps before the last one (or None) and the last step, looking inside `FrozenEstimator`."""
     while isinstance(estimator, FrozenEstimator):
@@ -56,7 +68,8 @@ class ModelReader:
     """Read the fields of a pool view from a classifier.
 
     A model that offers ``pool_supplies`` (names of fields), ``pool_outputs(X, names)``, ``pool_head()`` and, where it
-    supplies more, ``pool_field(name, features)``, is read through them; any other one by scikit-learn's conventions.
+    supplies more, ``pool_field(name)``, is read through them; any other one by scikit-learn's conventions. What
+    ``pool_field("class_domain_grad")`` returns is a function of embedded rows (m, D).
     """
 
     transformer: Pipeline | None
@@ -109,9 +122,10 @@ class ModelReader:
         bias = np.broadcast_to(self.model.intercept_, weight.shape[0])
         return (_two_rows(weight), _two_rows(bias)) if len(weight) == 1 else (weight, bias)
 
-    def read(self, name: str, features: NDArray[Any]) -> Any:
-        """Return a field that the model gives as a whole, for the pool's `features`."""
-        return self.model.pool_field(name, features)
+    def read(self, name: str, features: NDArray[Any] | None) -> Any:
+        """Return a field that is a property of the model; a function of embedded rows becomes one of row numbers."""
+        field = self.model.pool_field(name)
+        return RowFunction(field, features) if name == "class_domain_grad" else field
 
     def positions(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return the column positions of `labels` among the classes of the model."""

@@ -21,8 +21,7 @@ from skada_active.selection import nearest_neighbors
 __all__ = ["PoolView", "snapshot"]
 
 _POOL_FIELDS = ("proba", "logits", "features", "source_logit")
-# What the model gives as a whole, for the features of the pool.
-_WHOLE_FIELDS = {"class_domain_grad", "class_discriminator"}
+_MODEL_FIELDS = {"class_domain_grad", "class_discriminator"}
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -262,13 +261,14 @@ def snapshot(
     if needs & {"head_weight", "head_bias"}:
         filled["head_weight"], filled["head_bias"] = reader.head()
     filled |= reader.label_fields(roles, needs, y)
-    filled |= {name: reader.read(name, outputs["features"][:n]) for name in needs & _WHOLE_FIELDS}
+    features = outputs["features"][:n] if "features" in outputs else None
+    filled |= {name: reader.read(name, features) for name in needs & _MODEL_FIELDS}
     return PoolView(**filled)
 
 
 def _output_names(needs: frozenset[str], groups: dict[str, Any]) -> frozenset[str]:
     names = needs & set(_POOL_FIELDS)
-    return names | {"features"} if len(groups) > 1 or needs & _WHOLE_FIELDS else names
+    return names | {"features"} if len(groups) > 1 or "class_domain_grad" in needs else names
 
 
 def _check_needs(needs: Iterable[str], y: Any, extra: Iterable[str]) -> frozenset[str]:

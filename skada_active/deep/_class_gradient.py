@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["PoolGradient", "class_domain_gradient"]
+__all__ = ["ClassDomainGradient", "class_domain_gradient"]
 
 
 def class_domain_gradient(discriminator: nn.Sequential, features: Tensor) -> Tensor:
@@ -54,23 +53,20 @@ def class_domain_gradient(discriminator: nn.Sequential, features: Tensor) -> Ten
         return gradient
 
 
-class PoolGradient:
-    """Compute `class_domain_gradient` for rows of a pool when they are asked for.
+class ClassDomainGradient:
+    """Compute `class_domain_gradient` of embedded rows that are numpy arrays.
 
     Parameters
     ----------
     discriminator : nn.Sequential
         Copied: what a pool view holds must not change with further training.
-    features : ndarray of shape (n, D)
-        Embedding of the pool; kept, not copied.
     """
 
-    def __init__(self, discriminator: nn.Sequential, features: NDArray[Any]) -> None:
+    def __init__(self, discriminator: nn.Sequential) -> None:
         self.discriminator = copy.deepcopy(discriminator).requires_grad_(False)
-        self.features = features
 
-    def __call__(self, index: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the gradients of the rows `index`, shape (len(index), C, D)."""
+    def __call__(self, features: NDArray[Any]) -> NDArray[Any]:
+        """Return the gradients at the rows of `features` (m, D), shape (m, C, D)."""
         weight = self.discriminator[-1].weight
-        rows = torch.as_tensor(self.features[index], dtype=weight.dtype, device=weight.device)
+        rows = torch.as_tensor(features, dtype=weight.dtype, device=weight.device)
         return class_domain_gradient(self.discriminator, rows).cpu().numpy()

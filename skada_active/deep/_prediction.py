@@ -73,10 +73,10 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         # Copies: what a pool view holds must not change with further training.
         return tuple(values.detach().cpu().numpy().copy() for values in (head.weight, head.bias))
 
-    def pool_field(self, name: str, features: NDArray[Any]) -> Any:
-        """Return a field that the objective supplies as a whole, for the embedding `features` (n, D) of the pool."""
+    def pool_field(self, name: str) -> Any:
+        """Return a field that the objective supplies for any rows: ``class_discriminator`` or ``class_domain_grad``."""
         check_is_fitted(self, "net_")
-        return getattr(self.net_.criterion_.objective, name)(features)
+        return getattr(self.net_.criterion_.objective, name)()
 
     @property
     def device_(self) -> torch.device:

@@ -16,6 +16,8 @@ from skada_active.query.gala_pools import is_isolated, share_budget
 from skada_active.query.k_means import KMeansSampling
 from skada_active.query.las import LAS, local_inconsistency
 from skada_active.query.random_sampling import RandomSampling
+from skada_active.query.sage import SAGE
+from skada_active.query.sage_vectors import positive_orthogonal_projection, sage_embedding
 from skada_active.query.sdm import SDM, sdm_scores
 from skada_active.query.sdm_gradients import sdm_loss_gradient, sdm_margin_gradient
 from skada_active.query.uncertainty import (
@@ -32,6 +34,7 @@ __all__ = [
     "CLUE",
     "GALA",
     "LAS",
+    "SAGE",
     "SDM",
     "CoreSet",
     "EntropySampling",
@@ -50,7 +53,9 @@ __all__ = [
     "local_inconsistency",
     "margin_uncertainty",
     "mean_kl_to_consensus",
+    "positive_orthogonal_projection",
     "prediction_entropy",
+    "sage_embedding",
     "sdm_loss_gradient",
     "sdm_margin_gradient",
     "sdm_scores",

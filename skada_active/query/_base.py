@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -21,12 +21,15 @@ from skada_active._readers import ModelReader
 from skada_active._rows import as_rows, n_rows
 from skada_active.domains import Roles, as_labels, resolve_roles
 from skada_active.pool import PoolView, snapshot
+from skada_active.query._checks import check_finite, check_n_queries, check_positions
 from skada_active.selection import top_k
 from skada_active.selection._validation import check_rng
 
 __all__ = ["QueryStrategy"]
 
 _MAX_SEED = np.iinfo(np.int32).max
+_CLASS_WISE_FIELDS = frozenset({"class_domain_grad", "class_discriminator"})
+_DISCRIMINATOR_FIELDS = _CLASS_WISE_FIELDS | {"source_logit"}
 
 
 def _checked_utilities(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +38,7 @@ def _checked_utilities(method: Callable[..., Any]) -> Callable[..., Any]:
         self._validate_params()
         if not len(view):
             return np.empty(0)
-        check_finite(self, view, self.required_fields())
+        check_finite(self, view, self._readable(self.required_fields(), vars(view)))
         return method(self, view)
 
     return utilities
@@ -48,7 +51,7 @@ def _checked_select(method: Callable[..., Any]) -> Callable[..., Any]:
         n_queries = min(check_n_queries(n_queries), len(view))
         if n_queries == 0:
             return np.empty(0, dtype=np.int64)
-        check_finite(self, view, self.required_fields())
+        check_finite(self, view, self._readable(self.required_fields(), vars(view)))
         return check_positions(self, method(self, view, n_queries, random_state), n_queries, len(view))
 
     return select
@@ -66,8 +69,8 @@ class QueryStrategy(BaseEstimator):
     estimator : estimator, default=None
         Classifier whose outputs are read. It is cloned and fitted on the labelled rows (with ``sample_domain`` on all
         rows, if its ``fit`` takes it); wrap a fitted one in `sklearn.frozen.FrozenEstimator` to use it as it is.
-        ``None``: the cheapest model that supplies what the strategy reads, a logistic regression for tabular data;
-        inside a loop, the loop's model.
+        ``None``: the cheapest model that supplies what the strategy reads, a logistic regression for tabular data
+        unless it reads a domain discriminator; inside a loop, the loop's model.
     random_state : int, RandomState instance or None, default=None
         Seed of every random choice. Inside a loop an integer wins over the loop's seeds.
 
@@ -83,6 +86,8 @@ class QueryStrategy(BaseEstimator):
 
     #: Names of the `PoolView` fields that the strategy reads.
     needs: ClassVar[frozenset[str]] = frozenset()
+    #: Which field is read in place of a required one where the model supplies it.
+    preferred: ClassVar[dict[str, str]] = {}
 
     # Under metadata routing the strategy asks for the domains by itself.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
@@ -213,7 +218,8 @@ class QueryStrategy(BaseEstimator):
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if a parameter is not valid or `estimator`, fitted or not, lacks what is read of it."""
         self._validate_params()
-        ModelReader.of(estimator).check(self.model_fields())
+        reader = ModelReader.of(estimator)
+        reader.check(self._readable(self.model_fields(), reader.supplies))
 
     def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
         """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training.
@@ -230,10 +236,13 @@ class QueryStrategy(BaseEstimator):
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, *, random_state: Any = None, n_initial: Any = None
     ) -> PoolView:
         """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
+        supplied = ModelReader.of(estimator).supplies
         if not len(roles.candidates):
-            return snapshot(estimator, X, roles, self.model_fields(), y=y, n_initial=n_initial)
+            fields = self._readable(self.model_fields(), supplied)
+            return snapshot(estimator, X, roles, fields, y=y, n_initial=n_initial)
         extra = self.extra_fields(estimator, X, y, roles, random_state)
-        return snapshot(estimator, X, roles, self.required_fields(), y=y, n_initial=n_initial, **extra)
+        fields = self._readable(self.required_fields(), supplied)
+        return snapshot(estimator, X, roles, fields, y=y, n_initial=n_initial, **extra)
 
     def extra_fields(
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, random_state: Any
@@ -257,62 +266,28 @@ class QueryStrategy(BaseEstimator):
     def _rng(self, random_state: Any) -> np.random.RandomState:
         return check_rng(self.random_state if random_state is None else random_state)
 
-    def _default_estimator(self, X: Any) -> Any:
-        # Logistic regression supplies probabilities, logits and a head; images need a network.
-        if hasattr(X, "shape") and len(X.shape) <= 2:
-            return LogisticRegression(max_iter=1000)
-        from skada_active.deep import AdaptationClassifier
+    def _readable(self, fields: Iterable[str], supplied: Container[str]) -> frozenset[str]:
+        """Return the names of fields, each replaced by the preferred one where that is supplied."""
+        return frozenset(self.preferred[name] if self.preferred.get(name) in supplied else name for name in fields)
 
-        return AdaptationClassifier(random_state=self.random_state)
+    def _default_estimator(self, X: Any) -> Any:
+        # Logistic regression supplies probabilities, logits and a head; images and discriminators need a network.
+        fields = self.model_fields()
+        if not fields & _DISCRIMINATOR_FIELDS and hasattr(X, "shape") and len(X.shape) <= 2:
+            return LogisticRegression(max_iter=1000)
+        from skada_active.deep import DANN, TSF, AdaptationClassifier
+
+        objective = DANN() if "source_logit" in fields else None
+        if fields & _CLASS_WISE_FIELDS:
+            objective = TSF() if objective is None else objective + TSF()
+        return AdaptationClassifier(objective, random_state=self.random_state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.non_deterministic = False
-        inner = get_tags(self.estimator if self.estimator is not None else LogisticRegression())
+        given = self.estimator is not None
+        inner = get_tags(self.estimator if given else QueryStrategy._default_estimator(self, np.empty((0, 0))))
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
-
-
-def check_n_queries(n_queries: Any) -> int:
-    """Return `n_queries` as an int; anything but an integer >= 0 is an error."""
-    if not isinstance(n_queries, Integral) or isinstance(n_queries, bool) or n_queries < 0:
-        raise ValueError(f"n_queries must be an integer >= 0, got {n_queries!r}.")
-    return int(n_queries)
-
-
-def check_positions(strategy: QueryStrategy, positions: Any, n_queries: int, n: int) -> NDArray[np.int64]:
-    """Return what a strategy chose as int64; anything but `n_queries` distinct positions below `n` is an error."""
-    positions = np.asarray(positions)
-    distinct = np.unique(positions)
-    valid = positions.ndim == 1 and positions.dtype.kind in "iu" and len(positions) == len(distinct) == n_queries
-    if not valid or distinct[0] < 0 or distinct[-1] >= n:
-        raise ValueError(
-            f"{type(strategy).__name__}.select must return {n_queries} distinct positions from 0 to {n - 1} as a 1-D "
-            f"integer array, got {positions!r}."
-        )
-    return positions.astype(np.int64, copy=False)
-
-
-def check_finite(strategy: QueryStrategy, view: PoolView, names: Iterable[str]) -> None:
-    """Raise a ValueError that names the field and the row if a field that `strategy` reads holds NaN or infinity."""
-    for name in sorted(names):
-        # Probabilities are checked by the view itself, unless they derive from logits.
-        derived = name == "proba" and "proba" not in vars(view) and "logits" in vars(view)
-        name = "logits" if derived else name
-        values = getattr(view, name)
-        if name in ("proba", "committee_proba") or not isinstance(values, np.ndarray) or values.dtype.kind != "f":
-            continue
-        # A sum is finite only if all values are, and needs no array of flags.
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = values.sum()
-        if np.isfinite(total) or np.isfinite(values).all():
-            continue
-        row = np.argwhere(~np.isfinite(values))[0, 0]
-        raise ValueError(
-            f"{name} of the pool view holds NaN or infinity, first in its row {row}, and {type(strategy).__name__} "
-            f"cannot compute with that. Give an estimator whose {name} are finite: impute X before the last step, for "
-            "example with make_pipeline(SimpleImputer(), ...), or clean X; a strategy that reads only probabilities, "
-            "such as MarginSampling, leaves NaN in X to the model."
-        )

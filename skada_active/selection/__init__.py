@@ -2,7 +2,8 @@
 
 Every function takes arrays and returns positions, labels or neighbours; none knows of a model, a pool or a class. All
 of them but :func:`top_k` accept a plain array of shape (n, d) or an :class:`Outer`, the n vectors
-``left_i (x) right_i`` that are never formed. They need numpy, scipy and scikit-learn only.
+``left_i (x) right_i`` that are never formed; :func:`farthest_first` and :func:`kmeans_plusplus` also an
+:class:`OnDemand`, vectors that are computed a block of rows at a time. They need numpy, scipy and scikit-learn only.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from ._farthest_first import farthest_first
 from ._kmeans import kmeans
 from ._kmeans_plusplus import kmeans_plusplus
 from ._neighbors import nearest_neighbors
+from ._on_demand import OnDemand
 from ._outer import Outer
 from ._top_k import top_k
 
 __all__ = [
+    "OnDemand",
     "Outer",
     "farthest_first",
     "kmeans",

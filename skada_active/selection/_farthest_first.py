@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._computed import as_points
 from ._geometry import Points, first_twins, membership
+from ._on_demand import OnDemand
 from ._outer import Vectors
 from ._top_k import partial_argsort
 from ._validation import check_count, check_position
@@ -13,16 +15,18 @@ from ._validation import check_count, check_position
 MIN_LEADERS, MAX_LEADERS, LEADERS_A_PICK = 1024, 4096, 8
 
 
-def farthest_first(vectors: Vectors, k: int, *, centers: Vectors | None = None, first: int | None = None) -> np.ndarray:
+def farthest_first(
+    vectors: Vectors | OnDemand, k: int, *, centers: Vectors | OnDemand | None = None, first: int | None = None
+) -> np.ndarray:
     """Pick k rows, each the one farthest from the centers and from all earlier picks.
 
     Parameters
     ----------
-    vectors : ndarray of shape (n, d), or Outer
+    vectors : ndarray of shape (n, d), Outer or OnDemand
         The rows to pick from.
     k : int
         How many rows to pick; at most n are, and none for ``k <= 0``.
-    centers : ndarray of shape (l, d), or Outer, optional
+    centers : ndarray of shape (l, d), Outer or OnDemand, optional
         Vectors of the same kind that count as picked before, for example labelled rows. May be empty.
     first : int, optional
         Position of the first pick where there are no centers; by default the row nearest to the mean of all rows.
@@ -62,14 +66,14 @@ def farthest_first(vectors: Vectors, k: int, *, centers: Vectors | None = None, 
     >>> farthest_first(X, 3, centers=X[:1])
     array([3, 4, 1])
     """
-    points = Points(vectors)
+    points = as_points(vectors)
     k = check_count(k, len(points))
     chosen = np.empty(k, dtype=np.int64)
     if k == 0:
         return chosen
     distances = np.full(len(points), np.inf, dtype=points.dtype)
     if centers is not None and len(centers):
-        others = Points(centers, "centers", like=points)
+        others = as_points(centers, "centers", like=points)
         for _, rows in others.blocks():
             points.lower(distances, rows)
         filled = 0
@@ -100,7 +104,8 @@ def _picks_among_leaders(points: Points, distances: np.ndarray, limit: int) -> n
 
     At least one, unless all distances are 0.
     """
-    positions, bound, rival = _leaders(distances, min(max(MIN_LEADERS, LEADERS_A_PICK * limit), MAX_LEADERS))
+    size = min(max(MIN_LEADERS, LEADERS_A_PICK * limit), MAX_LEADERS, points.n_held)
+    positions, bound, rival = _leaders(distances, size)
     rows = points.rows(positions)
     current = distances[positions]
     picks = []

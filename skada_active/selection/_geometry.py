@@ -6,6 +6,7 @@ plain array, two are outer products, ``<a (x) h, a' (x) h'> = <a, a'> <h, h'>``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import count
 
@@ -14,6 +15,7 @@ from scipy.sparse import csr_matrix
 from sklearn.preprocessing import normalize
 
 from ._outer import Vectors, as_factors, product_sq_norms
+from ._twins import find_twins
 
 # Products are made in blocks whose operands and results stay in a core's cache.
 BLOCK_BYTES = 2**20
@@ -69,6 +71,9 @@ class Points:
     whole and their ties exact. The vectors themselves are neither copied nor written to.
     """
 
+    #: How many rows may be held apart at a time.
+    n_held = sys.maxsize
+
     def __init__(self, vectors: Vectors, name: str = "vectors", *, like: Points | None = None) -> None:
         self.factors = as_factors(vectors, name)
         if like is not None:
@@ -94,6 +99,10 @@ class Points:
     def rows(self, index: np.ndarray | slice) -> Rows:
         """Return some of the vectors, about the origin."""
         return Rows(self._centred(index), self.sq_norms[index])
+
+    def twins(self) -> np.ndarray:
+        """Return for each row the lowest position of a row that is identical to it, shape (n,)."""
+        return find_twins(self.sq_norms, self.factors)
 
     def directions(self) -> Rows:
         """Return all vectors at length 1, about zero; those of length 0 stay."""
@@ -193,17 +202,7 @@ def first_twins(points: Points) -> np.ndarray:
 
     Products round differently from place to place, so that identical rows would not tie by position on their own.
     """
-    leaders = np.arange(len(points))
-    order = np.argsort(points.sq_norms, kind="stable")
-    same = np.diff(points.sq_norms[order]) == 0
-    if not same.any():
-        return leaders
-    suspects = np.sort(order[np.append(same, False) | np.append(False, same)])
-    content = np.concatenate([factor[suspects] for factor in points.factors], axis=1) + 0.0
-    content = content.view(np.dtype((np.void, content.itemsize * content.shape[1]))).ravel()
-    _, first, group = np.unique(content, return_index=True, return_inverse=True)
-    leaders[suspects] = suspects[first[group]]
-    return leaders
+    return points.twins()
 
 
 def _central_row(factors: tuple[np.ndarray, ...]) -> np.ndarray | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._computed import as_points
 from ._geometry import Points
+from ._on_demand import OnDemand
 from ._outer import Vectors
 from ._validation import RandomStateLike, check_at_least_one, check_count, check_position, check_rng, check_weights
 
@@ -14,7 +16,7 @@ MAX_DRAWS = 256
 
 
 def kmeans_plusplus(
-    vectors: Vectors,
+    vectors: Vectors | OnDemand,
     k: int,
     *,
     sample_weight: ArrayLike | None = None,
@@ -26,7 +28,7 @@ def kmeans_plusplus(
 
     Parameters
     ----------
-    vectors : ndarray of shape (n, d), or Outer
+    vectors : ndarray of shape (n, d), Outer or OnDemand
         The rows to draw from.
     k : int
         How many rows to draw; at most n are, and none for ``k <= 0``.
@@ -75,7 +77,7 @@ def kmeans_plusplus(
     >>> X[kmeans_plusplus(X, 2, first=0, random_state=0)].ravel()
     array([0., 9.])
     """
-    points = Points(vectors)
+    points = as_points(vectors)
     n = len(points)
     k, n_trials = check_count(k, n), check_at_least_one(n_trials, "n_trials")
     weights, rng = check_weights(sample_weight, n), check_rng(random_state)
@@ -100,7 +102,7 @@ def d2_sample(
         if cumulative[-1] <= 0:
             new = rng.permutation(np.setdiff1d(np.arange(n), chosen[:filled]))[: k - filled]
         elif n_trials == 1:
-            new = _draw_block(points, distances, cumulative, k - filled, min(filled, MAX_DRAWS), rng)
+            new = _draw_block(points, distances, cumulative, k - filled, min(filled, MAX_DRAWS, points.n_held), rng)
         else:
             new = _draw_greedily(points, distances, cumulative, weights, n_trials, rng)
         chosen[filled : filled + len(new)] = new

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
+from ._on_demand import OnDemand
+
 
 @dataclass(frozen=True, eq=False)
 class Outer:
@@ -69,6 +71,11 @@ Vectors = ArrayLike | Outer
 
 def as_factors(vectors: Vectors, name: str) -> tuple[np.ndarray, ...]:
     """Return the validated factors, one of plain vectors and two of outer products, in one floating type."""
+    if isinstance(vectors, OnDemand):
+        raise TypeError(
+            f"{name} must be an array or an Outer here, not OnDemand, which farthest_first and kmeans_plusplus alone "
+            "accept; form the vectors of a subset of the rows instead."
+        )
     parts = {name: vectors}
     if isinstance(vectors, Outer):
         parts = {f"{name}.left": vectors.left, f"{name}.right": vectors.right}

@@ -6,7 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -20,6 +20,7 @@ from skada_active.query import (
     CLUE,
     GALA,
     LAS,
+    SAGE,
     SDM,
     CoreSet,
     EntropySampling,
@@ -47,6 +48,9 @@ DETERMINISTIC = [
     LAS(oversampling=0),
     GALA(mode="local"),
     GALA(mode="local", source_aggregation="min", gap="gaussian_w2", target_budget="need", outlier_neighbors=2),
+    SAGE(),
+    SAGE(projection=None),
+    SAGE(diversity=None),
 ]
 RANDOM = [
     RandomSampling(),
@@ -63,12 +67,15 @@ RANDOM = [
     GALA(mode="global"),
     GALA(alpha=0.2, source_aggregation="max", gap="gaussian_w2", target_budget="need", outlier_neighbors=3, n_init=2),
     GALA(embedding="reduced", target_budget="proportional"),
+    SAGE(diversity="kmeans++"),
 ]
 STRATEGIES = DETERMINISTIC + RANDOM
+# These read what only a network supplies.
+NEED_NETWORK = [strategy for strategy in STRATEGIES if "class_domain_grad" in strategy.required_fields()]
 SCORED = [strategy for strategy in STRATEGIES if type(strategy).utilities is not QueryStrategy.utilities]
 all_strategies = pytest.mark.parametrize("strategy", STRATEGIES, ids=repr)
 # Fields with one row a candidate, and the axis that counts the candidates.
-POOL_AXES = {"features": 0, "logits": 0, "proba": 0, "target_domain": 0, "committee_proba": 1}
+POOL_AXES = {"features": 0, "logits": 0, "proba": 0, "target_domain": 0, "class_domain_grad": 0, "committee_proba": 1}
 
 
 def make_fields(n=12, n_classes=3, width=4, seed=0, dtype=np.float64):
@@ -77,6 +84,7 @@ def make_fields(n=12, n_classes=3, width=4, seed=0, dtype=np.float64):
     weight, bias = rng.normal(size=(n_classes, width)), rng.normal(size=n_classes)
     features = rng.normal(size=(n, width))
     logits = features @ weight.T + bias
+    domain_weight = rng.normal(size=(n_classes, width))
     fields = {
         "features": features,
         "logits": logits,
@@ -86,6 +94,7 @@ def make_fields(n=12, n_classes=3, width=4, seed=0, dtype=np.float64):
         "labeled_features": rng.normal(size=(3, width)),
         "source_features": rng.normal(size=(5, width)),
         "committee_proba": softmax(logits + rng.normal(size=(4, n, n_classes)), axis=2),
+        "class_domain_grad": -expit(-features @ domain_weight.T)[:, :, None] * domain_weight,
     }
     domains = {"source_domain": np.array([1, 1, 2, 2, 2]), "target_domain": -1 - np.arange(n) % 2}
     return {name: value.astype(dtype) for name, value in fields.items()} | domains
@@ -166,6 +175,16 @@ def make_data(n_classes=3):
     known = mask_target(y, domain)
     known[40:44] = y[40:44]
     return X, known, domain
+
+
+@pytest.fixture(autouse=True)
+def _train_networks_briefly(monkeypatch):
+    from skada_active.deep import TSF, AdaptationClassifier
+
+    def default(strategy, X):
+        return AdaptationClassifier(TSF(hidden=(8,)), max_epochs=1, random_state=strategy.random_state)
+
+    monkeypatch.setattr(SAGE, "_default_estimator", default)
 
 
 @all_strategies
@@ -346,9 +365,11 @@ def test_poisoned_labels_of_the_pool_change_nothing(strategy):
     assert chosen == [chosen[0]] * 4
 
 
-# No linear model accepts NaN.
+# Neither linear models nor networks accept NaN.
 @pytest.mark.parametrize(
-    "strategy", [strategy for strategy in STRATEGIES if "head_weight" not in strategy.required_fields()], ids=repr
+    "strategy",
+    [s for s in STRATEGIES if s not in NEED_NETWORK and "head_weight" not in s.required_fields()],
+    ids=repr,
 )
 def test_rows_that_the_model_accepts_with_nan_pass_where_features_are_not_read(strategy):
     X, y, domain = make_data()
@@ -390,7 +411,7 @@ def test_estimator_and_random_state_come_last(strategy):
     assert all(parameters[name].default is None for name in ("estimator", "random_state"))
 
 
-@all_strategies
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s not in NEED_NETWORK], ids=repr)
 def test_the_estimator_is_the_model_that_is_read(strategy):
     X, y, domain = make_data()
     estimator = LogisticRegression(C=0.123)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skada_active.deep import functional
-from skada_active.deep._class_gradient import PoolGradient
+from skada_active.deep._class_gradient import ClassDomainGradient
 from skada_active.deep.objectives._base import Objective, TargetTerm
 from skada_active.deep.objectives._discriminator import check_hidden, make_discriminator
 from skada_active.deep.schedules import reversal_coefficient
@@ -114,12 +114,12 @@ class _TSF(TargetTerm):
         self.discriminator = make_discriminator(n_features, config.hidden, n_classes)
         self.register_buffer("is_trained", torch.zeros((), dtype=torch.bool))
 
-    def class_domain_grad(self, features: NDArray[Any]) -> PoolGradient:
-        """Return the function of row positions that computes the gradients of -ln d_c(z) for embedded rows (n, D)."""
+    def class_domain_grad(self) -> ClassDomainGradient:
+        """Return the function of embedded rows (m, D) that computes the gradients of -ln d_c(z), shape (m, C, D)."""
         self._check_trained()
-        return PoolGradient(self.discriminator, features)
+        return ClassDomainGradient(self.discriminator)
 
-    def class_discriminator(self, features: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    def class_discriminator(self) -> tuple[NDArray[Any], ...]:
         """Return copies of (W1, b1, W2, b2) of the discriminator, which has one hidden layer."""
         self._check_trained()
         return tuple(parameter.detach().cpu().numpy().copy() for parameter in self.discriminator.parameters())

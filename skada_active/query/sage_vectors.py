@@ -1,0 +1,213 @@
+"""The stochastic adversarial gradient embedding, without an array of n C D numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+
+from skada_active.query.sdm_gradients import as_floats
+from skada_active.selection import OnDemand
+
+__all__ = ["positive_orthogonal_projection", "sage_embedding"]
+
+# Rows whose activations are computed at a time.
+_BLOCK_ROWS = 1024
+
+
+def positive_orthogonal_projection(gradients: ArrayLike, proba: ArrayLike) -> NDArray[Any]:
+    r"""Return what annotation would change: gradients without, or with twice, their part along the expected one.
+
+    .. math::
+
+        \tilde g_c = g_c - \lambda_c \hat g, \quad \hat g = \sum_c h_c g_c, \quad
+        \lambda_c = \frac{|g_c \cdot \hat g|}{\|\hat g\|^2}
+
+    A gradient in the direction of :math:`\hat g`, which the annotation would confirm, loses its part along it; one
+    against it, which the annotation would contradict, has it doubled.
+
+    Parameters
+    ----------
+    gradients : array-like of shape (n, C, D)
+        Gradient g_c of every class.
+    proba : array-like of shape (n, C)
+        Class probabilities h.
+
+    Returns
+    -------
+    ndarray of shape (n, C, D)
+        The projections; the gradients themselves where :math:`\hat g = 0`.
+
+    Notes
+    -----
+    O(n C D) time and memory.
+
+    References
+    ----------
+    Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 5.
+
+    Examples
+    --------
+    >>> from skada_active.query import positive_orthogonal_projection
+    >>> positive_orthogonal_projection([[[1.0, 0.0], [-1.0, 1.0]]], [[0.75, 0.25]])
+    array([[[ 0.2, -0.4],
+            [-1.4,  0.8]]])
+    """
+    gradients, proba = as_floats(gradients, proba)
+    expected = np.matmul(proba[:, None, :], gradients)[:, 0]
+    along = np.matmul(gradients, expected[:, :, None])[:, :, 0]
+    return gradients - _shares(along, np.einsum("nd,nd->n", expected, expected))[:, :, None] * expected[:, None, :]
+
+
+def sage_embedding(
+    proba: ArrayLike,
+    features: ArrayLike,
+    discriminator: tuple[ArrayLike, ...] | ArrayLike | Callable[[NDArray[np.int64]], ArrayLike],
+    *,
+    projection: str | None = "pop",
+) -> OnDemand:
+    r"""Return the stochastic adversarial gradient embedding of every candidate.
+
+    .. math::
+
+        S = (\sqrt{h_1} \, \tilde g_1, \dots, \sqrt{h_C} \, \tilde g_C) \in R^{C \times D}, \quad
+        g_c = - \frac{\partial \ln d_c(z)}{\partial z}
+
+    with :math:`\tilde g` the `positive_orthogonal_projection` of the gradients g. Its squared length
+    :math:`\sum_c h_c \|\tilde g_c\|^2` is how much the annotation is expected to change the gradient of the
+    transferability loss.
+
+    Parameters
+    ----------
+    proba : array-like of shape (n, C)
+        Class probabilities h.
+    features : array-like of shape (n, D)
+        Embedding z.
+    discriminator : tuple of array-like (W1, b1, W2, b2), array-like of shape (n, C, D), or callable
+        The class-wise discriminator d = sigmoid(W2 relu(W1 z + b1) + b2), of shapes (H, D), (H,), (C, H) and (C,); or
+        the gradients g; or a function from row numbers to the block of gradients, which depend on `features` alone.
+    projection : {"pop", None}, default="pop"
+        ``None``: the gradients themselves take the place of their projections.
+
+    Returns
+    -------
+    OnDemand
+        n vectors of length C D, of which only blocks are ever formed.
+
+    Raises
+    ------
+    ValueError
+        If blocks of gradients have another shape than (m, C, D); then, when they are read.
+
+    Notes
+    -----
+    With the parameters of the discriminator a vector is a linear combination of the H rows of W1, and everything is
+    computed in these coordinates: to read all vectors costs O(n C H), their norms O(n C H min(H, D)), once. Extra
+    memory O(n (C + H)), H as bytes. With gradients it is O(n C D) each time they are read, on top of the callable's
+    own, and no memory.
+
+    References
+    ----------
+    Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 3 to 6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skada_active.query import sage_embedding
+    >>> gradients = np.array([[[1.0, 0.0], [-1.0, 1.0]]])
+    >>> np.sqrt(sage_embedding([[0.75, 0.25]], [[0.0, 0.0]], gradients).sq_norms()).round(6)
+    array([0.894427])
+    """
+    if isinstance(discriminator, tuple):
+        proba, features, *layers = as_floats(proba, features, *discriminator)
+        hidden = _HiddenGradients.of(proba, features, layers, projection)
+        width = proba.shape[1] * len(layers[0])
+        return OnDemand(hidden, (features, proba), width=width, basis=layers[0], dtype=proba.dtype)
+    if callable(discriminator):
+        proba, features = as_floats(proba, features)
+        gradients, keys, width = discriminator, (features, proba), features.shape[1]
+    else:
+        proba, array = as_floats(proba, discriminator)
+        gradients, keys, width = array.__getitem__, (array, proba), array.shape[-1]
+    given = _GivenGradients(gradients, proba, width, projection)
+    return OnDemand(given, keys, width=proba.shape[1] * width, dtype=proba.dtype)
+
+
+@dataclass(frozen=True)
+class _GivenGradients:
+    """Compute embeddings from gradients that an array or a function holds."""
+
+    gradients: Callable[[NDArray[np.int64]], ArrayLike]
+    proba: NDArray[Any]
+    width: int
+    projection: str | None
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        proba, gradients = self.proba[rows], np.asarray(self.gradients(rows))
+        shape = (*proba.shape, self.width)
+        if gradients.shape != shape:
+            raise ValueError(f"The gradients of {len(rows)} rows must have shape {shape}, got {gradients.shape}.")
+        if self.projection == "pop":
+            gradients = positive_orthogonal_projection(gradients, proba)
+        return (np.sqrt(proba)[:, :, None] * gradients).reshape(len(rows), -1)
+
+
+@dataclass
+class _HiddenGradients:
+    """Compute embeddings as combinations of the rows of W1: the coordinates of all classes, in the hidden units.
+
+    With the active units m of a row, ``g_c = slope_c (m * W2_c) W1``, slope = d - 1.
+    """
+
+    output_weight: NDArray[Any]
+    active: NDArray[np.bool_]
+    slope: NDArray[Any]
+    share: NDArray[Any] | None
+    proba: NDArray[Any]
+    scratch: NDArray[Any]
+
+    @classmethod
+    def of(
+        cls, proba: NDArray[Any], features: NDArray[Any], layers: list[NDArray[Any]], projection: str | None
+    ) -> _HiddenGradients:
+        """Return the factors of all rows, computed block by block."""
+        weight, bias, output_weight, output_bias = layers
+        metric = weight @ weight.T
+        active, slope = np.empty((len(proba), len(weight)), dtype=bool), np.empty_like(proba)
+        share = np.empty_like(proba) if projection == "pop" else None
+        for start in range(0, len(proba), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            hidden = features[block] @ weight.T + bias
+            np.greater(hidden, 0, out=active[block])
+            slope[block] = -expit(-(np.maximum(hidden, 0) @ output_weight.T + output_bias))
+            if share is not None:
+                expected = (proba[block] * slope[block]) @ output_weight * active[block]
+                dual = expected @ metric
+                along = slope[block] * ((dual * active[block]) @ output_weight.T)
+                share[block] = _shares(along, np.einsum("nh,nh->n", expected, dual))
+        scratch = np.empty((2, 0, *output_weight.shape), dtype=proba.dtype)
+        return cls(output_weight, active, slope, share, proba, scratch)
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        proba, slope = self.proba[rows], self.slope[rows]
+        root = np.sqrt(proba)
+        if len(rows) > self.scratch.shape[1]:
+            # Made once, for new memory costs more than what is computed in it.
+            self.scratch = np.empty((2, len(rows), *self.output_weight.shape), dtype=proba.dtype)
+        coordinates, part = self.scratch[:, : len(rows)]
+        np.multiply((root * slope)[:, :, None], self.output_weight, out=coordinates)
+        if self.share is not None:
+            expected = (proba * slope) @ self.output_weight
+            coordinates -= np.multiply((root * self.share[rows])[:, :, None], expected[:, None, :], out=part)
+        coordinates *= self.active[rows][:, None, :]
+        return coordinates.reshape(len(rows), -1)
+
+
+def _shares(along: NDArray[Any], sq_lengths: NDArray[Any]) -> NDArray[Any]:
+    """Return lambda (n, C), 0 where the expected gradient is."""
+    sq_lengths = sq_lengths[:, None]
+    return np.divide(np.abs(along), sq_lengths, out=np.zeros_like(along), where=sq_lengths > 0)

@@ -1,0 +1,158 @@
+"""Vectors that are computed when they are read, a block of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._twins import find_twins
+
+# So much memory for the vectors of one block: operands of a matrix product that stay near the core.
+BLOCK_BYTES = 2**20
+# Fewer rows at a time leave a matrix product waiting for memory, however long the vectors are.
+MIN_BLOCK = 16
+
+
+class OnDemand:
+    """Hold n vectors that are computed from their row numbers, never all of them at once.
+
+    Parameters
+    ----------
+    compute : callable
+        Maps row numbers (m,) to the vectors of these rows, shape (m, width). It may return the same memory again and
+        again: what it returned is used or copied before the next call, which asks for a block of rows at most.
+    keys : sequence of ndarray, each of shape (n, ...)
+        What the vectors are computed from: rows that agree in all of the keys are taken to be identical.
+    width : int
+        Length of what `compute` returns for a row.
+    basis : ndarray of shape (p, q), optional
+        `compute` returns coordinates instead of vectors: each group of p numbers, of which there are width / p, stands
+        for the combination of the p rows of basis with these coefficients. Not even one block of the vectors, of length
+        width q / p, is then formed.
+    dtype : {float32, float64}, default=float64
+        Floating type of all computations.
+
+    Raises
+    ------
+    ValueError
+        If the keys differ in length, or basis does not fit width.
+
+    Notes
+    -----
+    :func:`farthest_first` and :func:`kmeans_plusplus` take it in place of an array. They read every row once per pass,
+    in blocks, besides once for the norms; so `compute` is called about 5 to 20 times for every row, with 2 n width k
+    operations on top of that for k picks, and less than 256 MB of extra memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skada_active.selection import OnDemand, farthest_first
+    >>> angle = np.linspace(0, 3, 7)
+    >>> vectors = OnDemand(lambda rows: np.stack([np.cos(angle[rows]), np.sin(angle[rows])], axis=1), [angle], width=2)
+    >>> farthest_first(vectors, 3, first=0)
+    array([0, 6, 3])
+    """
+
+    def __init__(
+        self,
+        compute: Callable[[np.ndarray], np.ndarray],
+        keys: Sequence[ArrayLike],
+        *,
+        width: int,
+        basis: ArrayLike | None = None,
+        dtype: np.dtype | type = np.float64,
+    ) -> None:
+        self.compute, self.width, self.dtype = compute, width, np.dtype(dtype)
+        self.keys = tuple(np.asarray(key) for key in keys)
+        lengths = {len(key) for key in self.keys}
+        if len(lengths) != 1:
+            raise ValueError(f"keys must be arrays with one entry a row, got {sorted(lengths)} entries.")
+        self.basis = None if basis is None else np.asarray(basis, dtype=self.dtype)
+        if self.basis is not None and (self.basis.ndim != 2 or not len(self.basis) or width % len(self.basis)):
+            raise ValueError(f"basis must have shape (p, q) with p a divisor of width={width}, got {self.basis.shape}.")
+
+        self._block = max(MIN_BLOCK, BLOCK_BYTES // max(1, width * self.dtype.itemsize))
+
+    def __len__(self) -> int:
+        return len(self.keys[0])
+
+    def rows(self, index: np.ndarray) -> np.ndarray:
+        """Return a copy of what `compute` gives for some rows, shape (m, width)."""
+        values = np.empty((len(index), self.width), dtype=self.dtype)
+        for start in range(0, len(index), self._block):
+            part = slice(start, start + self._block)
+            values[part] = self._computed(index[part])
+        return values
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Go through all rows; what comes with a block is lost with the next one."""
+        for block in self.slices():
+            yield block, self._computed(np.arange(block.start, block.stop))
+
+    def slices(self) -> Iterator[slice]:
+        """Go through all rows in blocks, without computing them."""
+        for start in range(0, len(self), self._block):
+            yield slice(start, min(start + self._block, len(self)))
+
+    def dual(self, values: np.ndarray) -> np.ndarray:
+        """Return what an inner product with other rows multiplies in place of `values`, both of shape (m, width)."""
+        if self.basis is None:
+            return values
+        return (values.reshape(-1, len(self.basis)) @ self._metric).reshape(values.shape)
+
+    def sq_norms(self) -> np.ndarray:
+        """Return the squared Euclidean norms, shape (n,); identical rows have identical ones.
+
+        Raises
+        ------
+        ValueError
+            If a vector contains NaN or infinity, or its squared norm is beyond the range of the floating type.
+        """
+        return self._sq_norms
+
+    @cached_property
+    def twins(self) -> np.ndarray:
+        """The lowest position of a row that is identical to it, for each row, shape (n,)."""
+        marks = np.zeros(len(self))
+        for block in self.slices():
+            for key in self.keys:
+                part = np.ascontiguousarray(key[block], dtype=np.float64).reshape(block.stop - block.start, -1)
+                marks[block] += np.einsum("ij,ij->i", part, part)
+        return find_twins(marks, self.keys)
+
+    def _computed(self, index: np.ndarray) -> np.ndarray:
+        values = np.ascontiguousarray(self.compute(index), dtype=self.dtype)
+        if values.shape != (len(index), self.width):
+            raise ValueError(f"compute must return shape ({len(index)}, {self.width}), got {values.shape}.")
+        return values
+
+    @cached_property
+    def _root(self) -> np.ndarray:
+        """R (p, min(p, q)) with R R^T the inner products of the rows of the basis."""
+        return np.linalg.qr(self.basis.T, mode="r").T
+
+    @cached_property
+    def _metric(self) -> np.ndarray:
+        return self._root @ self._root.T
+
+    @cached_property
+    def _sq_norms(self) -> np.ndarray:
+        norms = np.empty(len(self), dtype=self.dtype)
+        root = None if self.basis is None else self._root
+        scratch = None if root is None else np.empty((self._block * self.width // len(root), root.shape[1]), self.dtype)
+        for block, values in self.blocks():
+            with np.errstate(over="ignore", invalid="ignore"):
+                if root is not None:
+                    groups = values.reshape(-1, len(root))
+                    values = np.matmul(groups, root, out=scratch[: len(groups)]).reshape(len(values), -1)
+                np.einsum("ij,ij->i", values, values, out=norms[block])
+        if not np.isfinite(norms).all():
+            raise ValueError(
+                f"The vector of row {np.isfinite(norms).argmin()} contains NaN or infinity, or its squared norm is "
+                f"beyond the range of {self.dtype}; scale the vectors down, or leave such rows out."
+            )
+        # Products round differently from place to place; of identical rows the first one's norm stands for all.
+        return norms[self.twins]
