@@ -21,6 +21,7 @@ _NAMES = {
     "PoolView": "pool",
     "QueryStrategy": "query",
     "TargetShuffleSplit": "model_selection",
+    "holdout_target": "model_selection",
     "mask_target": "domains",
     "resolve_roles": "domains",
     "target_accuracy": "model_selection",

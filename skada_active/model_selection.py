@@ -14,7 +14,7 @@ from skada_active._rows import as_rows, n_rows, take_rows
 from skada_active.domains import as_labels, is_missing, resolve_roles
 from skada_active.selection._validation import check_rng
 
-__all__ = ["TargetShuffleSplit", "target_accuracy"]
+__all__ = ["TargetShuffleSplit", "holdout_target", "target_accuracy"]
 
 
 class TargetShuffleSplit(BaseShuffleSplit):
@@ -66,6 +66,66 @@ class TargetShuffleSplit(BaseShuffleSplit):
             in_train = np.ones(len(labels), dtype=bool)
             in_train[rows[test]] = False
             yield np.flatnonzero(in_train), np.sort(rows[test])
+
+
+def holdout_target(
+    X: Any, y: ArrayLike, sample_domain: ArrayLike, *, test_size: Any = 0.5, random_state: Any = None
+) -> tuple[tuple[Any, NDArray[Any], NDArray[np.int64]], tuple[Any, NDArray[Any]]]:
+    """Set target rows aside for evaluation: rows that are neither trained on nor asked about.
+
+    On target rows that took part, bought labels raise the accuracy by themselves; on held-out ones it tells how the
+    model generalises (the inductive protocol of the SAGE paper, which sets half of the target aside).
+
+    Parameters
+    ----------
+    X : array-like of shape (n, ...) or dataset
+        Rows of all domains.
+    y : array-like of shape (n,)
+        Labels. Which rows are set aside does not depend on them, nor on whether they are known.
+    sample_domain : array-like of shape (n,) of int
+        Domain number per row: ``>= 0`` source, ``< 0`` target.
+    test_size : float or int, default=0.5
+        Share or number of the target rows to set aside; several targets are one pool.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the split; ``None`` differs from call to call and leaves numpy's global generator alone.
+
+    Returns
+    -------
+    train : tuple (X, y, sample_domain)
+        All source rows and the other target rows, in their order. The row numbers of a loop that is fitted on them
+        count these rows.
+    eval_set : tuple (X, y)
+        The rows set aside, in their order: what `eval_set` of a loop takes.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two target rows, `test_size` leaves none of them on one side, or lengths, labels and
+        domain numbers do not fit together.
+
+    References
+    ----------
+    .. [1] Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Section 5.1.
+
+    Examples
+    --------
+    >>> from skada_active.datasets import make_shifted_blobs
+    >>> from skada_active.model_selection import holdout_target
+    >>> train, eval_set = holdout_target(*make_shifted_blobs(random_state=0), random_state=0)
+    >>> len(train[1]), len(eval_set[1])
+    (300, 100)
+    """
+    X, y = as_rows(X), as_labels(y)
+    check_consistent_length(range(n_rows(X)), y)
+    roles = resolve_roles(y, sample_domain)
+    if len(roles.target) < 2:
+        raise ValueError(
+            f"sample_domain names {len(roles.target)} target row(s) (domain numbers < 0); setting some aside takes 2."
+        )
+    domain = roles.domain
+    splitter = TargetShuffleSplit(1, test_size=test_size, random_state=random_state)
+    train, test = next(splitter.split(domain, groups=domain))
+    return (take_rows(X, train), y[train], domain[train]), (take_rows(X, test), y[test])
 
 
 def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> float:

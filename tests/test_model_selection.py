@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skada_active import ActiveAdaptationLoop, TargetShuffleSplit, target_accuracy
+from skada_active import ActiveAdaptationLoop, TargetShuffleSplit, holdout_target, target_accuracy
 from skada_active.datasets import load_gas_drift
 from skada_active.deep import AdaptationClassifier, MarginLoss
 from skada_active.domains import mask_target
@@ -125,6 +125,100 @@ def test_groups_are_needed():
 def test_two_target_rows_are_needed(sample_domain):
     with pytest.raises(ValueError, match=r"target row\(s\) with a label; a split needs at least 2"):
         next(TargetShuffleSplit().split(np.zeros((3, 1)), groups=sample_domain))
+
+
+# The hold-out
+
+
+def held_out(gas, **params):
+    _, y, sample_domain = gas
+    rows = np.arange(len(y))
+    (train, _, _), (test, _) = holdout_target(rows, y, sample_domain, **{"random_state": 0, **params})
+    return train, test
+
+
+def test_half_of_the_target_is_held_out_and_nothing_else(gas):
+    _, y, sample_domain = gas
+    train, test = held_out(gas)
+    assert (sample_domain[test] < 0).all()
+    assert len(test) == -(-(sample_domain < 0).sum() // 2)
+    assert sorted([*train, *test]) == list(range(len(y)))
+
+
+def test_held_out_rows_keep_their_order_labels_and_domains(gas):
+    X, y, sample_domain = gas
+    train, test = held_out(gas)
+    (X_train, y_train, domain_train), (X_test, y_test) = holdout_target(X, y, sample_domain, random_state=0)
+    assert (np.diff(train) > 0).all()
+    assert (np.diff(test) > 0).all()
+    np.testing.assert_array_equal(X_train, X[train])
+    np.testing.assert_array_equal(X_test, X[test])
+    np.testing.assert_array_equal(domain_train, sample_domain[train])
+    assert (y_train.tolist(), y_test.tolist()) == (y[train].tolist(), y[test].tolist())
+
+
+@pytest.mark.parametrize(("test_size", "n_test"), [(0.25, 10), (7, 7)])
+def test_the_size_of_the_hold_out_counts_target_rows(test_size, n_test):
+    sample_domain = np.repeat([1, -1, -2], [100, 20, 20])
+    _, (_, y_test) = holdout_target(np.zeros((140, 1)), sample_domain, sample_domain, test_size=test_size)
+    assert len(y_test) == n_test
+    assert (y_test < 0).all()
+
+
+def test_labels_do_not_decide_what_is_held_out(gas):
+    X, y, sample_domain = gas
+    known = mask_target(y, sample_domain)
+    known[-5:] = y[-5:]
+    for labels in (np.roll(y, 7), known):
+        train, test = held_out((X, labels, sample_domain))
+        np.testing.assert_array_equal(train, held_out(gas)[0])
+        np.testing.assert_array_equal(test, held_out(gas)[1])
+
+
+def test_an_integer_seed_repeats_the_hold_out(gas):
+    assert held_out(gas, random_state=3)[1].tolist() == held_out(gas, random_state=3)[1].tolist()
+    assert held_out(gas, random_state=3)[1].tolist() != held_out(gas, random_state=4)[1].tolist()
+
+
+def test_held_out_rows_of_a_frame_and_of_a_dataset():
+    pandas = pytest.importorskip("pandas")
+    torch_data = pytest.importorskip("torch.utils.data")
+
+    class Rows(torch_data.Dataset):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, row):
+            return np.float32([row])
+
+    y, sample_domain = ["a", "b", None, None, None, None], [1, 1, -1, -1, -1, -1]
+    (_, _, domain), (frame, _) = holdout_target(pandas.DataFrame({"row": range(6)}), y, sample_domain, random_state=0)
+    _, (dataset, labels) = holdout_target(Rows(), y, sample_domain, random_state=0)
+    assert [int(dataset[position][0]) for position in range(2)] == frame["row"].tolist()
+    assert labels.tolist() == [None, None]
+    assert domain.tolist() == [1, 1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"test_size": 1.0}, "test_size=1.0 should be"),
+        ({"test_size": 4}, "test_size=4 should be"),
+        ({"sample_domain": [1, 1, 1, -1]}, r"sample_domain names 1 target row\(s\)"),
+        ({"sample_domain": None}, r"sample_domain names 0 target row\(s\)"),
+        ({"y": [0, 1]}, "inconsistent numbers of samples"),
+    ],
+)
+def test_a_hold_out_that_cannot_be_is_refused(params, message):
+    data = {"X": np.zeros((4, 1)), "y": [0, 1, 0, 1], "sample_domain": [-1] * 4}
+    with pytest.raises(ValueError, match=message):
+        holdout_target(**{**data, **params})
+
+
+def test_the_hold_out_is_what_a_loop_evaluates_on(gas):
+    train, eval_set = holdout_target(*gas, random_state=0)
+    loop = linear().fit(train[0], train[1], sample_domain=train[2], eval_set=eval_set)
+    assert loop.learning_curve("holdout")[1][-1] == pytest.approx(loop.score(*eval_set))
 
 
 # The score
