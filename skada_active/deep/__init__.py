@@ -1,6 +1,17 @@
 """Deep adaptation: a classifier that composes one skorch net, and the objectives that it trains with."""
 
 from skada_active.deep.classifier import AdaptationClassifier
-from skada_active.deep.objectives import DANN, MCC, MME, TSF, MarginLoss, Objective, ObjectiveSum
+from skada_active.deep.objectives import DANN, GSDA, M3SDA, MCC, MME, TSF, MarginLoss, Objective, ObjectiveSum
 
-__all__ = ["DANN", "MCC", "MME", "TSF", "AdaptationClassifier", "MarginLoss", "Objective", "ObjectiveSum"]
+__all__ = [
+    "DANN",
+    "GSDA",
+    "M3SDA",
+    "MCC",
+    "MME",
+    "TSF",
+    "AdaptationClassifier",
+    "MarginLoss",
+    "Objective",
+    "ObjectiveSum",
+]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from itertools import pairwise
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skada_active.deep import functional
-from skada_active.deep.objectives._base import Objective, TargetTerm
-from skada_active.deep.schedules import reversal_coefficient
+from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, SourceLogit
+from skada_active.deep.objectives._discriminator import make_discriminator
+from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows
 from skada_active.deep.step import Step
 
 __all__ = ["DANN"]
 
 
-class DANN(Objective):
+class DANN(AdversarialObjective):
     """Train a domain discriminator on the embedding, and the embedding against it.
 
     Parameters
@@ -33,14 +34,28 @@ class DANN(Objective):
         Coefficient of the gradient reversal that the schedule ends at.
     hidden : sequence of int, default=(256,)
         Widths of the hidden layers of the discriminator.
+    discriminator : {"binary", "per_source", "multiclass"}, default="binary"
+        What is told apart where there are several source domains. ``"binary"``: all sources together from the target.
+        ``"per_source"``: each source from the target, by a discriminator of its own; the loss is the mean over the
+        sources in the batch. ``"multiclass"``: all sources and the target from one another, by one classifier of
+        domains; every domain in the batch counts the same. Several target domains are one target.
 
     Notes
     -----
-    Supplies ``source_logit`` (the logit of P(source)) to query strategies and `AdaptationClassifier.domain_logit`.
+    With one source the three have the same loss. A source that a batch lacks is left out of its loss.
+
+    Supplies ``source_logit`` (the logit of P(source)) to query strategies and `AdaptationClassifier.domain_logit`. With
+    ``"per_source"`` it is the logarithm of the mean of the odds of the sources: that of the mixture of the sources
+    against the target. With ``"multiclass"`` P(source) is the sum over the sources, each of which weighs as much as the
+    target.
+
+    As only the number of domains is known when the network is made, there is room for all but one of them to be
+    sources; with several targets a few discriminators (or outputs) stay unused.
 
     References
     ----------
     .. [1] Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016.
+    .. [2] Zhao et al., "Adversarial Multiple Source Domain Adaptation", NeurIPS 2018: a discriminator per source.
 
     Examples
     --------
@@ -52,10 +67,8 @@ class DANN(Objective):
     supplies: ClassVar[frozenset[str]] = frozenset({"source_logit"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "trade_off": [Interval(Real, 0, None, closed="left")],
-        "schedule": [StrOptions({"dann", "tll", "constant"})],
-        "max_reversal": [Interval(Real, 0, None, closed="left")],
-        "hidden": ["array-like"],
+        **AdversarialObjective._parameter_constraints,
+        "discriminator": [StrOptions({"binary", "per_source", "multiclass"})],
     }
 
     def __init__(
@@ -64,54 +77,95 @@ class DANN(Objective):
         schedule: str = "dann",
         max_reversal: float = 1.0,
         hidden: Sequence[int] = (256,),
+        discriminator: str = "binary",
     ) -> None:
         self.trade_off = trade_off
         self.schedule = schedule
         self.max_reversal = max_reversal
         self.hidden = hidden
-
-    def _validate_params(self) -> None:
-        super()._validate_params()
-        if not all(isinstance(width, Integral) and width >= 1 for width in self.hidden):
-            raise ValueError(f"hidden must hold integers >= 1, the widths of the layers, got {self.hidden!r}.")
+        self.discriminator = discriminator
 
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss with its discriminator."""
+        kinds = {"binary": _Binary, "per_source": _PerSource, "multiclass": _Multiclass}
         # A copy: what set_params changes later counts from the next network, as for every other objective.
-        return _DANN(clone(self), n_features)
+        return kinds[self.discriminator](clone(self), n_features, max(1, n_domains - 1))
 
 
-class _DANN(TargetTerm):
-    def __init__(self, config: DANN, n_features: int) -> None:
-        super().__init__()
-        self.config = config
-        widths = [n_features, *config.hidden]
-        layers: list[nn.Module] = []
-        for width_in, width_out in pairwise(widths):
-            layers += [nn.Linear(width_in, width_out), nn.ReLU()]
-        self.discriminator = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
-        self.register_buffer("is_trained", torch.zeros((), dtype=torch.bool))
+class _DANN(SourceLogit, AdversarialTerm):
+    def loss(self, step: Step) -> Tensor:
+        if step.source.stop == 0:
+            return step.logits.new_zeros(())  # one domain alone cannot be told from another
+        loss = self._domain_loss(functional.gradient_reversal(step.features, self.reversal(step)), step)
+        if self.config.trade_off:
+            self._mark_trained(step)
+        step.log("domain_loss", loss)
+        return self.config.trade_off * loss
 
-    def source_logit(self, features: Tensor) -> Tensor:
-        """Return the logit of P(source) of embedded rows, shape (n,); refused before the discriminator was trained."""
-        if not self.is_trained:
-            raise ValueError(
-                "The domain discriminator is untrained: no training step saw source and target rows together, or "
-                "trade_off=0. Fit with rows of both (sample_domain >= 0 and < 0) and trade_off > 0."
-            )
-        return self._logit(features)
+
+class _Binary(_DANN):
+    def __init__(self, config: DANN, n_features: int, n_sources: int) -> None:
+        super().__init__(config)
+        self.discriminator = make_discriminator(n_features, config.hidden, 1)
+
+    def _mark_trained(self, step: Step) -> None:
+        self.is_trained.fill_(True)
 
     def _logit(self, features: Tensor) -> Tensor:
         return self.discriminator(features)[:, 0]
 
-    def loss(self, step: Step) -> Tensor:
-        if step.source.stop == 0:
-            return step.logits.new_zeros(())  # one domain alone cannot be told from another
-        coefficient = reversal_coefficient(self.config.schedule, step.progress, step.iteration)
-        features = functional.gradient_reversal(step.features, self.config.max_reversal * coefficient)
+    def _domain_loss(self, features: Tensor, step: Step) -> Tensor:
         logit = self._logit(features)
-        if self.config.trade_off:
-            self.is_trained.fill_(True)
-        loss = functional.domain_adversarial_loss(logit[step.source], logit[step.target])
-        step.log("domain_loss", loss)
-        return self.config.trade_off * loss
+        return functional.domain_adversarial_loss(logit[step.source], logit[step.target])
+
+
+class _MultiSource(_DANN):
+    # Domains are positions, sources first: those of the sources number the discriminators (or outputs).
+    def __init__(self, config: DANN, n_sources: int) -> None:
+        super().__init__(config, (n_sources,))
+
+    def _mark_trained(self, step: Step) -> None:
+        self.is_trained.index_fill_(0, step.domain[step.source], True)
+
+
+class _PerSource(_MultiSource):
+    def __init__(self, config: DANN, n_features: int, n_sources: int) -> None:
+        super().__init__(config, n_sources)
+        self.discriminators = ParallelDiscriminators(n_sources, n_features, config.hidden)
+
+    def _logit(self, features: Tensor) -> Tensor:
+        logit = self.discriminators(features.expand(len(self.is_trained), -1, -1))[self.is_trained]
+        return logit.logsumexp(dim=0) - math.log(len(logit))
+
+    def _domain_loss(self, features: Tensor, step: Step) -> Tensor:
+        source, target = features[step.source], features[step.target]
+        of_source = F.one_hot(step.domain[step.source], len(self.is_trained)).T
+        n_rows = of_source.sum(dim=1, keepdim=True)
+        is_present = n_rows > 0
+        # Each side of a discriminator counts half; neither does where the batch lacks the source.
+        by_source, by_target = of_source / (2 * n_rows.clamp_min(1)), is_present / (2 * len(target))
+        weight = torch.cat([by_source, by_target.expand(-1, len(target))], dim=1)
+        rows = packed_rows(weight)
+        logit = self.discriminators(torch.cat([source, target])[rows])
+        losses = functional.weighted_domain_losses(logit, rows < len(source), weight.gather(1, rows))
+        return losses.sum() / is_present.sum()
+
+
+class _Multiclass(_MultiSource):
+    def __init__(self, config: DANN, n_features: int, n_sources: int) -> None:
+        super().__init__(config, n_sources)
+        self.discriminator = make_discriminator(n_features, config.hidden, n_sources + 1)
+
+    def _logit(self, features: Tensor) -> Tensor:
+        logits = self.discriminator(features)
+        return logits[:, :-1][:, self.is_trained].logsumexp(dim=1) - logits[:, -1]
+
+    def _domain_loss(self, features: Tensor, step: Step) -> Tensor:
+        source, target = features[step.source], features[step.target]
+        domain = step.domain[step.source]
+        # An output whose domain was never seen must not take part in the softmax.
+        unseen = F.pad(~self.is_trained.index_fill(0, domain, True), (0, 1))
+        logits = self.discriminator(torch.cat([source, target])).masked_fill(unseen, -torch.inf)
+        domain = torch.cat([domain, domain.new_full((len(target),), len(self.is_trained))])
+        losses = F.cross_entropy(logits, domain, reduction="none")
+        return (functional.class_balance_weights(domain) * losses).mean()

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from torch import nn
 from torch.nn import functional as F
 
-from skada_active.deep import DANN, MCC, MME, AdaptationClassifier, MarginLoss, Objective, ObjectiveSum
+from skada_active.deep import DANN, GSDA, M3SDA, MCC, MME, AdaptationClassifier, MarginLoss, Objective, ObjectiveSum
 from skada_active.deep.batches import Batch
 from skada_active.deep.functional import domain_adversarial_loss, margin_loss, minimum_class_confusion_loss
 from skada_active.deep.objectives._base import TargetTerm
@@ -68,8 +68,32 @@ def _restore_generator():
         yield
 
 
-ALL = [None, MarginLoss(), MarginLoss(dynamic=True), MME(), MCC(), DANN(), MarginLoss() + MME() + DANN() + MCC()]
-IDS = ["none", "margin", "dynamic margin", "mme", "mcc", "dann", "sum"]
+ALL = [
+    None,
+    MarginLoss(),
+    MarginLoss(dynamic=True),
+    MME(),
+    MCC(),
+    DANN(),
+    DANN(discriminator="per_source"),
+    DANN(discriminator="multiclass"),
+    M3SDA(),
+    GSDA(),
+    MarginLoss() + MME() + DANN() + MCC() + M3SDA() + GSDA(),
+]
+IDS = [
+    "none",
+    "margin",
+    "dynamic margin",
+    "mme",
+    "mcc",
+    "dann",
+    "dann per source",
+    "multiclass dann",
+    "m3sda",
+    "gsda",
+    "sum",
+]
 every_objective = pytest.mark.parametrize("objective", ALL, ids=IDS)
 
 
@@ -141,12 +165,30 @@ CHANGES = [
     (DANN(), {"max_reversal": 0.1}),
     (DANN(), {"hidden": (8,)}),
     (DANN(), {"hidden": ()}),
+    (DANN(), {"discriminator": "multiclass"}),
+    (M3SDA(), {"n_moments": 1}),
+    (M3SDA(), {"trade_off": 0.3}),
+    (GSDA(), {"alpha": 1.0}),
+    (GSDA(), {"beta": 0.0}),
+    (GSDA(), {"n_groups": 2}),
+    (GSDA(), {"levels": ("domain",)}),
+    (GSDA(), {"hidden": (8,)}),
+    (GSDA(), {"schedule": "tll"}),
+    (GSDA(), {"schedule": "constant"}),
+    (GSDA(), {"max_reversal": 0.1}),
+    (GSDA(), {"trade_off": 0.3}),
+    (GSDA(n_groups=2), {"syn_reduction": "mean"}),
+    (GSDA(), {"confidence_threshold": 0.5}),
+    (GSDA(), {"class_balanced": False}),
+    (GSDA(n_groups=2), {"random_state": 0}),
 ]
 
 
 def test_every_parameter_of_every_objective_is_in_the_table():
     listed = {(type(objective), name) for objective, change in CHANGES for name in change}
-    assert listed == {(kind, name) for kind in (MarginLoss, MME, MCC, DANN) for name in kind().get_params()}
+    assert listed == {
+        (kind, name) for kind in (MarginLoss, MME, MCC, DANN, M3SDA, GSDA) for name in kind().get_params()
+    }
 
 
 @pytest.mark.parametrize(("objective", "change"), CHANGES, ids=lambda value: str(value))
@@ -270,13 +312,14 @@ def test_domain_logit_comes_from_the_part_that_has_it():
     assert model.domain_logit(make_data()[0]).shape == (48,)
 
 
-@pytest.mark.parametrize("objective", [MCC(), MME(), DANN()])
+@pytest.mark.parametrize("objective", [MCC(), MME(), *ALL[5:10]])
 def test_a_step_without_target_rows_costs_nothing(objective):
     assert module_of(objective)(make_step(n_target=0)).item() == 0.0
 
 
-def test_a_step_without_source_rows_trains_no_discriminator():
-    assert module_of(DANN())(make_step(n_source=0)).item() == 0.0
+@pytest.mark.parametrize("objective", [*ALL[5:9], GSDA(alpha=0.0)], ids=lambda objective: str(objective))
+def test_a_step_without_source_rows_trains_no_discriminator(objective):
+    assert module_of(objective)(make_step(n_source=0)).item() == 0.0
 
 
 @pytest.mark.parametrize(
@@ -296,6 +339,23 @@ def test_a_step_without_source_rows_trains_no_discriminator():
         (DANN(hidden=64), "hidden"),
         (DANN(hidden=(64, 0)), "hidden"),
         (DANN(hidden=(6.4,)), "hidden"),
+        (DANN(discriminator="ternary"), "discriminator"),
+        (M3SDA(n_moments=0), "n_moments"),
+        (M3SDA(trade_off=-1), "trade_off"),
+        (GSDA(alpha=-1), "alpha"),
+        (GSDA(beta=-1), "beta"),
+        (GSDA(n_groups=0), "n_groups"),
+        (GSDA(n_groups="many"), "n_groups"),
+        (GSDA(levels=("domain", "klass")), "levels"),
+        (GSDA(levels="domain"), "levels"),
+        (GSDA(hidden=(0,)), "hidden"),
+        (GSDA(schedule="x"), "schedule"),
+        (GSDA(max_reversal=-1), "max_reversal"),
+        (GSDA(trade_off=-1), "trade_off"),
+        (GSDA(syn_reduction="max"), "syn_reduction"),
+        (GSDA(confidence_threshold=1.1), "confidence_threshold"),
+        (GSDA(class_balanced="x"), "class_balanced"),
+        (GSDA(random_state="x"), "random_state"),
         (MCC() + MME(trade_off=-1), "trade_off"),
     ],
 )
