@@ -90,8 +90,8 @@ class GALA(QueryStrategy):
     alpha : float, default=0.6
         Share of each cluster, its rows with the longest gradients, among which the gap decides; in (0, 1].
     mode : {"full", "global", "local"}, default="full"
-        Both steps; k-means alone, with the row nearest to each centroid; or the largest gaps of the whole pool without
-        any clusters, first those among the `alpha` most uncertain rows.
+        Both steps; k-means alone, with the row nearest to each centroid, which needs no source rows; or the largest
+        gaps of the whole pool without any clusters, first those among the `alpha` most uncertain rows.
     source_aggregation : {"mean", "min", "max"}, default="mean"
         How gaps to several sources become one; see `domain_gap`.
     embedding : {"auto", "full", "reduced"}, default="auto"

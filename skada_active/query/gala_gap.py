@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,5 +184,5 @@ def _sums_of_squares(
     return sums
 
 
-def _blocks(n: int, width: int) -> Any:
+def _blocks(n: int, width: int) -> Iterator[slice]:
     return gen_batches(n, max(1, _BLOCK_BYTES // (8 * max(1, width))))

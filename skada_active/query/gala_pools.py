@@ -115,6 +115,11 @@ def share_budget(weights: ArrayLike, capacities: ArrayLike, total: int) -> NDArr
         Shares that sum to ``min(total, sum(capacities))``, none above its capacity; equal remainders in order of the
         pools. What a full pool cannot take goes to the others, again in proportion.
 
+    Raises
+    ------
+    ValueError
+        If a weight is negative, NaN or infinite.
+
     Notes
     -----
     At most m passes over the pools.
@@ -126,6 +131,8 @@ def share_budget(weights: ArrayLike, capacities: ArrayLike, total: int) -> NDArr
     array([3, 3, 3])
     """
     weights, capacities = np.asarray(weights, dtype=np.float64), np.asarray(capacities, dtype=np.int64)
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(f"weights must be finite and not negative, got {weights.tolist()}; clip them first.")
     shares = np.zeros(len(capacities), dtype=np.int64)
     total = min(total, int(capacities.sum()))
     while (left := total - int(shares.sum())) > 0:

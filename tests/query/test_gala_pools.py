@@ -50,6 +50,12 @@ def test_shares_sum_to_the_total_and_fit_and_no_open_pool_is_off_by_one_or_more(
         assert (np.abs(shares - shares.sum() * np.divide(weights, sum(weights))) < 1 + 1e-6).all()
 
 
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_weights_that_share_nothing_are_refused(bad):
+    with pytest.raises(ValueError, match="weights must be finite and not negative"):
+        share_budget([1.0, bad], [5, 5], 3)
+
+
 def test_a_far_spacing_is_isolated():
     assert is_isolated([1.0, 1.1, 1.2, 1.3, 20.0]).tolist() == [False] * 4 + [True]
 

@@ -158,6 +158,11 @@ def test_no_neighbours_at_all_are_refused(n_neighbors):
         local_inconsistency(PROBA, FEATURES, n_neighbors)
 
 
+def test_another_word_for_the_coefficient_is_refused():
+    with pytest.raises(ValueError, match="smoothing_coef must be a number or '1/K', got '1/k'"):
+        local_inconsistency(PROBA, FEATURES, 2, smoothing_coef="1/k")
+
+
 def test_predictions_and_features_of_different_rows_are_refused():
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         local_inconsistency(PROBA[:3], FEATURES)
