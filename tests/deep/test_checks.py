@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skada_active.deep import DANN, MCC, MME, AdaptationClassifier, MarginLoss
+from skada_active.deep import DANN, MCC, MME, TSF, AdaptationClassifier, MarginLoss
 
 
 @parametrize_with_checks(
     [
         AdaptationClassifier(random_state=0),
         AdaptationClassifier(
-            MarginLoss() + MME() + MCC() + DANN(), head="cosine", labeled_loss="joint", random_state=0
+            MarginLoss() + MME() + MCC() + DANN() + TSF(), head="cosine", labeled_loss="joint", random_state=0
         ),
     ]
 )

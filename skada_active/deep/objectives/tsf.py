@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skada_active.deep import functional
 from skada_active.deep._class_gradient import ClassDomainGradient
-from skada_active.deep.objectives._base import Objective, TargetTerm
-from skada_active.deep.objectives._discriminator import check_hidden, make_discriminator
-from skada_active.deep.schedules import reversal_coefficient
+from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm
+from skada_active.deep.objectives._discriminator import make_discriminator
 from skada_active.deep.step import Step
 
 __all__ = ["TSF"]
 
 
-class TSF(Objective):
+class TSF(AdversarialObjective):
     """Train a domain discriminator per class on the embedding, and the embedding against all of them.
 
     The transferability loss: one discriminator with C outputs, of which a source row counts the one of its label and a
@@ -67,10 +64,7 @@ class TSF(Objective):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "trade_off": [Interval(Real, 0, None, closed="left")],
-        "schedule": [StrOptions({"dann", "tll", "constant"})],
-        "max_reversal": [Interval(Real, 0, None, closed="left")],
-        "hidden": ["array-like"],
+        **AdversarialObjective._parameter_constraints,
         "use_target_labels": ["boolean"],
         "detach": ["boolean"],
     }
@@ -97,22 +91,16 @@ class TSF(Objective):
         one_layer = np.shape(self.hidden) == (1,)
         return frozenset({"class_domain_grad", "class_discriminator"} if one_layer else {"class_domain_grad"})
 
-    def _validate_params(self) -> None:
-        super()._validate_params()
-        check_hidden(self.hidden)
-
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss with its discriminator."""
         # A copy: what set_params changes later counts from the next network, as for every other objective.
         return _TSF(clone(self), n_features, n_classes)
 
 
-class _TSF(TargetTerm):
+class _TSF(AdversarialTerm):
     def __init__(self, config: TSF, n_features: int, n_classes: int) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.discriminator = make_discriminator(n_features, config.hidden, n_classes)
-        self.register_buffer("is_trained", torch.zeros((), dtype=torch.bool))
 
     def class_domain_grad(self) -> ClassDomainGradient:
         """Return the function of embedded rows (m, D) that computes the gradients of -ln d_c(z), shape (m, C, D)."""
@@ -127,10 +115,7 @@ class _TSF(TargetTerm):
     def loss(self, step: Step) -> Tensor:
         if step.source.stop == 0:
             return step.logits.new_zeros(())  # one domain alone cannot be told from another
-        coefficient = self.config.max_reversal * reversal_coefficient(
-            self.config.schedule, step.progress, step.iteration
-        )
-        logit = self.discriminator(functional.gradient_reversal(step.features, coefficient))
+        logit = self.discriminator(functional.gradient_reversal(step.features, self.reversal(step)))
         if self.config.trade_off:
             self.is_trained.fill_(True)
         n_classes = step.logits.shape[1]
@@ -138,14 +123,14 @@ class _TSF(TargetTerm):
             logit[step.source],
             logit[step.target],
             F.one_hot(step.labels[step.source], n_classes).to(logit.dtype),
-            self._target_proba(step, coefficient),
+            self._target_proba(step),
         )
         step.log("transferability_loss", loss)
         return self.config.trade_off * loss
 
-    def _target_proba(self, step: Step, coefficient: float) -> Tensor:
+    def _target_proba(self, step: Step) -> Tensor:
         proba = step.logits[step.target].softmax(dim=1)
-        proba = proba.detach() if self.config.detach else functional.gradient_reversal(proba, coefficient)
+        proba = proba.detach() if self.config.detach else functional.gradient_reversal(proba, self.reversal(step))
         if not self.config.use_target_labels:
             return proba
         labels = step.labels[step.target]

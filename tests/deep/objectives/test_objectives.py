@@ -7,7 +7,18 @@ from sklearn.base import clone
 from torch import nn
 from torch.nn import functional as F
 
-from skada_active.deep import DANN, GSDA, M3SDA, MCC, MME, AdaptationClassifier, MarginLoss, Objective, ObjectiveSum
+from skada_active.deep import (
+    DANN,
+    GSDA,
+    M3SDA,
+    MCC,
+    MME,
+    TSF,
+    AdaptationClassifier,
+    MarginLoss,
+    Objective,
+    ObjectiveSum,
+)
 from skada_active.deep.batches import Batch
 from skada_active.deep.functional import domain_adversarial_loss, margin_loss, minimum_class_confusion_loss
 from skada_active.deep.objectives._base import TargetTerm
@@ -77,9 +88,10 @@ ALL = [
     DANN(),
     DANN(discriminator="per_source"),
     DANN(discriminator="multiclass"),
+    TSF(),
     M3SDA(),
     GSDA(),
-    MarginLoss() + MME() + DANN() + MCC() + M3SDA() + GSDA(),
+    MarginLoss() + MME() + DANN() + MCC() + M3SDA() + GSDA() + TSF(),
 ]
 IDS = [
     "none",
@@ -90,6 +102,7 @@ IDS = [
     "dann",
     "dann per source",
     "multiclass dann",
+    "tsf",
     "m3sda",
     "gsda",
     "sum",
@@ -166,6 +179,14 @@ CHANGES = [
     (DANN(), {"hidden": (8,)}),
     (DANN(), {"hidden": ()}),
     (DANN(), {"discriminator": "multiclass"}),
+    (TSF(), {"trade_off": 0.3}),
+    (TSF(), {"schedule": "tll"}),
+    (TSF(), {"schedule": "constant"}),
+    (TSF(), {"max_reversal": 0.1}),
+    (TSF(), {"hidden": (8,)}),
+    (TSF(), {"hidden": ()}),
+    (TSF(), {"use_target_labels": False}),
+    (TSF(), {"detach": False}),
     (M3SDA(), {"n_moments": 1}),
     (M3SDA(), {"trade_off": 0.3}),
     (GSDA(), {"alpha": 1.0}),
@@ -187,7 +208,7 @@ CHANGES = [
 def test_every_parameter_of_every_objective_is_in_the_table():
     listed = {(type(objective), name) for objective, change in CHANGES for name in change}
     assert listed == {
-        (kind, name) for kind in (MarginLoss, MME, MCC, DANN, M3SDA, GSDA) for name in kind().get_params()
+        (kind, name) for kind in (MarginLoss, MME, MCC, DANN, TSF, M3SDA, GSDA) for name in kind().get_params()
     }
 
 
@@ -312,12 +333,12 @@ def test_domain_logit_comes_from_the_part_that_has_it():
     assert model.domain_logit(make_data()[0]).shape == (48,)
 
 
-@pytest.mark.parametrize("objective", [MCC(), MME(), *ALL[5:10]])
+@pytest.mark.parametrize("objective", [MCC(), MME(), *ALL[5:11]])
 def test_a_step_without_target_rows_costs_nothing(objective):
     assert module_of(objective)(make_step(n_target=0)).item() == 0.0
 
 
-@pytest.mark.parametrize("objective", [*ALL[5:9], GSDA(alpha=0.0)], ids=lambda objective: str(objective))
+@pytest.mark.parametrize("objective", [*ALL[5:10], GSDA(alpha=0.0)], ids=lambda objective: str(objective))
 def test_a_step_without_source_rows_trains_no_discriminator(objective):
     assert module_of(objective)(make_step(n_source=0)).item() == 0.0
 
@@ -340,6 +361,10 @@ def test_a_step_without_source_rows_trains_no_discriminator(objective):
         (DANN(hidden=(64, 0)), "hidden"),
         (DANN(hidden=(6.4,)), "hidden"),
         (DANN(discriminator="ternary"), "discriminator"),
+        (TSF(hidden=(64, 0)), "hidden"),
+        (TSF(hidden=64), "hidden"),
+        (TSF(use_target_labels=2), "use_target_labels"),
+        (TSF(detach=None), "detach"),
         (M3SDA(n_moments=0), "n_moments"),
         (M3SDA(trade_off=-1), "trade_off"),
         (GSDA(alpha=-1), "alpha"),
