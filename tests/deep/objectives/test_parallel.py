@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from skada_active.deep.functional import gradient_reversal
+from skada_active.deep.objectives._discriminator import make_discriminator
+from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit
+
+every_depth = pytest.mark.parametrize("hidden", [(), (5,), (6, 4)])
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        yield
+
+
+def separate(parallel, hidden):
+    """Return one plain network for each of the parallel ones, with copies of its weights."""
+    networks = []
+    for k in range(len(parallel.weights[0])):
+        network = make_discriminator(parallel.weights[0].shape[2], hidden, 1).double()
+        linear = [layer for layer in network if isinstance(layer, nn.Linear)]
+        for layer, weight, bias in zip(linear, parallel.weights, parallel.biases, strict=True):
+            layer.weight.data, layer.bias.data = weight[k].detach().clone(), bias[k, 0].detach().clone()
+        networks.append(network)
+    return networks
+
+
+def make(hidden, n_networks=3, n_features=4, n_rows=7):
+    parallel = ParallelDiscriminators(n_networks, n_features, hidden).double()
+    return parallel, torch.randn(n_networks, n_rows, n_features, dtype=torch.float64, requires_grad=True)
+
+
+@every_depth
+def test_parallel_networks_equal_separate_ones_in_value_and_gradient(hidden):
+    parallel, rows = make(hidden)
+    networks = separate(parallel, hidden)
+    logit = parallel(rows)
+    expected = torch.stack([network(x)[:, 0] for network, x in zip(networks, rows, strict=True)])
+    torch.testing.assert_close(logit, expected)
+    weight = torch.randn_like(logit)
+    (gradient, *by_weights) = torch.autograd.grad((weight * logit).sum(), (rows, *parallel.weights))
+    last = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
+    separate_weights = [layers[depth].weight for depth in range(len(hidden) + 1) for layers in last]
+    (by_rows, *others) = torch.autograd.grad((weight * expected).sum(), (rows, *separate_weights))
+    torch.testing.assert_close(gradient, by_rows)
+    torch.testing.assert_close([g for layer in by_weights for g in layer], others)
+
+
+@every_depth
+def test_the_gradient_in_closed_form_is_that_of_autograd(hidden):
+    parallel, rows = make(hidden)
+    logit, gradient = parallel.with_gradient(rows)
+    torch.testing.assert_close(logit, parallel(rows))
+    torch.testing.assert_close(gradient, torch.autograd.grad(logit.sum(), rows)[0])
+
+
+@every_depth
+def test_the_closed_form_may_be_differentiated_like_a_double_backward_pass(hidden):
+    parallel, rows = make(hidden)
+    direction = torch.randn_like(rows)
+    _, gradient = parallel.with_gradient(rows)
+    (again,) = torch.autograd.grad(parallel(rows).sum(), rows, create_graph=True)
+    weights = tuple(parallel.weights)
+    ours, theirs = (torch.autograd.grad((direction * g).sum(), weights, retain_graph=True) for g in (gradient, again))
+    torch.testing.assert_close(ours, theirs)
+
+
+@every_depth
+@pytest.mark.parametrize("coefficient", [0.0, 0.4, 1.0])
+def test_reversed_logits_are_those_of_reversed_rows_in_value_and_gradient(hidden, coefficient):
+    parallel, rows = make(hidden)
+    weight = torch.randn(3, 7, dtype=torch.float64)
+    logits = (
+        reversed_logit(*_of(parallel, rows), coefficient),
+        parallel(gradient_reversal(rows, coefficient)),
+    )
+    torch.testing.assert_close(*logits, rtol=0, atol=0)
+    inputs = (rows, *parallel.parameters())
+    torch.testing.assert_close(*(torch.autograd.grad((weight * logit).sum(), inputs) for logit in logits))
+
+
+def _of(parallel, rows):
+    logit, gradient = parallel.with_gradient(rows)
+    return logit, rows, gradient
+
+
+@every_depth
+def test_a_single_network_starts_from_the_weights_of_a_plain_one(hidden):
+    torch.manual_seed(3)
+    parallel = ParallelDiscriminators(1, 4, hidden)
+    torch.manual_seed(3)
+    plain = [parameter.detach() for parameter in make_discriminator(4, hidden, 1).parameters()]
+    own = [p[0].detach() for pair in zip(parallel.weights, parallel.biases, strict=True) for p in pair]
+    torch.testing.assert_close(own, [p.view_as(q) for p, q in zip(plain, own, strict=True)])
+
+
+def test_networks_start_from_different_weights():
+    weights = ParallelDiscriminators(2, 4, (5,)).weights[0]
+    assert not torch.equal(weights[0], weights[1])
+
+
+def test_packed_rows_are_those_with_a_weight_in_order():
+    weight = torch.tensor([[0.0, 2.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.5]])
+    assert packed_rows(weight).tolist() == [[1, 3], [0, 3]]
+
+
+def test_packed_rows_are_filled_up_by_rows_without_weight():
+    weight = torch.tensor([[0.0, 2.0, 3.0, 1.0], [0.0, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    rows = packed_rows(weight)
+    assert rows.shape == (3, 3)
+    assert weight.gather(1, rows).sum(1).tolist() == [6.0, 0.5, 0.0]
+
+
+def test_without_any_weight_there_are_no_packed_rows():
+    assert packed_rows(torch.zeros(2, 3)).shape == (2, 0)
