@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -21,8 +22,8 @@ __all__ = ["LAS", "local_inconsistency"]
 _MIN_SIMILARITY = 1e-12
 # The neighbours' probabilities are gathered for a block of rows at a time.
 _BLOCK_BYTES = 2**22
-# Percentage of the initial pool that the paper's oversampling ratios make candidates.
-_CANDIDATE_PERCENT = 11
+# Share of the initial pool that the paper's oversampling ratios make candidates.
+_CANDIDATE_SHARE = 0.11
 
 
 def local_inconsistency(
@@ -189,8 +190,7 @@ class LAS(QueryStrategy):
         """Return ``(1 + M) n_queries`` as a count between the number of queries and that of the pool."""
         ratio = self.oversampling
         if ratio == "auto":
-            # In whole numbers, for 0.11 * 2000 / 20 is above 11.
-            ratio = max(1, -(-_CANDIDATE_PERCENT * view.n_initial // (100 * n_queries)) - 1)
+            ratio = max(1, math.ceil(_CANDIDATE_SHARE * view.n_initial / n_queries - 1))
         return round(min(len(view), (1 + ratio) * n_queries))
 
 

@@ -122,6 +122,14 @@ def test_the_gap_does_not_depend_on_the_size_of_the_blocks(monkeypatch):
     np.testing.assert_allclose(domain_gap(*arrays), expected, rtol=1e-12)
 
 
+def test_a_constant_of_many_blocks_is_left_out_though_its_mean_is_rounded(monkeypatch):
+    monkeypatch.setattr("skada_active.query.gala_gap._BLOCK_BYTES", 8 * 7)
+    source, domain = np.tile(SOURCE, (25, 1)), np.tile(DOMAIN, 25)
+    expected = domain_gap(FEATURES, source, domain)
+    features = np.column_stack([FEATURES, [3.0, -4.0, 1e5]])
+    np.testing.assert_allclose(domain_gap(features, np.column_stack([source, np.full(100, 0.1)]), domain), expected)
+
+
 def test_without_labels_all_rows_are_one_cluster():
     one = domain_gap(FEATURES, SOURCE, DOMAIN, gap="gaussian_w2", cluster_labels=[0, 0, 0])
     np.testing.assert_array_equal(domain_gap(FEATURES, SOURCE, DOMAIN, gap="gaussian_w2"), one)

@@ -113,8 +113,10 @@ def test_a_far_group_of_more_rows_than_neighbours_is_ordinary():
 def test_each_target_has_outliers_of_its_own():
     features = np.random.default_rng(0).normal(size=(20, 2))
     features[1::2] *= 50
+    features[4] += 100
     view = make_view(features=features, target_domain=[-1, -2] * 10)
-    assert sum(len(part.outliers) for part in parts_of(view, True, 3)) == 0
+    assert [part.outliers.tolist() for part in parts_of(view, True, 3)] == [[], [4]]
+    assert parts_of(view, False, 3)[0].outliers.tolist() == []
 
 
 @pytest.mark.parametrize("n", [1, 2])
