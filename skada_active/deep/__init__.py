@@ -1,5 +1,7 @@
 """Deep adaptation: a classifier that composes one skorch net, and the objectives that it trains with."""
 
+from skada_active.deep.anchors import AnchorSet
+from skada_active.deep.augmentation import FeatureNoise, ImageAugmentation
 from skada_active.deep.classifier import AdaptationClassifier
 from skada_active.deep.objectives import DANN, GSDA, M3SDA, MCC, MME, TSF, MarginLoss, Objective, ObjectiveSum
 
@@ -11,6 +13,9 @@ __all__ = [
     "MME",
     "TSF",
     "AdaptationClassifier",
+    "AnchorSet",
+    "FeatureNoise",
+    "ImageAugmentation",
     "MarginLoss",
     "Objective",
     "ObjectiveSum",

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from torch import Tensor, nn
 
 from skada_active._rows import is_dataset
+from skada_active.deep._module import AdaptationCriterion, AdaptationModule
+from skada_active.deep.augmentation import default_augmentation
 from skada_active.deep.batches import RowBatches
-from skada_active.deep.net import AdaptationCriterion, AdaptationModule, AdaptationNet
+from skada_active.deep.net import AdaptationNet
 from skada_active.networks import MLP, ConvNet, CosineHead, Standardize
 
 if TYPE_CHECKING:
@@ -69,6 +72,9 @@ def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains
         "lr": config.lr,
         "batch_size": config.batch_size,
         "target_batch_size": config.target_batch_size,
+        "augmentation": _augmentation(config.augmentation, X),
+        "mix_alpha": config.mix_alpha,
+        "anchors": _anchors(config),
         "optimizer": optimizer,
         "optimizer__weight_decay": config.weight_decay,
         "device": resolve_device(config),
@@ -77,6 +83,32 @@ def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains
         **optimizer_params,
     }
     return net_class(module, AdaptationCriterion(objective), **{**defaults, **params}).initialize()
+
+
+def _augmentation(augmentation: Any, X: Any) -> Any:
+    if augmentation is None:
+        return None
+    augmentation = default_augmentation(len(_row_shape(X))) if augmentation == "auto" else augmentation
+    if not hasattr(augmentation, "fit"):
+        return augmentation
+    if is_dataset(X):
+        raise ValueError(
+            f"augmentation={augmentation!r} has to be fitted to an array of rows, and X is a dataset; pass a callable "
+            "without fit, such as ImageAugmentation()."
+        )
+    return clone(augmentation).fit(X)
+
+
+def _anchors(config: AdaptationClassifier) -> Any:
+    if config.anchors is None:
+        return None
+    config.anchors._validate_params()
+    if config.labeled_loss == "joint":
+        raise ValueError(
+            'anchors stand in for the labelled target rows, which labeled_loss="joint" has no batch of; '
+            'use labeled_loss="s+t".'
+        )
+    return clone(config.anchors)
 
 
 def _build_module(config: AdaptationClassifier, X: Any, n_classes: int) -> AdaptationModule:

@@ -54,6 +54,19 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
         return self._outputs(X, {"source_logit"})["source_logit"]
 
+    @property
+    def loss_terms_(self) -> dict[str, float]:
+        """Losses of the last epoch by name: ``train_loss``, ``labeled_loss``, and the objective's own terms."""
+        last = self.net_.history[-1] if self.net_.history else {}
+        return {name: value for name, value in last.items() if isinstance(value, float) and name != "dur"}
+
+    @property
+    def anchor_counts_(self) -> NDArray[np.int64]:
+        """Anchors of each class at each pass over the anchor set in the last epoch, shape (n_passes, C)."""
+        if self.anchors is None:
+            raise AttributeError("anchor_counts_ exists only with anchors=AnchorSet(...).")
+        return np.stack([counts.cpu().numpy() for counts in self.net_.anchor_counts_])
+
     # What `pool.snapshot` reads.
 
     @property

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import tee
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+if TYPE_CHECKING:
+    from skada_active.deep.anchors import Anchors
+
 #: Fewest steps of an epoch: with a few dozen rows, one pass over them would hardly move the weights.
 MIN_STEPS = 10
 
-__all__ = ["Batch", "DomainDataset", "RoleBatches", "RowBatches"]
+__all__ = ["Batch", "DomainDataset", "RoleBatches", "RowBatches", "as_input", "read_rows"]
 
 
 class DomainDataset(Dataset):
@@ -98,6 +102,8 @@ class RoleBatches:
         Rows of the third block per step; ``None``: `batch_size`.
     among : Tensor of int64, default=None
         Row numbers to use; ``None``: all.
+    anchors : Anchors, default=None
+        Progressive anchor set that stands in for the labelled target rows.
     loader_params : dict, default=None
         Parameters of the `DataLoader` that reads a dataset, such as ``num_workers``.
     """
@@ -111,9 +117,11 @@ class RoleBatches:
         target_role: str | None,
         target_size: int | None = None,
         among: Tensor | None = None,
+        anchors: Anchors | None = None,
         loader_params: dict[str, Any] | None = None,
     ) -> None:
-        self.data, self.joint, self.loader_params = data, joint, loader_params
+        self.data, self.joint, self.anchors, self.loader_params = data, joint, anchors, loader_params
+        self.batch_size = batch_size
         labeled = ["labeled"] if joint else ["source", "labeled_target"]
         self.streams = [data.role(name, among) for name in labeled]
         largest = max(len(rows) for rows in self.streams)
@@ -123,6 +131,8 @@ class RoleBatches:
         self.sizes = [min(batch_size, len(rows)) for rows in self.streams]
         if target_role is not None:
             self.sizes[-1] = min(target_size or batch_size, len(self.streams[-1]))
+        if anchors is not None:
+            self.sizes[1] = 0
         self.n_labeled = sum(self.sizes[: len(labeled)])
 
     def __len__(self) -> int:
@@ -130,6 +140,14 @@ class RoleBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Batch]]:
         index = torch.cat([self._draw(*stream) for stream in zip(self.streams, self.sizes, strict=True)], dim=1)
+        seed = int(torch.randint(2**62, ()))  # drawn for tensors too, so that they and datasets go on alike
+        # A loader that works ahead asks for rows before their batch is trained on.
+        plan, ahead = tee(self._plan(index) if self.anchors is None else self._anchored_plan(index))
+        rows = read_rows(self.data.rows, (rows for rows, _ in ahead), self.loader_params, seed)
+        for inputs, (_, batch) in zip(rows, plan, strict=False):
+            yield as_input(inputs.to(batch.labels.device)), batch
+
+    def _plan(self, index: Tensor) -> Iterator[tuple[Tensor, Batch]]:
         n_source = [self.sizes[0]] * self.n_steps
         if self.joint:
             is_target = self.data.domain[index[:, : self.n_labeled]] >= self.data.n_sources
@@ -139,12 +157,19 @@ class RoleBatches:
         copies = 1 if index.shape[1] > 1 else 2  # batch normalisation has no statistics of a single row
         index = index.repeat(1, copies)
         labels, domain = self.data.labels[index], self.data.domain[index]
-        seed = int(torch.randint(2**62, ()))  # drawn for tensors too, so that they and datasets go on alike
-        for step, rows in enumerate(read_rows(self.data.rows, index, self.loader_params, seed)):
-            yield (
-                _as_input(rows.to(labels.device)),
-                Batch(labels[step], domain[step], n_source[step] * copies, self.n_labeled * copies),
-            )
+        for step, rows in enumerate(index):
+            yield rows, Batch(labels[step], domain[step], n_source[step] * copies, self.n_labeled * copies)
+
+    def _anchored_plan(self, index: Tensor) -> Iterator[tuple[Tensor, Batch]]:
+        n_source = self.n_labeled
+        for drawn, chosen in zip(index, self.anchors.chunks(self.batch_size), strict=False):
+            rows = torch.cat([drawn[:n_source], chosen, drawn[n_source:]])
+            n_labeled = n_source + len(chosen)
+            labels = self.data.labels[rows]
+            labels[n_source:n_labeled] = self.anchors.labels[chosen]
+            copies = 1 if len(rows) > 1 else 2
+            rows, labels = rows.repeat(copies), labels.repeat(copies)
+            yield rows, Batch(labels, self.data.domain[rows], n_source * copies, n_labeled * copies)
 
     def _draw(self, rows: Tensor, size: int) -> Tensor:
         needed = self.n_steps * size
@@ -181,16 +206,18 @@ class RowBatches:
             index = torch.arange(len(self.rows)).split(self.batch_size)
             batches = read_rows(self.rows, index, self.loader_params)
         for rows in batches:
-            yield _as_input(rows), None
+            yield as_input(rows), None
 
 
-def read_rows(rows: Any, index: Any, loader_params: dict[str, Any] | None = None, seed: int = 0) -> Iterator[Tensor]:
+def read_rows(
+    rows: Any, index: Iterable[Tensor], loader_params: dict[str, Any] | None = None, seed: int = 0
+) -> Iterator[Tensor]:
     """Yield the rows of each index batch: slices of a tensor, or what a loader reads from a dataset."""
     if isinstance(rows, Tensor):
         for batch in index:
             yield rows[batch]
         return
-    batches = [batch.tolist() for batch in index]
+    batches = (batch.tolist() for batch in index)
     # A generator of its own: a loader would otherwise draw its workers' seeds from torch's global one.
     generator = torch.Generator().manual_seed(seed)
     loader = DataLoader(rows, batch_sampler=batches, collate_fn=_stack, generator=generator, **(loader_params or {}))
@@ -206,6 +233,7 @@ def _row(item: Any) -> Any:
     return item[0] if isinstance(item, (tuple, list)) else item
 
 
-def _as_input(rows: Tensor) -> Tensor:
+def as_input(rows: Tensor) -> Tensor:
+    """Return rows as the floats that a network takes."""
     # Images may be kept as bytes; they become floats batch by batch.
     return rows if rows.dtype == torch.float32 else rows.float()

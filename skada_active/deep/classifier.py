@@ -18,6 +18,7 @@ from skada_active.deep._assembly import OPTIMIZERS, build_net, own_net_params, r
 from skada_active.deep._data import ARRAY_RULES, class_weights, torch_ready, training_data
 from skada_active.deep._prediction import NetPrediction
 from skada_active.deep._seeding import seeded_torch
+from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.objectives import Objective, ObjectiveSum
 from skada_active.domains import Roles, as_labels, encode_labels, plain_labels, resolve_roles
 from skada_active.selection._validation import check_rng
@@ -58,6 +59,14 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         Rows of the target batch: all target rows, or those without a known label.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the labelled losses, as in scikit-learn.
+    augmentation : callable, "auto" or None, default=None
+        Maps a batch of rows to a second view of the same shape. Labelled target rows enter as a mixture with theirs,
+        and objectives may read ``step.augmented``. ``"auto"``: `FeatureNoise` for tabular rows, `ImageAugmentation`
+        for images. One with a ``fit(X)`` is cloned and fitted to the first `X`.
+    mix_alpha : float, default=0.2
+        The share of the original in the mixture is drawn from Beta(`mix_alpha`, `mix_alpha`); 0: the second view alone.
+    anchors : AnchorSet, default=None
+        Lets confident target rows join the labelled ones (LADA); ``None``: the labelled ones alone.
     max_epochs : int, default=20
         Epochs of `fit`; an epoch has as many steps as the largest labelled role needs to be seen once, at least 10.
     lr : float, default=1e-3
@@ -123,6 +132,9 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         "head_temperature": [Interval(Real, 0, None, closed="neither")],
         "unlabeled_pool": [StrOptions({"all", "unlabeled"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "augmentation": [callable, StrOptions({"auto"}), None],
+        "mix_alpha": [Interval(Real, 0, None, closed="left")],
+        "anchors": [AnchorSet, None],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -147,6 +159,9 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         head_temperature: float = 0.05,
         unlabeled_pool: str = "all",
         class_weight: Any = None,
+        augmentation: Any = None,
+        mix_alpha: float = 0.2,
+        anchors: AnchorSet | None = None,
         max_epochs: int = 20,
         lr: float = 1e-3,
         batch_size: int = 64,
@@ -167,6 +182,9 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         self.head_temperature = head_temperature
         self.unlabeled_pool = unlabeled_pool
         self.class_weight = class_weight
+        self.augmentation = augmentation
+        self.mix_alpha = mix_alpha
+        self.anchors = anchors
         self.max_epochs = max_epochs
         self.lr = lr
         self.batch_size = batch_size
@@ -285,12 +303,6 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         with seeded_torch(int(seed), self.device_):
             self.net_.train_epochs(data, epochs)
         return self
-
-    @property
-    def loss_terms_(self) -> dict[str, float]:
-        """Losses of the last epoch by name: ``train_loss``, ``labeled_loss``, and the objective's own terms."""
-        last = self.net_.history[-1] if self.net_.history else {}
-        return {name: value for name, value in last.items() if isinstance(value, float) and name != "dur"}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

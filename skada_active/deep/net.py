@@ -1,4 +1,4 @@
-"""The one skorch net of the package: its module, its criterion, and its training step."""
+"""The one skorch net of the package and its training step."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from torch.utils.data import Subset
 
 from skada_active.deep._split import split_labeled
-from skada_active.deep.batches import DomainDataset, RoleBatches, RowBatches
+from skada_active.deep.anchors import Anchors, AnchorSet
+from skada_active.deep.augmentation import mix_views
+from skada_active.deep.batches import Batch, DomainDataset, RoleBatches, RowBatches, as_input, read_rows
 from skada_active.deep.step import Step
-from skada_active.networks import CosineHead
 
-__all__ = ["AdaptationCriterion", "AdaptationModule", "AdaptationNet"]
+__all__ = ["AdaptationNet"]
 
 #: Rows and input values per forward pass in prediction from arrays: enough to keep a core busy, few enough for images.
 _PREDICTION_ROWS, _PREDICTION_VALUES = 1024, 2**22
@@ -27,56 +28,6 @@ _PREDICTION_ROWS, _PREDICTION_VALUES = 1024, 2**22
 _ROW_MULTIPLE = 16
 #: What skorch tells every callback at every step, which costs a tenth of a small network's epoch.
 _STEP_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-
-
-class AdaptationModule(nn.Module):
-    """Embed rows and classify the embedding.
-
-    Parameters
-    ----------
-    backbone : nn.Module
-        Maps inputs to the embedding (n, D).
-    head : nn.Module
-        Final linear classifier; before a `CosineHead` the embedding is normalised.
-    """
-
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.backbone, self.head = backbone, head
-        self.normalize = isinstance(head, CosineHead)
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (n, C) and features (n, D)."""
-        features = self.backbone(inputs)
-        if self.normalize:
-            features = F.normalize(features)
-        return self.head(features), features
-
-
-class AdaptationCriterion(nn.Module):
-    """Add the labelled cross-entropy and the objective, which owns its discriminators.
-
-    Parameters
-    ----------
-    objective : nn.Module or None
-        What an objective's ``build`` returned.
-    """
-
-    def __init__(self, objective: nn.Module | None) -> None:
-        super().__init__()
-        self.objective = objective
-
-    def forward(self, step: Step) -> Tensor:
-        """Return the total loss of a step and log its terms."""
-        loss = self.labeled_loss(step)
-        step.log("labeled_loss", loss)
-        return loss if self.objective is None else loss + self.objective(step)
-
-    @staticmethod
-    def labeled_loss(step: Step) -> Tensor:
-        """Return the cross-entropy of the labelled rows, averaged by role."""
-        losses = F.cross_entropy(step.labeled_logits, step.known_labels, reduction="none")
-        return step.labeled_mean(losses)
 
 
 @dataclass
@@ -103,6 +54,8 @@ class AdaptationNet(NeuralNet):
         An `AdaptationCriterion`.
     joint, source_weight, class_weight, target_role, target_batch_size
         How the labelled loss averages, and which rows the unsupervised losses see; `AdaptationClassifier` sets them.
+    augmentation, mix_alpha, anchors
+        Second views of the labelled target rows, and what joins these rows; see `AdaptationClassifier`.
     **kwargs
         Parameters of `skorch.NeuralNet`.
     """
@@ -117,6 +70,9 @@ class AdaptationNet(NeuralNet):
         class_weight: Tensor | None = None,
         target_role: str | None = None,
         target_batch_size: int | None = None,
+        augmentation: Callable[[Tensor], Tensor] | None = None,
+        mix_alpha: float = 0.2,
+        anchors: AnchorSet | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, criterion, **kwargs)
@@ -125,6 +81,9 @@ class AdaptationNet(NeuralNet):
         self.class_weight = class_weight
         self.target_role = target_role
         self.target_batch_size = target_batch_size
+        self.augmentation = augmentation
+        self.mix_alpha = mix_alpha
+        self.anchors = anchors
 
     def __getstate__(self) -> dict[str, Any]:
         # module and criterion are the same objects as module_ and criterion_, which skorch stores on its own.
@@ -143,6 +102,7 @@ class AdaptationNet(NeuralNet):
     def initialize(self) -> AdaptationNet:
         """Initialize modules, optimiser, history and the step counter."""
         self.clock_ = _Clock()
+        self.anchor_counts_: list[Tensor] = []
         self._unheard: set[str] = set()
         return super().initialize()
 
@@ -186,6 +146,7 @@ class AdaptationNet(NeuralNet):
             target_role=role,
             target_size=self.target_batch_size,
             among=among,
+            anchors=self._anchors(data, among) if training and self.anchors else None,
             loader_params=params,
         )
         if training:
@@ -211,6 +172,28 @@ class AdaptationNet(NeuralNet):
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
         self._step_optimizer(None)
         return step
+
+    def train_step_single(self, batch: tuple[Tensor, Batch], **fit_params: Any) -> dict[str, Any]:
+        """Return loss and outputs of a step, the labelled target rows mixed with their second view."""
+        inputs, roles = batch
+        if self.augmentation is not None and roles.n_labeled > roles.n_source:
+            source, rows, target = inputs.tensor_split((roles.n_source, roles.n_labeled))
+            mixed = mix_views(rows, self.augmentation(rows), self.mix_alpha)
+            batch = torch.cat([source, mixed, target]), roles
+        return super().train_step_single(batch, **fit_params)
+
+    def _anchors(self, data: DomainDataset, among: Tensor | None) -> Anchors:
+        def read(index: Tensor) -> tuple[Tensor, Tensor]:
+            batches = read_rows(data.rows, index.split(self._prediction_batch(data.rows)))
+            self.module_.eval()
+            with torch.no_grad():
+                outputs = [self.infer(as_input(rows.to(data.device))) for rows in batches]
+            self.module_.train()
+            logits, features = map(torch.cat, zip(*outputs, strict=True))
+            return logits.softmax(dim=1), features
+
+        roles = (data.role(name, among) for name in ("labeled_target", "target"))
+        return Anchors(self.anchors, data.labels, *roles, n_classes=self.module_.head.weight.shape[0], read=read)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> tuple[Tensor, Tensor]:
         """Return logits and features of a batch; the output of a row of a table does not depend on its neighbours."""
@@ -245,6 +228,7 @@ class AdaptationNet(NeuralNet):
             class_weight=None if self.class_weight is None else self.class_weight.to(logits.device),
             source_weight=self.source_weight,
             joint=self.joint,
+            augmentation=self.augmentation,
         )
         return self.criterion_(step) if training else self.criterion_.labeled_loss(step)
 
@@ -264,12 +248,17 @@ class AdaptationNet(NeuralNet):
             if not self._unheard:
                 self._record_step(prefix, step["loss"], len(batch[1]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
+            if training and iterator.anchors is not None:
+                iterator.anchors.grow(step["y_pred"][1].detach()[batch[1].n_source : batch[1].n_labeled])
             if training:
                 self.clock_.iteration += 1
                 self.clock_.done += 1
         self.history.record(f"{prefix}_batch_count", len(iterator))
         for name, total in sums.items():
             self._record(name, float(total) / len(iterator))
+        if training and iterator.anchors is not None:
+            self.anchor_counts_ = iterator.anchors.counts
+            self._record("n_anchors", float(len(iterator.anchors)))
 
     def _record_step(self, prefix: str, loss: Tensor, n_rows: int) -> None:
         # Callbacks that listen to steps, such as a schedule by the step or a progress bar, read these entries.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -43,6 +44,8 @@ class Step:
         Weight of the source rows in the labelled losses.
     joint : bool
         Whether source and labelled target rows are averaged together (S∪T).
+    augmentation : callable or None
+        Maps inputs to their second view.
     """
 
     inputs: Tensor
@@ -56,6 +59,17 @@ class Step:
     class_weight: Tensor | None = None
     source_weight: float = 1.0
     joint: bool = False
+    augmentation: Callable[[Tensor], Tensor] | None = None
+
+    @cached_property
+    def augmented(self) -> Tensor:
+        """Second view of `inputs`, of their shape; made when it is first read."""
+        if self.augmentation is None:
+            raise ValueError(
+                "The objective reads a second view of the rows, but there is no augmentation; pass one to the "
+                'classifier, for example augmentation="auto".'
+            )
+        return self.augmentation(self.inputs)
 
     @property
     def labels(self) -> Tensor:

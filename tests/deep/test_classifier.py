@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from skada_active.deep import DANN, MCC, AdaptationClassifier
+from skada_active.deep import DANN, MCC, AdaptationClassifier, AnchorSet
 from skada_active.networks import ConvNet, CosineHead
 
 NAMES = np.array(["ant", "bee", "cat"])
@@ -336,6 +336,9 @@ CHANGES = {
     "head_temperature": 0.5,
     "unlabeled_pool": "unlabeled",
     "class_weight": {0: 9.0, 1: 1.0, 2: 1.0},
+    "augmentation": "auto",
+    "mix_alpha": 0.0,
+    "anchors": AnchorSet(confidence=0.0),
     "max_epochs": 3,
     "lr": 1e-2,
     "batch_size": 5,
@@ -346,6 +349,7 @@ CHANGES = {
     "random_state": 1,
 }
 BASE = {
+    "mix_alpha": {"augmentation": "auto"},
     "head_temperature": {"head": "cosine"},
     "unlabeled_pool": {"objective": MCC()},
     "target_batch_size": {"objective": MCC()},
@@ -405,6 +409,9 @@ BAD = [
     *(("head_temperature", value) for value in (0.0, -1.0, None)),
     ("unlabeled_pool", None),
     *(("class_weight", value) for value in ("auto", [1.0, 2.0, 3.0])),
+    ("augmentation", "noise"),
+    ("mix_alpha", -0.1),
+    *(("anchors", value) for value in ("local", AnchorSet)),
     *(("max_epochs", value) for value in (-1, 2.5, None)),
     *(("lr", value) for value in (-1e-3, "auto")),
     *(("batch_size", value) for value in (0, -1, 2.5)),

@@ -12,7 +12,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from skada_active.deep import DANN, MCC, AdaptationClassifier, MarginLoss
-from skada_active.deep.net import AdaptationModule, AdaptationNet
+from skada_active.deep._module import AdaptationModule
+from skada_active.deep.net import AdaptationNet
 from skada_active.networks import CosineHead
 
 DOMAIN = np.repeat([1, -1], [30, 20])

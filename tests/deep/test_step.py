@@ -96,3 +96,22 @@ def test_logged_terms_leave_the_graph():
     step.log("term", torch.ones((), requires_grad=True) * 2)
     assert step.batch.terms["term"].item() == 2.0
     assert not step.batch.terms["term"].requires_grad
+
+
+def test_the_second_view_is_made_once_and_only_where_asked():
+    calls = []
+
+    def negate(rows):
+        calls.append(len(rows))
+        return -rows
+
+    step = make_step(augmentation=negate)
+    assert calls == []
+    assert torch.equal(step.augmented, -step.inputs)
+    assert step.augmented is step.augmented
+    assert calls == [len(step.inputs)]
+
+
+def test_without_augmentation_the_second_view_is_refused():
+    with pytest.raises(ValueError, match='augmentation="auto"'):
+        _ = make_step().augmented

@@ -1,6 +1,7 @@
 """Losses of domain adaptation as pure functions of tensors."""
 
 from skada_active.deep.functional._adversarial import domain_adversarial_loss, gradient_reversal
+from skada_active.deep.functional._anchors import anchor_acceptance
 from skada_active.deep.functional._class_adversarial import transferability_loss
 from skada_active.deep.functional._confidence import minimax_entropy_loss, minimum_class_confusion_loss
 from skada_active.deep.functional._gradient_synchronization import (
@@ -14,6 +15,7 @@ from skada_active.deep.functional._margin import margin_loss
 from skada_active.deep.functional._moments import moment_matching_loss
 
 __all__ = [
+    "anchor_acceptance",
     "class_balance_weights",
     "domain_adversarial_loss",
     "domain_gradient_magnitudes",

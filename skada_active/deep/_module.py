@@ -1,0 +1,61 @@
+"""What the net trains: a backbone with its head, and the sum of the losses."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skada_active.deep.step import Step
+from skada_active.networks import CosineHead
+
+__all__ = ["AdaptationCriterion", "AdaptationModule"]
+
+
+class AdaptationModule(nn.Module):
+    """Embed rows and classify the embedding.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        Maps inputs to the embedding (n, D).
+    head : nn.Module
+        Final linear classifier; before a `CosineHead` the embedding is normalised.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.normalize = isinstance(head, CosineHead)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (n, C) and features (n, D)."""
+        features = self.backbone(inputs)
+        if self.normalize:
+            features = F.normalize(features)
+        return self.head(features), features
+
+
+class AdaptationCriterion(nn.Module):
+    """Add the labelled cross-entropy and the objective, which owns its discriminators.
+
+    Parameters
+    ----------
+    objective : nn.Module or None
+        What an objective's ``build`` returned.
+    """
+
+    def __init__(self, objective: nn.Module | None) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, step: Step) -> Tensor:
+        """Return the total loss of a step and log its terms."""
+        loss = self.labeled_loss(step)
+        step.log("labeled_loss", loss)
+        return loss if self.objective is None else loss + self.objective(step)
+
+    @staticmethod
+    def labeled_loss(step: Step) -> Tensor:
+        """Return the cross-entropy of the labelled rows, averaged by role."""
+        losses = F.cross_entropy(step.labeled_logits, step.known_labels, reduction="none")
+        return step.labeled_mean(losses)
