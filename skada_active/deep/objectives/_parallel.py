@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ParallelDiscriminators", "packed_rows", "reversed_logit"]
+__all__ = ["ParallelDiscriminators", "packed_rows", "reversed_logit", "take_rows"]
 
 
 class ParallelDiscriminators(nn.Module):
@@ -115,3 +115,9 @@ def packed_rows(weight: Tensor) -> Tensor:
     used = weight != 0
     n_used = int(used.sum(dim=1).max())
     return used.int().argsort(dim=1, descending=True, stable=True)[:, :n_used]
+
+
+def take_rows(features: Tensor, rows: Tensor) -> Tensor:
+    """Return the rows of `features` (n, D) that a table (K, m) of their numbers names, shape (K, m, D)."""
+    # Indexing by the table would add the gradients up in an order that depends on the threads.
+    return features.index_select(0, rows.flatten()).unflatten(0, rows.shape)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from skada_active.deep import functional
 from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, SourceLogit
 from skada_active.deep.objectives._discriminator import make_discriminator
-from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows
+from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, take_rows
 from skada_active.deep.step import Step
 
 __all__ = ["DANN"]
@@ -146,7 +146,7 @@ class _PerSource(_MultiSource):
         by_source, by_target = of_source / (2 * n_rows.clamp_min(1)), is_present / (2 * len(target))
         weight = torch.cat([by_source, by_target.expand(-1, len(target))], dim=1)
         rows = packed_rows(weight)
-        logit = self.discriminators(torch.cat([source, target])[rows])
+        logit = self.discriminators(take_rows(torch.cat([source, target]), rows))
         losses = functional.weighted_domain_losses(logit, rows < len(source), weight.gather(1, rows))
         return losses.sum() / is_present.sum()
 

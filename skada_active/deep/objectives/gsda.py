@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from skada_active.deep import functional
 from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, SourceLogit
-from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit
+from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit, take_rows
 from skada_active.deep.step import Step
 
 __all__ = ["GSDA"]
@@ -205,16 +205,15 @@ class _GSDA(AdversarialTerm):
         weights, takes_part = self._weights(step)
         losses, magnitudes = [], {}
         for level, weight in weights.items():
-            rows = packed_rows(weight)
-            pairs = rows < step.source.stop, weight.gather(1, rows)
+            numbers = packed_rows(weight)
+            rows, pairs = take_rows(features, numbers), (numbers < step.source.stop, weight.gather(1, numbers))
             if self.config.beta:
-                logit, magnitude = self._measured(level, step, features[rows], *pairs)
+                logit, magnitude = self._measured(level, step, rows, *pairs)
                 # Levels are compared on the rows that take part in all of them.
-                magnitudes[level] = (magnitude * takes_part[rows]).sum(dim=1)
+                magnitudes[level] = (magnitude * takes_part[numbers]).sum(dim=1)
                 step.log(f"gsda_{level}_gradient", magnitudes[level].sum())
             else:
-                rows_reversed = functional.gradient_reversal(features[rows], self.reversal(step))
-                logit = self.discriminators[level](rows_reversed)
+                logit = self.discriminators[level](functional.gradient_reversal(rows, self.reversal(step)))
             losses.append(functional.weighted_domain_losses(logit, *pairs).sum())
             step.log(f"gsda_{level}_loss", losses[-1])
         return sum(losses) + self._synchronization(step, magnitudes)

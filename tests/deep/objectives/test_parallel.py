@@ -6,7 +6,7 @@ from torch import nn
 
 from skada_active.deep.functional import gradient_reversal
 from skada_active.deep.objectives._discriminator import make_discriminator
-from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit
+from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit, take_rows
 
 every_depth = pytest.mark.parametrize("hidden", [(), (5,), (6, 4)])
 
@@ -118,3 +118,22 @@ def test_packed_rows_are_filled_up_by_rows_without_weight():
 
 def test_without_any_weight_there_are_no_packed_rows():
     assert packed_rows(torch.zeros(2, 3)).shape == (2, 0)
+
+
+def test_taken_rows_are_those_of_the_table():
+    features = torch.randn(5, 3)
+    rows = torch.tensor([[4, 0], [2, 2], [1, 4]])
+    assert torch.equal(take_rows(features, rows), features[rows])
+    assert take_rows(features, rows[:, :0]).shape == (3, 0, 3)
+
+
+def test_gradients_of_taken_rows_do_not_depend_on_the_threads():
+    features, rows = torch.randn(32, 64, requires_grad=True), torch.randint(32, (40, 60))
+    gradient = torch.randn(40, 60, 64)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        taken = [torch.autograd.grad(take_rows(features, rows), features, gradient)[0] for _ in range(10)]
+    finally:
+        torch.set_num_threads(n_threads)
+    assert all(torch.equal(taken[0], other) for other in taken)
