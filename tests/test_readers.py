@@ -170,6 +170,26 @@ def test_a_model_with_its_own_outputs_is_read_through_them():
     assert all(np.shares_memory(*parts) for parts in zip(view.class_discriminator, discriminator, strict=True))
 
 
+@pytest.mark.parametrize("needs", [{"class_domain_grad"}, {"class_domain_grad", "features", "source_features"}])
+def test_a_function_of_embedded_rows_becomes_one_of_the_rows_of_the_pool(needs):
+    class Net:
+        pool_supplies = frozenset({"class_domain_grad"})
+        classes_ = np.array([0, 1])
+
+        def pool_outputs(self, X, names):
+            assert names == {"features"}
+            return {"features": 2 * X}
+
+        def pool_field(self, name):
+            return lambda features: np.stack([features, -features], axis=1)
+
+    X, y, domain = make_data(2)
+    view = read(Net(), X, y, domain, needs)
+    rows = np.array([4, 0, 4])
+    np.testing.assert_array_equal(view.class_domain_grad(rows), 2 * np.stack([X[40:], -X[40:]], axis=1)[rows])
+    assert ("features" in vars(view)) is ("features" in needs)
+
+
 def test_split_pipeline_looks_inside_frozen_estimators():
     last = LogisticRegression()
     before, model = split_pipeline(FrozenEstimator(make_pipeline(StandardScaler(), FrozenEstimator(last))))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -240,6 +242,48 @@ def test_the_default_estimator_of_images_is_a_network_with_the_strategy_s_seed()
     estimator = MarginSampling(random_state=3)._default_estimator(np.zeros((2, 1, 8, 8)))
     assert type(estimator).__name__ == "AdaptationClassifier"
     assert estimator.random_state == 3
+
+
+@pytest.mark.parametrize(
+    ("needs", "objective"),
+    [
+        ({"source_logit"}, "DANN()"),
+        ({"class_domain_grad", "proba"}, "TSF()"),
+        ({"class_discriminator"}, "TSF()"),
+        ({"class_discriminator", "source_logit"}, "DANN() + TSF()"),
+    ],
+)
+def test_the_default_estimator_trains_the_discriminator_that_is_read(needs, objective):
+    deep = pytest.importorskip("skada_active.deep")
+
+    class Reader(MarginSampling):
+        pass
+
+    Reader.needs = frozenset(needs)
+    estimator = Reader(random_state=3)._default_estimator(np.zeros((2, 3)))
+    assert repr(estimator.objective) == repr(eval(objective, vars(deep)))
+    assert estimator.random_state == 3
+    assert not Reader().__sklearn_tags__().input_tags.sparse
+
+
+def test_a_preferred_field_is_read_where_it_is_there():
+    class Reader(QueryStrategy):
+        needs = frozenset({"proba", "logits"})
+        preferred: ClassVar[dict[str, str]] = {"proba": "logits"}
+
+        def required_fields(self):
+            return frozenset({"proba"})
+
+        def utilities(self, view):
+            return view.proba[:, 0].astype(np.float64)
+
+    assert set(vars(Reader().fit(X, KNOWN, DOMAIN).pool_)) == {"index", "n_initial", "logits"}
+    forest = RandomForestClassifier(5, random_state=0)
+    assert set(vars(Reader(forest).fit(X, KNOWN, DOMAIN).pool_)) == {"index", "n_initial", "proba"}
+    with pytest.raises(ValueError, match="logits of the pool view holds NaN"):
+        Reader().select(PoolView(logits=[[np.nan, 1.0]]), 1)
+    with pytest.raises(ValueError, match="cannot supply 'proba'"):
+        Reader().check_model(Ridge())
 
 
 @pytest.mark.parametrize("strategy", [MarginSampling(), QueryByCommittee(n_members=2)])

@@ -7,7 +7,17 @@ from sklearn.linear_model import LogisticRegression
 from skada_active.datasets import make_shifted_blobs
 from skada_active.domains import mask_target
 from skada_active.pool import PoolView
-from skada_active.query import BADGE, CLUE, SDM, CoreSet, KMeansSampling, MarginSampling, QueryStrategy, RandomSampling
+from skada_active.query import (
+    BADGE,
+    CLUE,
+    SAGE,
+    SDM,
+    CoreSet,
+    KMeansSampling,
+    MarginSampling,
+    QueryStrategy,
+    RandomSampling,
+)
 
 
 class Chosen(QueryStrategy):
@@ -26,7 +36,9 @@ def test_an_unfilled_field_is_named_as_the_strategy_names_it():
         MarginSampling().select(PoolView(features=np.ones((2, 2))), 1)
 
 
-@pytest.mark.parametrize("strategy", [RandomSampling(), MarginSampling(), KMeansSampling(), CoreSet(), BADGE(), CLUE()])
+@pytest.mark.parametrize(
+    "strategy", [RandomSampling(), MarginSampling(), KMeansSampling(), CoreSet(), BADGE(), CLUE(), SAGE()]
+)
 def test_an_empty_view_gives_an_empty_choice(strategy):
     view = PoolView(index=np.empty(0, dtype=np.int64))
     chosen = strategy.select(view, 3)
@@ -34,7 +46,7 @@ def test_an_empty_view_gives_an_empty_choice(strategy):
     assert len(chosen) == 0
 
 
-@pytest.mark.parametrize("strategy", [MarginSampling(), SDM()])
+@pytest.mark.parametrize("strategy", [MarginSampling(), SDM(), SAGE()])
 def test_an_empty_view_has_empty_utilities(strategy):
     assert strategy.utilities(PoolView(index=np.empty(0, dtype=np.int64))).shape == (0,)
 
