@@ -202,6 +202,8 @@ class _GSDA(AdversarialTerm):
 
     def _alignment(self, step: Step) -> Tensor:
         features = torch.cat([step.features[step.source], step.features[step.target]])
+        if not self.config.beta:
+            features = functional.gradient_reversal(features, self.reversal(step))
         weights, takes_part = self._weights(step)
         losses, magnitudes = [], {}
         for level, weight in weights.items():
@@ -213,7 +215,7 @@ class _GSDA(AdversarialTerm):
                 magnitudes[level] = (magnitude * takes_part[numbers]).sum(dim=1)
                 step.log(f"gsda_{level}_gradient", magnitudes[level].sum())
             else:
-                logit = self.discriminators[level](functional.gradient_reversal(rows, self.reversal(step)))
+                logit = self.discriminators[level](rows)
             losses.append(functional.weighted_domain_losses(logit, *pairs).sum())
             step.log(f"gsda_{level}_loss", losses[-1])
         return sum(losses) + self._synchronization(step, magnitudes)
