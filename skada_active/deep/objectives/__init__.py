@@ -3,10 +3,10 @@
 from skada_active.deep.objectives._base import Objective, ObjectiveSum
 from skada_active.deep.objectives.dann import DANN
 from skada_active.deep.objectives.gsda import GSDA
+from skada_active.deep.objectives.m3sda import M3SDA
 from skada_active.deep.objectives.margin import MarginLoss
 from skada_active.deep.objectives.mcc import MCC
 from skada_active.deep.objectives.mme import MME
-from skada_active.deep.objectives.moment_matching import M3SDA
 from skada_active.deep.objectives.tsf import TSF
 
 __all__ = ["DANN", "GSDA", "M3SDA", "MCC", "MME", "TSF", "MarginLoss", "Objective", "ObjectiveSum"]

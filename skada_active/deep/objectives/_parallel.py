@@ -50,14 +50,16 @@ class ParallelDiscriminators(nn.Module):
         have a derivative, so this form replaces a backward pass that would itself have to be differentiated.
         """
         *hidden, logit = self._layers(rows)
-        gradient = self.weights[-1].expand(-1, rows.shape[1], -1)
-        for weight, layer in zip(reversed(self.weights[:-1]), reversed(hidden), strict=True):
+        *inner, last = self.weights
+        gradient = last.expand(-1, rows.shape[1], -1)
+        for weight, layer in zip(reversed(inner), reversed(hidden), strict=True):
             gradient = torch.bmm(gradient * (layer > 0), weight)
         return logit[:, :, 0], gradient
 
     def _layers(self, rows: Tensor) -> list[Tensor]:
-        outputs = [torch.baddbmm(self.biases[0], rows, self.weights[0].mT)]
-        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
+        (weight, bias), *others = zip(self.weights, self.biases, strict=True)
+        outputs = [torch.baddbmm(bias, rows, weight.mT)]
+        for weight, bias in others:
             outputs.append(torch.baddbmm(bias, outputs[-1].relu(), weight.mT))
         return outputs
 

@@ -55,7 +55,8 @@ class DANN(AdversarialObjective):
     References
     ----------
     .. [1] Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016.
-    .. [2] Zhao et al., "Adversarial Multiple Source Domain Adaptation", NeurIPS 2018: a discriminator per source.
+    .. [2] Zhao et al., "Adversarial Multiple Source Domain Adaptation", NeurIPS 2018, where the losses of
+       a discriminator per source are combined in another way.
 
     Examples
     --------

@@ -166,7 +166,7 @@ class GSDA(AdversarialObjective):
         group_of_class = _random_groups(n_groups, n_classes, self.random_state)
         kind = _GlobalGSDA if "domain" in self.levels else _GSDA
         # A copy: what set_params changes later counts from the next network, as for every other objective.
-        return kind(clone(self), n_features, group_of_class)
+        return kind(clone(self), n_features, n_groups, group_of_class)
 
 
 def _random_groups(n_groups: int, n_classes: int, random_state: Any) -> Tensor:
@@ -178,9 +178,10 @@ def _random_groups(n_groups: int, n_classes: int, random_state: Any) -> Tensor:
 
 
 class _GSDA(AdversarialTerm):
-    def __init__(self, config: GSDA, n_features: int, group_of_class: Tensor) -> None:
+    def __init__(self, config: GSDA, n_features: int, n_groups: int, group_of_class: Tensor) -> None:
         super().__init__(config)
-        sizes = {"domain": 1, "group": int(group_of_class.max()) + 1, "class": len(group_of_class)}
+        self.n_groups = n_groups
+        sizes = {"domain": 1, "group": n_groups, "class": len(group_of_class)}
         self.discriminators = nn.ModuleDict(
             {
                 level: ParallelDiscriminators(sizes[level], n_features, config.hidden)
@@ -253,8 +254,7 @@ class _GSDA(AdversarialTerm):
             ]
         )
         by_class = row_weight * takes_part * proba.T
-        by_group = by_class.new_zeros(int(self.group_of_class.max()) + 1, len(proba))
-        by_group = by_group.index_add(0, self.group_of_class, by_class)
+        by_group = by_class.new_zeros(self.n_groups, len(proba)).index_add(0, self.group_of_class, by_class)
         weights = {"domain": row_weight[None], "group": by_group, "class": by_class}
         return {level: weights[level] for level in self.discriminators}, takes_part
 
