@@ -12,7 +12,18 @@ from typing import Any
 __version__ = "0.1.0"
 
 # Names are imported when they are first used: importing the package loads neither torch nor torchvision.
-_MODULES = ("datasets", "deep", "domains", "loop", "model_selection", "networks", "pool", "query", "selection")
+_MODULES = (
+    "datasets",
+    "deep",
+    "domains",
+    "loop",
+    "model_selection",
+    "networks",
+    "pool",
+    "query",
+    "recipes",
+    "selection",
+)
 _NAMES = {
     "ActiveAdaptationLoop": "loop",
     "AdaptationClassifier": "deep",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from skorch.dataset import ValidSplit
 from torch.utils.data import Dataset
 
 from skada_active.deep import AdaptationClassifier, AnchorSet
@@ -278,7 +279,5 @@ def test_bad_parameters_are_refused_by_name(data, bad):
 
 
 def test_validation_rows_are_no_anchors(data):
-    from skorch.dataset import ValidSplit
-
-    model = classifier(net_params={"train_split": ValidSplit(3, random_state=0)}, max_epochs=1).fit(*data)
+    model = classifier(net_params={"train_split": ValidSplit(0.3, random_state=0)}, max_epochs=1).fit(*data)
     assert model.anchor_counts_[0].sum() < 6
