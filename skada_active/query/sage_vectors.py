@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
+from sklearn.utils.validation import check_consistent_length
 
 from skada_active.query.sdm_gradients import as_floats
 from skada_active.selection import OnDemand
@@ -101,7 +102,8 @@ def sage_embedding(
     Raises
     ------
     ValueError
-        If blocks of gradients have another shape than (m, C, D); then, when they are read.
+        If `projection` is unknown, or `proba` and `features` differ in length; when they are read, if blocks of
+        gradients have another shape than (m, C, D).
 
     Notes
     -----
@@ -122,19 +124,22 @@ def sage_embedding(
     >>> np.sqrt(sage_embedding([[0.75, 0.25]], [[0.0, 0.0]], gradients).sq_norms()).round(6)
     array([0.894427])
     """
+    if projection not in ("pop", None):
+        raise ValueError(f'projection must be "pop" or None, got {projection!r}.')
+    check_consistent_length(proba, features)
     if isinstance(discriminator, tuple):
         proba, features, *layers = as_floats(proba, features, *discriminator)
         hidden = _HiddenGradients.of(proba, features, layers, projection)
         width = proba.shape[1] * len(layers[0])
         return OnDemand(hidden, (features, proba), width=width, basis=layers[0], dtype=proba.dtype)
+    proba, features = as_floats(proba, features)
     if callable(discriminator):
-        proba, features = as_floats(proba, features)
-        gradients, keys, width = discriminator, (features, proba), features.shape[1]
+        gradients, key = discriminator, features
     else:
-        proba, array = as_floats(proba, discriminator)
-        gradients, keys, width = array.__getitem__, (array, proba), array.shape[-1]
-    given = _GivenGradients(gradients, proba, width, projection)
-    return OnDemand(given, keys, width=proba.shape[1] * width, dtype=proba.dtype)
+        key = np.asarray(discriminator)
+        gradients = key.__getitem__
+    given = _GivenGradients(gradients, proba, key.shape[-1], projection)
+    return OnDemand(given, (key, proba), width=proba.shape[1] * given.width, dtype=np.result_type(proba, key))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import get_blas_funcs
 
 from ._twins import find_twins
 
@@ -42,9 +43,9 @@ class OnDemand:
 
     Notes
     -----
-    :func:`farthest_first` and :func:`kmeans_plusplus` take it in place of an array. They read every row once per pass,
-    in blocks, besides once for the norms; so `compute` is called about 5 to 20 times for every row, with 2 n width k
-    operations on top of that for k picks, and less than 256 MB of extra memory.
+    :func:`farthest_first` and :func:`kmeans_plusplus` take it in place of an array. They read every row once for the
+    norms and once in each pass, so `compute` is called about 5 to 20 times for every row, with 2 n width k operations
+    on top of that for k picks, and at most about 150 MB of extra memory.
 
     Examples
     --------
@@ -134,6 +135,15 @@ class OnDemand:
         """R (p, min(p, q)) with R R^T the inner products of the rows of the basis."""
         return np.linalg.qr(self.basis.T, mode="r").T
 
+    def _times_root(self, values: np.ndarray) -> np.ndarray:
+        """Return vectors with the inner products of those that the coordinates `values` stand for."""
+        groups = values.reshape(-1, len(self.basis))
+        if self._root.shape[1] < len(self.basis):
+            return (groups @ self._root).reshape(len(values), -1)
+        # The root is triangular, which saves half of the work. BLAS overwrites its operand, and reads it by columns.
+        product = get_blas_funcs("trmm", dtype=self.dtype)(1.0, self._root.T, groups.copy().T, overwrite_b=True)
+        return product.T.reshape(len(values), -1)
+
     @cached_property
     def _metric(self) -> np.ndarray:
         return self._root @ self._root.T
@@ -141,13 +151,10 @@ class OnDemand:
     @cached_property
     def _sq_norms(self) -> np.ndarray:
         norms = np.empty(len(self), dtype=self.dtype)
-        root = None if self.basis is None else self._root
-        scratch = None if root is None else np.empty((self._block * self.width // len(root), root.shape[1]), self.dtype)
         for block, values in self.blocks():
             with np.errstate(over="ignore", invalid="ignore"):
-                if root is not None:
-                    groups = values.reshape(-1, len(root))
-                    values = np.matmul(groups, root, out=scratch[: len(groups)]).reshape(len(values), -1)
+                if self.basis is not None:
+                    values = self._times_root(values)
                 np.einsum("ij,ij->i", values, values, out=norms[block])
         if not np.isfinite(norms).all():
             raise ValueError(

@@ -208,6 +208,26 @@ def test_integers_and_lists_are_taken_too():
     assert whole.sq_norms().tolist() == [5.0]
 
 
+def test_precision_is_that_of_the_most_precise_argument_and_no_array_is_converted():
+    fields = make_pool(n=2000, n_classes=6, width=20, dtype=np.float32)
+    gradients = gradients_of(**fields)
+    embedding = sage_embedding(fields["proba"], fields["features"], gradients)
+    assert embedding.dtype == np.float64
+    assert embedding.keys[0] is gradients
+    exact = sage_embedding(fields["proba"].astype(np.float64), fields["features"], gradients.astype(np.float32))
+    assert exact.dtype == np.float64
+    assert exact.keys[0].dtype == np.float32
+    assert sage_embedding(*fields.values()).dtype == np.float32
+
+
+def test_arguments_of_the_embedding_are_checked():
+    fields = make_pool()
+    with pytest.raises(ValueError, match='projection must be "pop" or None'):
+        sage_embedding(*fields.values(), projection="orthogonal")
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        sage_embedding(fields["proba"][1:], fields["features"], fields["class_discriminator"])
+
+
 @pytest.mark.parametrize("shape", [(60, 4, 3), (60, 3, 5), (60, 4), (1, 4, 5)])
 def test_gradients_of_another_shape_are_refused(shape):
     fields = make_pool()
