@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from skada_active import TargetShuffleSplit, recipes, target_accuracy
+from skada_active.datasets import make_multi_source_blobs
+from skada_active.deep import GSDA, AdaptationClassifier, AnchorSet
+from skada_active.domains import mask_target
+from skada_active.query import LAS, SAGE, MarginSampling
+
+LOOPS = {
+    "sdm": recipes.sdm,
+    "lada": recipes.lada,
+    "sage": recipes.sage,
+    "gala": recipes.gala,
+    "baseline": lambda **params: recipes.baseline(MarginSampling(), **params),
+}
+SHORT = {"max_epochs": 2, "round_epochs": 1, "budget": 6, "n_rounds": 2, "random_state": 0}
+all_loops = pytest.mark.parametrize("recipe", LOOPS.values(), ids=LOOPS)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_multi_source_blobs(random_state=0)
+
+
+@all_loops
+def test_a_recipe_is_an_unfitted_loop_that_clones(recipe):
+    loop = recipe(random_state=3)
+    assert not hasattr(loop, "estimator_")
+    assert repr(clone(loop)) == repr(loop)
+    assert loop.random_state == 3
+
+
+@all_loops
+def test_the_budget_is_spent_exactly_and_the_same_way_again(recipe, data):
+    X, y, sample_domain = data
+    first, second = (recipe(**SHORT).fit(X, y, sample_domain=sample_domain) for _ in range(2))
+    assert first.n_queries_ == 6
+    assert np.array_equal(first.queried_ids_, second.queried_ids_)
+    assert (sample_domain[first.queried_ids_] < 0).all()
+
+
+@all_loops
+def test_parameters_of_the_classifier_are_passed_on(recipe):
+    loop = recipe(lr=0.5, max_epochs=7)
+    assert (loop.estimator.lr, loop.estimator.max_epochs) == (0.5, 7)
+
+
+@pytest.mark.parametrize("name", recipes.__all__)
+def test_unknown_parameters_are_refused(name):
+    arguments = (MarginSampling(),) if name == "baseline" else ()
+    with pytest.raises(TypeError, match="epochs_of_training"):
+        getattr(recipes, name)(*arguments, epochs_of_training=3)
+
+
+def test_sdm_is_the_dynamic_loss_with_gradient_consistency():
+    loop = recipes.sdm(margin=0.5, labeled_loss="joint")
+    assert loop.estimator.objective.dynamic
+    assert (loop.estimator.objective.margin, loop.strategy.margin, loop.strategy.gradient_weight) == (0.5, 0.5, 0.01)
+    assert loop.estimator.labeled_loss == "joint"
+    static = recipes.sdm(dynamic=False, gradient_weight=0.0)
+    assert (static.estimator.objective.dynamic, static.strategy.gradient_weight) == (False, 0.0)
+
+
+def test_lada_couples_query_and_anchors():
+    loop = recipes.lada(n_neighbors=5, confidence=0.8)
+    assert isinstance(loop.strategy, LAS)
+    assert loop.strategy.n_neighbors == loop.estimator.anchors.n_neighbors == 5
+    assert loop.estimator.anchors.confidence == 0.8
+    assert loop.estimator.augmentation == "auto"
+
+
+# The rows of LADA's Table 6.
+ABLATIONS = {
+    "diverse selection": {"oversampling": 0},
+    "anchor augmentation": {"neighbors": None},
+    "random anchors": {"neighbors": "random"},
+    "strong augmentation": {"augmentation": None},
+    "class balancing": {"class_balanced": False},
+}
+
+
+@pytest.mark.parametrize("change", ABLATIONS.values(), ids=ABLATIONS)
+def test_every_component_of_lada_changes_the_outcome(change, data):
+    X, y, sample_domain = data
+    params = {**SHORT, "budget": 16, "confidence": 0.5, "round_epochs": 3}
+    loops = [recipes.lada(**params | extra).fit(X, y, sample_domain=sample_domain) for extra in ({}, change)]
+    assert not np.array_equal(*(loop.predict_proba(X) for loop in loops))
+
+
+def test_without_neighbors_lada_has_no_anchor_set():
+    assert recipes.lada(neighbors=None).estimator.anchors is None
+    assert isinstance(recipes.lada(neighbors="random").estimator.anchors, AnchorSet)
+
+
+def test_sage_has_the_three_regularisers_of_the_paper():
+    joint, plain, mme = (recipes.sage(regularizer=name).estimator for name in ("joint", "s+t", "mme"))
+    assert (joint.labeled_loss, plain.labeled_loss) == ("joint", "s+t")
+    assert (mme.head, mme.head_temperature, mme.objective.get_params()["mme__trade_off"]) == ("cosine", 0.05, 0.1)
+    assert isinstance(recipes.sage(projection=None, diversity=None).strategy, SAGE)
+    with pytest.raises(ValueError, match=r'regularizer must be "s\+t", "joint" or "mme", got "?\'?ssda'):
+        recipes.sage(regularizer="ssda")
+
+
+def test_gala_has_the_bases_of_the_paper():
+    bases = [type(recipes.gala(base=base).estimator.objective).__name__ for base in (None, "dann", "m3sda")]
+    assert bases == ["NoneType", "DANN", "M3SDA"]
+    assert recipes.gala(base="dann").estimator.objective.discriminator == "per_source"
+    with pytest.raises(ValueError, match="base must be"):
+        recipes.gala(base="cdan")
+
+
+@pytest.mark.parametrize("base", ["dann", "m3sda"])
+def test_gala_runs_on_every_base(base, data):
+    X, y, sample_domain = data
+    assert recipes.gala(base=base, **SHORT).fit(X, y, sample_domain=sample_domain).n_queries_ == 6
+
+
+def test_gsda_is_a_classifier_that_needs_no_target_label(data):
+    X, y, sample_domain = data
+    model = recipes.gsda(beta=2.0, max_epochs=2, random_state=0)
+    assert isinstance(model, AdaptationClassifier)
+    assert isinstance(model.objective, GSDA)
+    assert model.objective.beta == 2.0
+    model.fit(X, mask_target(y, sample_domain), sample_domain)
+    assert model.predict(X).shape == y.shape
+
+
+def test_a_baseline_needs_a_strategy():
+    with pytest.raises(TypeError, match="query must be a query strategy"):
+        recipes.baseline("margin")
+
+
+def test_hyperparameters_of_a_recipe_can_be_searched(data):
+    X, y, sample_domain = data
+    search = GridSearchCV(
+        recipes.lada(**SHORT),
+        {"strategy__n_neighbors": [3, 5], "estimator__anchors__confidence": [0.9]},
+        cv=TargetShuffleSplit(1, random_state=0),
+        scoring=target_accuracy,
+    )
+    search.fit(X, y, sample_domain=sample_domain, groups=sample_domain)
+    assert search.best_params_["strategy__n_neighbors"] in (3, 5)
+
+
+@pytest.mark.parametrize("name", ["sdm", "lada", "sage", "gala", "baseline"])
+def test_every_loop_recipe_takes_budget_rounds_and_seed(name):
+    parameters = inspect.signature(getattr(recipes, name)).parameters
+    assert {"budget", "n_rounds", "round_epochs", "random_state"} <= set(parameters)
