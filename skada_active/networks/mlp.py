@@ -65,7 +65,7 @@ class Standardize(nn.Module):
 
 
 class MLP(nn.Sequential):
-    """Map rows to an embedding by linear layers with batch normalisation.
+    """Map rows to an embedding by linear layers, each with batch normalisation unless told otherwise.
 
     Between layers there is a ReLU, after the last one there is none: with one layer this is the linear bottleneck of
     the domain adaptation literature (SDM, LADA, TQS, EADA).
@@ -78,6 +78,10 @@ class MLP(nn.Sequential):
         Widths of the layers; the last one is the width of the embedding.
     dropout : float, default=0.0
         Dropout probability after every ReLU.
+    batch_norm : bool, default=True
+        Whether a layer ends in batch normalisation. Without it the rows should come at a scale of about 1 a column, or
+        10 a row; a loss that aligns domains only weakly, such as `DANN`, is then better, because statistics over
+        batches of both domains let the offset between them into the embedding.
 
     Examples
     --------
@@ -87,11 +91,13 @@ class MLP(nn.Sequential):
     torch.Size([5, 32])
     """
 
-    def __init__(self, in_features: int, hidden: Sequence[int] = (256,), dropout: float = 0.0) -> None:
+    def __init__(
+        self, in_features: int, hidden: Sequence[int] = (256,), dropout: float = 0.0, batch_norm: bool = True
+    ) -> None:
         layers: list[nn.Module] = []
         for position, width in enumerate(hidden):
             if position:
                 layers += [nn.ReLU()] + ([nn.Dropout(dropout)] if dropout else [])
-            layers += [nn.Linear(in_features, width), nn.BatchNorm1d(width)]
+            layers += [nn.Linear(in_features, width)] + ([nn.BatchNorm1d(width)] if batch_norm else [])
             in_features = width
         super().__init__(*layers)

@@ -67,6 +67,10 @@ def test_mlp_by_default_is_one_linear_layer_with_batch_normalisation():
     assert MLP(5)(rows(3, 5)).shape == (3, 256)
 
 
+def test_mlp_without_batch_normalisation_is_linear_and_relu_only():
+    assert [type(layer) for layer in MLP(5, (4, 3), batch_norm=False)] == [nn.Linear, nn.ReLU, nn.Linear]
+
+
 def test_mlp_ends_without_an_activation():
     assert [type(layer) for layer in MLP(5, (4, 3))][-2:] == [nn.Linear, nn.BatchNorm1d]
     assert (MLP(5, (4, 3))(rows(9, 5)) < 0).any()
