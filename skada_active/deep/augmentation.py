@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skada_active.networks import Standardize
@@ -21,13 +22,14 @@ class FeatureNoise(BaseEstimator):
     Parameters
     ----------
     scale : float, default=0.3
-        Standard deviation of the noise, as a share of the column's standard deviation over the rows of the first `fit`.
+        Standard deviation of the noise, as a share of the column's standard deviation over the rows of `fit`. A
+        constant column gets none.
     mask : float, default=0.0
         Probability that a value is replaced by the mean of its column.
 
     Attributes
     ----------
-    columns_ : Standardize
+    mean_, scale_ : Tensor of shape (d,)
         Mean and standard deviation of every column.
 
     Examples
@@ -63,14 +65,20 @@ class FeatureNoise(BaseEstimator):
         FeatureNoise
         """
         self._validate_params()
-        self.columns_ = Standardize.fitted_to(torch.as_tensor(X))
+        X = torch.as_tensor(X)
+        columns = Standardize.fitted_to(X)
+        # No deviation exceeds its column's range; the scale of 1 that stands in for a constant column's does.
+        span = X.amax(dim=0).float() - X.amin(dim=0).float()
+        self.mean_, self.scale_ = columns.mean, torch.minimum(columns.scale, span)
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Return noisy rows, of the shape of `rows`."""
-        columns = self.columns_.to(rows.device)
-        noisy = rows + self.scale * columns.scale * torch.randn_like(rows)
-        return torch.where(torch.rand_like(rows) < self.mask, columns.mean, noisy) if self.mask else noisy
+        """Return noisy rows, of the shape of `rows`; refused before `fit`."""
+        check_is_fitted(self, "scale_")
+        noisy = rows + self.scale * self.scale_.to(rows.device) * torch.randn_like(rows)
+        if not self.mask:
+            return noisy
+        return torch.where(torch.rand_like(rows) < self.mask, self.mean_.to(rows.device), noisy)
 
 
 class ImageAugmentation(BaseEstimator):

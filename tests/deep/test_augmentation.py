@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from skada_active.deep import AdaptationClassifier, FeatureNoise, ImageAugmentation
 from skada_active.deep.augmentation import default_augmentation, mix_views
@@ -27,12 +28,21 @@ def test_noise_is_in_the_units_of_its_column():
     rows = table()
     noise = FeatureNoise(scale=0.1).fit(rows)(rows) - rows
     assert noise.std(dim=0).tolist() == pytest.approx([0.1, 10.0], rel=0.1)
-    assert noise.mean(dim=0).abs().tolist() < [0.01, 1.0]
+    assert (noise.mean(dim=0).abs() < torch.tensor([0.01, 1.0])).all()
 
 
-def test_constant_columns_get_noise_of_scale_one_at_most():
-    rows = torch.tensor([[3.0], [3.0]])
-    assert torch.equal(FeatureNoise(scale=0.0).fit(rows)(rows), rows)
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
+def test_a_constant_column_has_no_unit_and_gets_no_noise(value):
+    rows = torch.full((500, 2), value)
+    rows[:, 1] = torch.linspace(0, 1, 500)
+    noise = FeatureNoise().fit(rows)(rows) - rows
+    assert (noise[:, 0] == 0).all()
+    assert (noise[:, 1] != 0).any()
+
+
+def test_noise_is_refused_before_it_was_fitted():
+    with pytest.raises(NotFittedError, match="FeatureNoise"):
+        FeatureNoise()(table(4))
 
 
 def test_masked_values_become_the_mean_of_their_column():
@@ -154,7 +164,7 @@ def test_an_augmentation_that_changes_nothing_trains_the_same_network(data):
 def test_the_given_augmentation_is_not_fitted(data):
     noise = FeatureNoise()
     classifier(augmentation=noise).fit(*data)
-    assert not hasattr(noise, "columns_")
+    assert not hasattr(noise, "scale_")
 
 
 def test_its_parameters_can_be_searched(data):
