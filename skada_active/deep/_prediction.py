@@ -65,7 +65,8 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Anchors of each class at each pass over the anchor set in the last epoch, shape (n_passes, C)."""
         if self.anchors is None:
             raise AttributeError("anchor_counts_ exists only with anchors=AnchorSet(...).")
-        return np.stack([counts.cpu().numpy() for counts in self.net_.anchor_counts_])
+        counts = [of_pass.cpu().numpy() for of_pass in self.net_.anchor_counts_]
+        return np.array(counts, dtype=np.int64).reshape(-1, len(self.classes_))
 
     # What `pool.snapshot` reads.
 

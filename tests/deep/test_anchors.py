@@ -193,6 +193,10 @@ def test_counts_exist_only_with_anchors(data):
         _ = AdaptationClassifier(max_epochs=1).fit(*data).anchor_counts_
 
 
+def test_without_any_epoch_there_was_no_pass(data):
+    assert classifier(max_epochs=0).fit(*data).anchor_counts_.shape == (0, 3)
+
+
 CHANGES = {"neighbors": "random", "n_neighbors": 1, "confidence": 0.0, "class_balanced": False}
 
 
