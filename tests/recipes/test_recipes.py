@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 
 from skada_active import TargetShuffleSplit, recipes, target_accuracy
 from skada_active.datasets import make_multi_source_blobs
-from skada_active.deep import GSDA, AdaptationClassifier, AnchorSet
+from skada_active.deep import GSDA, MCC, AdaptationClassifier, AnchorSet
 from skada_active.domains import mask_target
 from skada_active.query import LAS, SAGE, MarginSampling
 
@@ -76,22 +76,90 @@ def test_lada_couples_query_and_anchors():
     assert loop.estimator.augmentation == "auto"
 
 
-# The rows of LADA's Table 6.
-ABLATIONS = {
-    "diverse selection": {"oversampling": 0},
-    "anchor augmentation": {"neighbors": None},
-    "random anchors": {"neighbors": "random"},
-    "strong augmentation": {"augmentation": None},
-    "class balancing": {"class_balanced": False},
+# Another value of every knob, by recipe; those of an ablation study switch a component off.
+KNOBS = {
+    "sdm": {"margin": 0.5, "gradient_weight": 0.0, "dynamic": False, "labeled_loss": "joint"},
+    "lada": {
+        "neighbors": None,
+        "n_neighbors": 5,
+        "oversampling": 0,
+        "confidence": 0.8,
+        "class_balanced": False,
+        "augmentation": None,
+        "objective": MCC(),
+    },
+    "sage": {"regularizer": "mme", "trade_off": 0.5, "projection": None, "diversity": None},
+    "gala": {"alpha": 0.2, "mode": "global", "source_aggregation": "min", "base": "dann"},
+    "gsda": {
+        "alpha": 0.2,
+        "beta": 0.0,
+        "n_groups": 2,
+        "levels": ("domain",),
+        "confidence_threshold": 0.5,
+        "class_balanced": False,
+    },
+    "baseline": {},
+}
+OF_THE_LOOP = {"budget": 7, "n_rounds": 3, "round_epochs": 4, "random_state": 1}
+CHANGES = [
+    (name, knob, value)
+    for name, knobs in KNOBS.items()
+    for knob, value in {**knobs, **(OF_THE_LOOP if name in LOOPS else {"random_state": 1})}.items()
+]
+
+
+def make(name, **params):
+    return LOOPS.get(name, recipes.gsda)(**params)
+
+
+@pytest.mark.parametrize(("name", "knob", "value"), CHANGES)
+def test_every_knob_reaches_the_parts_of_its_recipe(name, knob, value):
+    assert repr(make(name, **{knob: value})) != repr(make(name))
+
+
+@pytest.mark.parametrize("name", recipes.__all__)
+def test_every_knob_is_in_the_table(name):
+    parameters = inspect.signature(getattr(recipes, name)).parameters
+    knobs = {*KNOBS[name], *(OF_THE_LOOP if name in LOOPS else {"random_state"})}
+    assert knobs == set(parameters) - {"params", "query"}
+
+
+# The ablation studies: LADA's Table 6, SDM's Table 3, GSDA's Table 1, SAGE's and GALA's parts.
+ABLATIONS = [
+    *(("lada", {"neighbors": neighbors}) for neighbors in (None, "random")),
+    ("lada", {"oversampling": 0}),
+    ("lada", {"augmentation": None}),
+    ("lada", {"class_balanced": False}),
+    ("sdm", {"gradient_weight": 0.0}),
+    ("sdm", {"dynamic": False}),
+    ("sage", {"projection": None}),
+    *(("sage", {"diversity": diversity}) for diversity in ("kmeans++", None)),
+    *(("sage", {"regularizer": regularizer}) for regularizer in ("joint", "mme")),
+    *(("gala", {"mode": mode}) for mode in ("global", "local")),
+    *(("gsda", {"beta": 0.0, "levels": levels}) for levels in (("domain",), ("domain", "class"))),
+    ("gsda", {"beta": 0.0}),
+]
+
+
+# After so little training confident rows are few, and a weight of 0.01 seldom turns the order of two rows around.
+AUDIBLE = {
+    "lada": {"confidence": 0.5, "round_epochs": 3},
+    "sdm": {"gradient_weight": 0.5},
+    "gsda": {"confidence_threshold": 0.5},
 }
 
 
-@pytest.mark.parametrize("change", ABLATIONS.values(), ids=ABLATIONS)
-def test_every_component_of_lada_changes_the_outcome(change, data):
+@pytest.mark.parametrize(("name", "change"), ABLATIONS, ids=str)
+def test_every_ablation_changes_the_outcome(name, change, data):
+    always = AUDIBLE.get(name, {})
+    short = {**SHORT, "budget": 16} if name in LOOPS else {"max_epochs": 2, "random_state": 0}
     X, y, sample_domain = data
-    params = {**SHORT, "budget": 16, "confidence": 0.5, "round_epochs": 3}
-    loops = [recipes.lada(**params | extra).fit(X, y, sample_domain=sample_domain) for extra in ({}, change)]
-    assert not np.array_equal(*(loop.predict_proba(X) for loop in loops))
+    if name == "gsda":
+        y = mask_target(y, sample_domain)
+    full, without = (
+        make(name, **short | always | extra).fit(X, y, sample_domain=sample_domain) for extra in ({}, change)
+    )
+    assert not np.array_equal(full.predict_proba(X), without.predict_proba(X))
 
 
 def test_without_neighbors_lada_has_no_anchor_set():
@@ -149,7 +217,36 @@ def test_hyperparameters_of_a_recipe_can_be_searched(data):
     assert search.best_params_["strategy__n_neighbors"] in (3, 5)
 
 
-@pytest.mark.parametrize("name", ["sdm", "lada", "sage", "gala", "baseline"])
-def test_every_loop_recipe_takes_budget_rounds_and_seed(name):
-    parameters = inspect.signature(getattr(recipes, name)).parameters
-    assert {"budget", "n_rounds", "round_epochs", "random_state"} <= set(parameters)
+@pytest.mark.parametrize("name", recipes.__all__)
+def test_a_class_without_source_rows_is_learned_from_its_answers(name, data):
+    X, y, sample_domain = data
+    kept = (sample_domain < 0) | (y != 2)
+    X, y, sample_domain = X[kept], y[kept], sample_domain[kept]
+    if name in LOOPS:
+        model = make(name, **{**SHORT, "budget": 40}).fit(X, y, sample_domain=sample_domain)
+    else:
+        known = mask_target(y, sample_domain)
+        known[np.flatnonzero(sample_domain < 0)[:40]] = y[sample_domain < 0][:40]
+        model = make(name, max_epochs=2, random_state=0).fit(X, known, sample_domain)
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert 2 in model.predict(X[sample_domain < 0])
+
+
+@all_loops
+def test_a_pool_smaller_than_the_budget_is_bought_whole(recipe, data):
+    X, y, sample_domain = (part[260:] for part in data)
+    n_pool = int((sample_domain < 0).sum())
+    loop = recipe(**{**SHORT, "budget": 10 * n_pool}).fit(X, y, sample_domain=sample_domain)
+    assert (loop.n_queries_, loop.termination_condition_) == (n_pool, "pool")
+
+
+@all_loops
+def test_labels_that_were_not_bought_change_nothing(recipe, data):
+    X, y, sample_domain = data
+    first = recipe(**SHORT).fit(X, y, sample_domain=sample_domain)
+    hidden = sample_domain < 0
+    hidden[first.queried_ids_] = False
+    poisoned = np.where(hidden, (y + 1) % 3, y)
+    second = recipe(**SHORT).fit(X, poisoned, sample_domain=sample_domain)
+    assert np.array_equal(first.queried_ids_, second.queried_ids_)
+    assert np.array_equal(first.predict_proba(X), second.predict_proba(X))
