@@ -1,4 +1,4 @@
-"""Turn checked arrays, labels and roles into what the net trains on."""
+"""Check arrays, labels and roles, and turn them into what the net trains on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, validate_data
 
-from skada_active._rows import is_dataset
+from skada_active._rows import is_dataset, n_rows
 from skada_active.deep.batches import DomainDataset
-from skada_active.domains import Roles, encode_labels
+from skada_active.domains import Roles, as_labels, encode_labels, plain_labels, resolve_roles
 
-__all__ = ["ARRAY_RULES", "class_weights", "torch_ready", "training_data"]
+__all__ = ["ARRAY_RULES", "check_fit_data", "class_weights", "torch_ready", "training_data"]
 
 #: How scikit-learn checks an array of rows: images may stay bytes.
 ARRAY_RULES = {"dtype": (np.float32, np.uint8), "allow_nd": True}
@@ -22,6 +24,27 @@ ARRAY_RULES = {"dtype": (np.float32, np.uint8), "allow_nd": True}
 def torch_ready(X: NDArray[Any]) -> NDArray[Any]:
     """Return rows in memory that torch can share: it takes no negative strides, and warns of read-only memory."""
     return np.require(X, requirements=["C", "W"])
+
+
+def check_fit_data(
+    estimator: Any, X: Any, y: Any, sample_domain: Any, *, reset: bool
+) -> tuple[Any, NDArray[Any], Roles]:
+    """Return checked rows, labels and roles; with `reset` the estimator remembers the columns of `X`."""
+    if not is_dataset(X):
+        X = torch_ready(validate_data(estimator, X, **ARRAY_RULES, reset=reset))
+    elif reset:
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(estimator).pop(name, None)  # those of an array that was fitted before
+    y = as_labels(y)
+    check_consistent_length(range(n_rows(X)), y)
+    roles = resolve_roles(y, sample_domain)
+    if not len(roles.labeled):
+        raise ValueError(
+            "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0) or "
+            "target rows with a label."
+        )
+    check_classification_targets(plain_labels(y[roles.labeled]))
+    return X, y, roles
 
 
 def class_weights(class_weight: Any, classes: NDArray[Any], labels: NDArray[Any]) -> torch.Tensor | None:

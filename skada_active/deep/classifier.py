@@ -10,17 +10,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, validate_data
 
-from skada_active._rows import is_dataset, n_rows
 from skada_active.deep._assembly import OPTIMIZERS, build_net, own_net_params, resolve_device
-from skada_active.deep._data import ARRAY_RULES, class_weights, torch_ready, training_data
+from skada_active.deep._data import check_fit_data, class_weights, training_data
 from skada_active.deep._prediction import NetPrediction
 from skada_active.deep._seeding import seeded_torch
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.objectives import Objective, ObjectiveSum
-from skada_active.domains import Roles, as_labels, encode_labels, plain_labels, resolve_roles
+from skada_active.domains import Roles, encode_labels, plain_labels
 from skada_active.selection._validation import check_rng
 
 __all__ = ["AdaptationClassifier"]
@@ -218,7 +215,8 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         ValueError
             If no row has a label, or data, labels and domains do not fit together.
         """
-        X, y, roles = self._check_fit_data(X, y, sample_domain, reset=True)
+        self._validate_params()
+        X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
         self._start(X, y, np.unique(plain_labels(y[roles.labeled])), roles)
         return self._train(X, y, roles, own_net_params(self).get("max_epochs", self.max_epochs))
 
@@ -260,30 +258,13 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         """
         if not isinstance(epochs, Integral) or epochs < 0:
             raise ValueError(f"epochs must be an integer >= 0, got {epochs!r}.")
+        self._validate_params()
         first = not hasattr(self, "net_")
-        X, y, roles = self._check_fit_data(X, y, sample_domain, reset=first)
+        X, y, roles = check_fit_data(self, X, y, sample_domain, reset=first)
         if first:
             classes = plain_labels(y[roles.labeled]) if classes is None else np.asarray(classes)
             self._start(X, y, np.unique(classes), roles)
         return self._train(X, y, roles, epochs)
-
-    def _check_fit_data(self, X: Any, y: Any, sample_domain: Any, *, reset: bool) -> tuple[Any, NDArray[Any], Roles]:
-        self._validate_params()
-        if not is_dataset(X):
-            X = torch_ready(validate_data(self, X, **ARRAY_RULES, reset=reset))
-        elif reset:
-            for name in ("n_features_in_", "feature_names_in_"):
-                vars(self).pop(name, None)  # those of an array that was fitted before
-        y = as_labels(y)
-        check_consistent_length(range(n_rows(X)), y)
-        roles = resolve_roles(y, sample_domain)
-        if not len(roles.labeled):
-            raise ValueError(
-                "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0) or "
-                "target rows with a label."
-            )
-        check_classification_targets(plain_labels(y[roles.labeled]))
-        return X, y, roles
 
     def _start(self, X: Any, y: NDArray[Any], classes: NDArray[Any], roles: Roles) -> None:
         encode_labels(y[roles.labeled], classes)  # refused before there is a network that cannot learn them
