@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_consistent_length
 
 from skada_active.pool import PoolView
 
@@ -118,7 +119,7 @@ def share_budget(weights: ArrayLike, capacities: ArrayLike, total: int) -> NDArr
     Raises
     ------
     ValueError
-        If a weight is negative, NaN or infinite.
+        If a weight is negative, NaN or infinite, or there are not as many capacities.
 
     Notes
     -----
@@ -131,6 +132,7 @@ def share_budget(weights: ArrayLike, capacities: ArrayLike, total: int) -> NDArr
     array([3, 3, 3])
     """
     weights, capacities = np.asarray(weights, dtype=np.float64), np.asarray(capacities, dtype=np.int64)
+    check_consistent_length(weights, capacities)
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError(f"weights must be finite and not negative, got {weights.tolist()}; clip them first.")
     shares = np.zeros(len(capacities), dtype=np.int64)

@@ -43,6 +43,11 @@ def positive_orthogonal_projection(gradients: ArrayLike, proba: ArrayLike) -> ND
     ndarray of shape (n, C, D)
         The projections; the gradients themselves where :math:`\hat g = 0`.
 
+    Raises
+    ------
+    ValueError
+        If the shapes do not agree.
+
     Notes
     -----
     O(n C D) time and memory.
@@ -59,6 +64,10 @@ def positive_orthogonal_projection(gradients: ArrayLike, proba: ArrayLike) -> ND
             [-1.4,  0.8]]])
     """
     gradients, proba = as_floats(gradients, proba)
+    if gradients.ndim != 3 or proba.shape != gradients.shape[:2]:
+        raise ValueError(
+            f"gradients and proba must have shapes (n, C, D) and (n, C), got {gradients.shape} and {proba.shape}."
+        )
     expected = np.matmul(proba[:, None, :], gradients)[:, 0]
     along = np.matmul(gradients, expected[:, :, None])[:, :, 0]
     return gradients - _shares(along, np.einsum("nd,nd->n", expected, expected))[:, :, None] * expected[:, None, :]
@@ -102,8 +111,8 @@ def sage_embedding(
     Raises
     ------
     ValueError
-        If `projection` is unknown, or `proba` and `features` differ in length; when they are read, if blocks of
-        gradients have another shape than (m, C, D).
+        If `projection` is unknown, `proba` and `features` differ in length, or the parameters of the discriminator do
+        not fit them; when they are read, if blocks of gradients have another shape than (m, C, D).
 
     Notes
     -----
@@ -129,6 +138,7 @@ def sage_embedding(
     check_consistent_length(proba, features)
     if isinstance(discriminator, tuple):
         proba, features, *layers = as_floats(proba, features, *discriminator)
+        _check_layers(layers, proba.shape[1], features.shape[1])
         hidden = _HiddenGradients.of(proba, features, layers, projection)
         width = proba.shape[1] * len(layers[0])
         return OnDemand(hidden, (features, proba), width=width, basis=layers[0], dtype=proba.dtype)
@@ -140,6 +150,17 @@ def sage_embedding(
         gradients = key.__getitem__
     given = _GivenGradients(gradients, proba, key.shape[-1], projection)
     return OnDemand(given, (key, proba), width=proba.shape[1] * given.width, dtype=np.result_type(proba, key))
+
+
+def _check_layers(layers: list[NDArray[Any]], n_classes: int, n_features: int) -> None:
+    shapes = [layer.shape for layer in layers]
+    n_hidden = shapes[0][0] if shapes and shapes[0] else 0
+    expected = [(n_hidden, n_features), (n_hidden,), (n_classes, n_hidden), (n_classes,)]
+    if shapes != expected:
+        raise ValueError(
+            f"discriminator must be (W1, b1, W2, b2) of shapes (H, D), (H,), (C, H) and (C,) with D={n_features} "
+            f"features and C={n_classes} classes, got {shapes}."
+        )
 
 
 @dataclass(frozen=True)

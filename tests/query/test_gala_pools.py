@@ -56,6 +56,11 @@ def test_weights_that_share_nothing_are_refused(bad):
         share_budget([1.0, bad], [5, 5], 3)
 
 
+def test_as_many_weights_as_capacities_are_needed():
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        share_budget([1.0, 2.0], [5], 3)
+
+
 def test_a_far_spacing_is_isolated():
     assert is_isolated([1.0, 1.1, 1.2, 1.3, 20.0]).tolist() == [False] * 4 + [True]
 

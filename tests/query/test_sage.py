@@ -228,6 +228,27 @@ def test_arguments_of_the_embedding_are_checked():
         sage_embedding(fields["proba"][1:], fields["features"], fields["class_discriminator"])
 
 
+@pytest.mark.parametrize("part", range(4))
+def test_parameters_of_another_shape_are_refused(part):
+    fields = make_pool()
+    layers = list(fields["class_discriminator"])
+    layers[part] = layers[part][1:]
+    with pytest.raises(ValueError, match=r"discriminator must be \(W1, b1, W2, b2\) .* got \["):
+        sage_embedding(fields["proba"], fields["features"], tuple(layers))
+
+
+def test_too_few_parameters_are_refused():
+    fields = make_pool()
+    with pytest.raises(ValueError, match=r"discriminator must be \(W1, b1, W2, b2\)"):
+        sage_embedding(fields["proba"], fields["features"], fields["class_discriminator"][:2])
+
+
+@pytest.mark.parametrize(("gradients", "proba"), [((2, 3), (2, 3)), ((2, 3, 4), (2, 2)), ((2, 3, 4), (1, 3))])
+def test_gradients_and_probabilities_that_do_not_fit_are_refused(gradients, proba):
+    with pytest.raises(ValueError, match="gradients and proba must have shapes"):
+        positive_orthogonal_projection(np.ones(gradients), np.ones(proba))
+
+
 @pytest.mark.parametrize("shape", [(60, 4, 3), (60, 3, 5), (60, 4), (1, 4, 5)])
 def test_gradients_of_another_shape_are_refused(shape):
     fields = make_pool()
