@@ -27,6 +27,7 @@ from skada_active.networks import MLP
 from skada_active.query import (
     BADGE,
     CLUE,
+    LAS,
     SDM,
     CoreSet,
     EntropySampling,
@@ -36,7 +37,7 @@ from skada_active.query import (
 )
 
 DOMAINS = ("amazon", "dslr", "webcam")
-TRAINING = {"batch_size": 32, "max_epochs": 10}
+TRAINING = {"batch_size": 32, "max_epochs": 10, "optimizer": "sgd", "lr": 0.003}
 ROUNDS = {"budget": 0.05, "n_rounds": 5, "round_epochs": [2, 2, 2, 2, 10]}
 EPOCHS_WITHOUT_LABELS = 28
 
@@ -45,9 +46,8 @@ def supervised(query: QueryStrategy) -> Any:
     return recipes.baseline(query, **TRAINING, **ROUNDS)
 
 
-def with_objective(objective: Any, query: QueryStrategy, **params: Any) -> Any:
-    loop = recipes.baseline(query, **TRAINING, **ROUNDS)
-    return loop.set_params(estimator__objective=objective, **{f"estimator__{name}": params[name] for name in params})
+def with_objective(objective: Any, query: QueryStrategy) -> Any:
+    return supervised(query).set_params(estimator__objective=objective)
 
 
 def lada(**knobs: Any) -> Any:
@@ -58,20 +58,28 @@ def las(**knobs: Any) -> Any:
     return lada(neighbors=None, augmentation=None, **knobs)
 
 
-def sage(**knobs: Any) -> Any:
-    return recipes.sage(**knobs, **TRAINING, **ROUNDS)
-
-
-def unlabeled(objective: Any = None, **params: Any) -> AdaptationClassifier:
-    return AdaptationClassifier(objective, **{**TRAINING, "max_epochs": EPOCHS_WITHOUT_LABELS, **params})
-
-
 def plain_bottleneck(shape: tuple[int, ...]) -> MLP:
     return MLP(shape[0], batch_norm=False)
 
 
-# DANN aligns weakly, and Adam enlarges what the reversal sends back once the source is fitted: hence this factor.
-DANN_PARAMS = {"max_reversal": 0.01}
+# Adversarial training with Adam: it enlarges what the reversal sends back once the source is fitted, hence the factors.
+ADVERSARIAL = {"batch_size": 32, "max_epochs": 10, "module": plain_bottleneck}
+WEAK_TSF = {"max_reversal": 0.1}
+
+
+def sage(**knobs: Any) -> Any:
+    loop = recipes.sage(**knobs, **ADVERSARIAL, **ROUNDS)
+    name = "tsf__max_reversal" if knobs.get("regularizer") == "mme" else "max_reversal"
+    return loop.set_params(**{f"estimator__objective__{name}": WEAK_TSF["max_reversal"]})
+
+
+def on_tsf(query: QueryStrategy) -> Any:
+    return sage().set_params(strategy=query)
+
+
+def unlabeled(objective: Any = None, **params: Any) -> AdaptationClassifier:
+    return AdaptationClassifier(objective, batch_size=32, max_epochs=EPOCHS_WITHOUT_LABELS, **params)
+
 
 METHODS = {
     # The papers' baselines, trained on the labelled rows alone (S+T).
@@ -94,6 +102,7 @@ METHODS = {
     "MCC + LAS": lambda: las(objective=MCC()),
     "MCC + BADGE": lambda: with_objective(MCC(), BADGE()),
     "MCC + SDM-G": lambda: with_objective(MCC(), SDM()),
+    "MCC + RAA": lambda: lada(objective=MCC(), neighbors="random"),
     # Ablations of LADA (its Table 6), SAGE and SDM.
     "LADA: top scores": lambda: las(oversampling=0),
     "LADA: + anchors": lambda: lada(augmentation=None, class_balanced=False),
@@ -104,16 +113,17 @@ METHODS = {
     "SAGE: k-means++": lambda: sage(diversity="kmeans++"),
     "SAGE: S∪T": lambda: sage(regularizer="joint"),
     "SAGE: MME": lambda: sage(regularizer="mme"),
-    "TSF + random": lambda: with_objective(TSF(), RandomSampling()),
-    "TSF + margin": lambda: with_objective(TSF(), MarginSampling()),
+    "TSF + random": lambda: on_tsf(RandomSampling()),
+    "TSF + margin": lambda: on_tsf(MarginSampling()),
+    "TSF + LAS": lambda: on_tsf(LAS(n_neighbors=5)),
     "SDM-A": lambda: recipes.sdm(gradient_weight=0.0, **TRAINING, **ROUNDS),
     # Without any label.
     "source only": unlabeled,
     "source only, no BN": lambda: unlabeled(module=plain_bottleneck),
-    "DANN": lambda: unlabeled(DANN(**DANN_PARAMS), module=plain_bottleneck),
-    "TSF": lambda: unlabeled(TSF()),
+    "DANN": lambda: unlabeled(DANN(max_reversal=0.01), module=plain_bottleneck),
+    "TSF": lambda: unlabeled(TSF(**WEAK_TSF), module=plain_bottleneck),
     "MCC": lambda: unlabeled(MCC()),
-    "GSDA": lambda: recipes.gsda(n_groups=6, **{**TRAINING, "max_epochs": EPOCHS_WITHOUT_LABELS}),
+    "GSDA": lambda: recipes.gsda(n_groups=6, batch_size=32, max_epochs=EPOCHS_WITHOUT_LABELS),
     # Ablations of GSDA (its Table 1).
     "GSDA: Glb": lambda: unlabeled(GSDA(levels=("domain",), beta=0.0)),
     "GSDA: + Cls": lambda: unlabeled(GSDA(levels=("domain", "class"), beta=0.0)),

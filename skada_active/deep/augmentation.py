@@ -21,7 +21,7 @@ class FeatureNoise(BaseEstimator):
 
     Parameters
     ----------
-    scale : float, default=0.3
+    scale : float, default=0.1
         Standard deviation of the noise, as a share of the column's standard deviation over the rows of `fit`. A
         constant column gets none.
     mask : float, default=0.0
@@ -46,7 +46,7 @@ class FeatureNoise(BaseEstimator):
         "mask": [Interval(Real, 0, 1, closed="both")],
     }
 
-    def __init__(self, scale: float = 0.3, mask: float = 0.0) -> None:
+    def __init__(self, scale: float = 0.1, mask: float = 0.0) -> None:
         self.scale = scale
         self.mask = mask
 
