@@ -178,7 +178,7 @@ class AdaptationNet(NeuralNet):
         inputs, roles = batch
         if self.augmentation is not None and roles.n_labeled > roles.n_source:
             source, rows, target = inputs.tensor_split((roles.n_source, roles.n_labeled))
-            mixed = mix_views(rows, self.augmentation(rows), self.mix_alpha)
+            mixed = mix_views(rows, self.augmentation(rows.clone()), self.mix_alpha)
             batch = torch.cat([source, mixed, target]), roles
         return super().train_step_single(batch, **fit_params)
 

@@ -69,7 +69,7 @@ class Step:
                 "The objective reads a second view of the rows, but there is no augmentation; pass one to the "
                 'classifier, for example augmentation="auto".'
             )
-        return self.augmentation(self.inputs)
+        return self.augmentation(self.inputs.clone())
 
     @property
     def labels(self) -> Tensor:

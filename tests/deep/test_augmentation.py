@@ -161,6 +161,13 @@ def test_an_augmentation_that_changes_nothing_trains_the_same_network(data):
     assert np.allclose(plain.predict_proba(data[0]), mixed.predict_proba(data[0]), atol=1e-6)
 
 
+def test_an_augmentation_may_work_in_place(data):
+    models = [
+        classifier(augmentation=augment).fit(*data) for augment in (lambda rows: rows + 1, lambda rows: rows.add_(1))
+    ]
+    assert np.array_equal(*(model.predict_proba(data[0]) for model in models))
+
+
 def test_the_given_augmentation_is_not_fitted(data):
     noise = FeatureNoise()
     classifier(augmentation=noise).fit(*data)

@@ -115,3 +115,10 @@ def test_the_second_view_is_made_once_and_only_where_asked():
 def test_without_augmentation_the_second_view_is_refused():
     with pytest.raises(ValueError, match='augmentation="auto"'):
         _ = make_step().augmented
+
+
+def test_a_second_view_made_in_place_leaves_the_inputs_alone():
+    step = make_step(augmentation=torch.Tensor.neg_)
+    before = step.inputs.clone()
+    assert torch.equal(step.augmented, -before)
+    assert torch.equal(step.inputs, before)
