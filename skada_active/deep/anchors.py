@@ -119,8 +119,7 @@ class Anchors:
         self.labels[self.rows] = self.known[self.rows]
         self.counts: list[Tensor] = []
         self._waiting: list[Tensor] = []
-        if self.config.neighbors == "local":
-            self._bank = F.normalize(self.read(self.target)[1])
+        self._bank: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -131,6 +130,8 @@ class Anchors:
         Without labelled target rows there is no anchor to start from, and every chunk is empty.
         """
         self.restart()
+        if self.config.neighbors == "local" and len(self.labeled_target):
+            self._bank = F.normalize(self.read(self.target)[1])
         while True:
             self.rows, self._waiting = torch.cat([self.rows, *self._waiting]), []
             self.counts.append(torch.bincount(self.labels[self.rows], minlength=self.n_classes))

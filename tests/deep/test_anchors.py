@@ -101,9 +101,9 @@ def test_local_candidates_are_among_the_nearest_of_the_anchor():
         return read(index)
 
     anchors = make_anchors(read=watch, n_neighbors=3)
+    next(anchors.chunks(8))
     seen.clear()  # the bank is read at the start
     for _ in range(30):
-        anchors.counts = [torch.tensor([1, 1])]
         anchors.grow(EMBEDDING[:1])
     assert set(seen) == {0, 1, 2}
 
@@ -122,10 +122,25 @@ def test_the_bank_follows_what_was_read_last():
         return proba, features.flip(1) if turned else features
 
     anchors = make_anchors(read=read_turning, n_neighbors=1)
+    next(anchors.chunks(8))
     turned.append(True)
-    anchors.counts = [torch.tensor([1, 1])]
     anchors.grow(EMBEDDING[:1])
     assert torch.allclose(anchors._bank[0], EMBEDDING[0].flip(0))
+    assert torch.allclose(anchors._bank[1:], EMBEDDING[1:])
+
+
+@pytest.mark.parametrize(("neighbors", "n_reads"), [("local", 1), ("random", 0)])
+def test_the_bank_is_read_once_an_epoch(neighbors, n_reads):
+    read_all = []
+
+    def watch(index):
+        read_all.append(len(index))
+        return read(index)
+
+    anchors = make_anchors(read=watch, neighbors=neighbors)
+    for _ in range(3):
+        next(anchors.chunks(8))
+    assert read_all == [20] * 3 * n_reads
 
 
 def test_class_balancing_turns_frequent_classes_away():
@@ -235,6 +250,21 @@ def test_datasets_train_as_arrays_do(data):
 
     models = [classifier(standardize=False).fit(X, *data[1:]) for X in (data[0], Rows())]
     assert np.array_equal(*(model.predict_proba(data[0]) for model in models))
+
+
+@pytest.mark.parametrize("neighbors", ["local", "random"])
+def test_a_dataset_of_source_rows_alone_trains(data, neighbors):
+    X, y, _ = data
+    rows = [(row,) for row in X[:40]]
+
+    class Rows(Dataset):
+        def __len__(self):
+            return len(rows)
+
+        def __getitem__(self, index):
+            return rows[index]
+
+    assert classifier(AnchorSet(neighbors)).fit(Rows(), y[:40]).loss_terms_["n_anchors"] == 0
 
 
 def test_loader_workers_read_ahead_without_losing_rows(data):
