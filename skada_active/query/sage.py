@@ -27,7 +27,8 @@ class SAGE(QueryStrategy):
     Parameters
     ----------
     projection : {"pop", None}, default="pop"
-        Whether gradients are compared with the expected one, by `positive_orthogonal_projection`, or taken as they are.
+        Whether gradients are compared with the expected one, by `positive_orthogonal_projection`, or taken as they are
+        (our reading of SAGE without the projection, for which the paper has no formula).
     diversity : {"farthest_first", "kmeans++", None}, default="farthest_first"
         How rows follow the first, the one with the longest embedding: each the farthest from all before (Algorithm 1 of
         the paper, deterministic), drawn by D² sampling (what its text calls k-means++), or, with ``None``, in the order

@@ -65,7 +65,8 @@ class GSDA(AdversarialObjective):
         probability is at least this, or their label is known.
     class_balanced : bool, default=True
         Whether rows are weighted so that the classes of a batch count the same, in each domain; target rows by their
-        most probable class where they pass `confidence_threshold`. It replaces the resampling of rare classes.
+        most probable class where they pass `confidence_threshold`. It stands in for the paper's resampling of rare
+        classes; ``class_weight="balanced"`` of the classifier does the same for the labelled loss.
     random_state : int, RandomState instance or None, default=None
         Seed of the groups; ``None``: they follow the seed of the classifier.
 

@@ -42,8 +42,8 @@ class TSF(AdversarialObjective):
         Whether a target row whose label is known counts by its label (the paper's Section 3.1) or, like the others, by
         its prediction.
     detach : bool, default=True
-        Whether predictions are constants for the gradient. Otherwise they play against the discriminator, as the
-        embedding does: both through the gradient reversal.
+        Whether predictions are constants for the gradient, which the paper does not say. Otherwise they play against
+        the discriminator, as the embedding does: both through the gradient reversal.
 
     Notes
     -----
