@@ -42,6 +42,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "capture_repr": (),  # what examples print is enough: legends and axes need no line of their own
     "show_memory": False,
     "min_reported_time": 1,
     "download_all_examples": False,
