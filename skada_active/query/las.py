@@ -65,8 +65,8 @@ def local_inconsistency(
     Raises
     ------
     ValueError
-        If `proba` and `features` differ in length, `n_neighbors` is below 1, `smoothing_coef` is another string, or
-        features hold NaN or infinity.
+        If `proba` and `features` differ in length, `n_neighbors` is below 1, `smoothing_coef` is another string,
+        `smoothing_iter` is negative, or features hold NaN or infinity.
 
     Notes
     -----
@@ -93,6 +93,8 @@ def local_inconsistency(
         raise ValueError(f"n_neighbors must be at least 1, got {n_neighbors}.")
     if isinstance(smoothing_coef, str) and smoothing_coef != "1/K":
         raise ValueError(f"smoothing_coef must be a number or '1/K', got {smoothing_coef!r}.")
+    if smoothing_iter < 0:
+        raise ValueError(f"smoothing_iter must be at least 0, got {smoothing_iter}.")
     return _scores(np.asarray(proba), *nearest_neighbors(features, n_neighbors), smoothing_coef, smoothing_iter)
 
 

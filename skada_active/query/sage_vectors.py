@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.utils.validation import check_consistent_length
 
-from skada_active.query.sdm_gradients import as_floats
+from skada_active.query._checks import as_floats
 from skada_active.selection import OnDemand
 
 __all__ = ["positive_orthogonal_projection", "sage_embedding"]

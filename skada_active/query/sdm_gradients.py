@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skada_active.query._checks import as_floats
+
 __all__ = ["sdm_loss_gradient", "sdm_margin_gradient"]
 
 # A shorter vector has no direction.
@@ -189,10 +191,3 @@ class TopTwo:
 def _row_sums(values: NDArray[Any]) -> NDArray[Any]:
     # Several times as fast as sum(axis=1) where the rows are short.
     return values @ np.ones(values.shape[1], dtype=values.dtype)
-
-
-def as_floats(*arrays: ArrayLike) -> list[NDArray[Any]]:
-    """Return arrays in their common floating type, float32 or float64."""
-    arrays = [np.asarray(array) for array in arrays]
-    dtype = np.result_type(np.float32, *arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]

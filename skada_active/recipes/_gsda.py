@@ -18,6 +18,7 @@ def gsda(
     levels: Sequence[str] = ("domain", "group", "class"),
     confidence_threshold: float = 0.9,
     class_balanced: bool = True,
+    max_reversal: float = 1.0,
     random_state: Any = None,
     **params: Any,
 ) -> AdaptationClassifier:
@@ -39,6 +40,8 @@ def gsda(
         Smallest probability with which a target row takes part in groups and classes.
     class_balanced : bool, default=True
         Whether classes count the same in the alignment of a batch.
+    max_reversal : float, default=1.0
+        Largest coefficient of the gradient reversal, see `GSDA`.
     random_state : int, RandomState instance or None, default=None
         Seed of the classifier.
     **params
@@ -68,5 +71,6 @@ def gsda(
         levels=levels,
         confidence_threshold=confidence_threshold,
         class_balanced=class_balanced,
+        max_reversal=max_reversal,
     )
     return AdaptationClassifier(objective, random_state=random_state, **params)

@@ -16,6 +16,7 @@ def sage(
     *,
     regularizer: str = "s+t",
     trade_off: float = 1.0,
+    max_reversal: float = 1.0,
     projection: str | None = "pop",
     diversity: str | None = "farthest_first",
     budget: Any = 0.1,
@@ -36,6 +37,8 @@ def sage(
         (weight 0.1, cosine head of temperature 0.05).
     trade_off : float, default=1.0
         Weight lambda of the transferability loss.
+    max_reversal : float, default=1.0
+        Largest coefficient of the gradient reversal, see `TSF`.
     projection : {"pop"} or None, default="pop"
         Whether the mean gradient is projected out (positive orthogonal projection).
     diversity : {"farthest_first", "kmeans++"} or None, default="farthest_first"
@@ -68,7 +71,7 @@ def sage(
     """
     if regularizer not in ("s+t", "joint", "mme"):
         raise ValueError(f'regularizer must be "s+t", "joint" or "mme", got {regularizer!r}.')
-    objective: Objective | ObjectiveSum = TSF(trade_off=trade_off)
+    objective: Objective | ObjectiveSum = TSF(trade_off=trade_off, max_reversal=max_reversal)
     if regularizer == "mme":
         objective, params = objective + MME(trade_off=0.1), {"head": "cosine", "head_temperature": 0.05, **params}
     elif regularizer == "joint":

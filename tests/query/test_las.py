@@ -163,6 +163,11 @@ def test_another_word_for_the_coefficient_is_refused():
         local_inconsistency(PROBA, FEATURES, 2, smoothing_coef="1/k")
 
 
+def test_smoothing_less_than_not_at_all_is_refused():
+    with pytest.raises(ValueError, match="smoothing_iter must be at least 0, got -1"):
+        local_inconsistency(PROBA, FEATURES, 2, smoothing_iter=-1)
+
+
 def test_predictions_and_features_of_different_rows_are_refused():
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         local_inconsistency(PROBA[:3], FEATURES)

@@ -88,7 +88,7 @@ KNOBS = {
         "augmentation": None,
         "objective": MCC(),
     },
-    "sage": {"regularizer": "mme", "trade_off": 0.5, "projection": None, "diversity": None},
+    "sage": {"regularizer": "mme", "trade_off": 0.5, "max_reversal": 0.1, "projection": None, "diversity": None},
     "gala": {"alpha": 0.2, "mode": "global", "source_aggregation": "min", "base": "dann"},
     "gsda": {
         "alpha": 0.2,
@@ -97,6 +97,7 @@ KNOBS = {
         "levels": ("domain",),
         "confidence_threshold": 0.5,
         "class_balanced": False,
+        "max_reversal": 0.1,
     },
     "baseline": {},
 }
