@@ -113,7 +113,7 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             if name == "proba":
                 values = logits.softmax(dim=1)
             elif name == "source_logit":
-                values = self.net_.criterion_.objective.source_logit(features)
+                values = self.net_.criterion_.objective.source_logit(features, logits)
             else:
                 values = logits if name == "logits" else features
             return values.cpu().numpy()

@@ -56,11 +56,23 @@ class AdversarialTerm(TargetTerm):
 class SourceLogit:
     """Give an `AdversarialTerm` the logit of P(source), by its method ``_logit``."""
 
-    def source_logit(self, features: Tensor) -> Tensor:
-        """Return the logit of P(source) of embedded rows, shape (n,); refused before the discriminator was trained."""
+    def source_logit(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Return the logit of P(source) of rows, shape (n,); refused before the discriminator was trained.
+
+        Parameters
+        ----------
+        features : Tensor of shape (n, D)
+            Embedding.
+        logits : Tensor of shape (n, C)
+            Logits of the classifier.
+        """
         if not self.is_trained.any():
             raise ValueError(
                 "The domain discriminator is untrained: no training step saw source and target rows together, or "
                 "trade_off=0. Fit with rows of both (sample_domain >= 0 and < 0) and trade_off > 0."
             )
-        return self._logit(features)
+        return self._logit(self.discriminator_input(features, logits))
+
+    def discriminator_input(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Return what the discriminator reads, one row per row."""
+        return features

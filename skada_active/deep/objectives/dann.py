@@ -39,9 +39,15 @@ class DANN(AdversarialObjective):
         ``"per_source"``: each source from the target, by a discriminator of its own; the loss is the mean over the
         sources in the batch. ``"multiclass"``: all sources and the target from one another, by one classifier of
         domains; every domain in the batch counts the same. Several target domains are one target.
+    discriminator_input : {"features", "logits", "proba"}, default="features"
+        What the domains are told apart by: the embedding, as in the paper, or what the classifier makes of it. With
+        ``"proba"`` (or ``"logits"``) the classifier, too, learns to mislead the discriminator.
 
     Notes
     -----
+    On embeddings that a pretrained network made beforehand, two domains stay easy to tell apart, and ``"features"``
+    gains little before it mixes up classes; ``"proba"`` then does much better (see the benchmarks).
+
     With one source the three have the same loss. A source that a batch lacks is left out of its loss.
 
     Supplies ``source_logit`` (the logit of P(source)) to query strategies and `AdaptationClassifier.domain_logit`. With
@@ -57,6 +63,8 @@ class DANN(AdversarialObjective):
     .. [1] Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016.
     .. [2] Zhao et al., "Adversarial Multiple Source Domain Adaptation", NeurIPS 2018, where the losses of
        a discriminator per source are combined in another way.
+    .. [3] Tsai et al., "Learning to Adapt Structured Output Space for Semantic Segmentation", CVPR 2018, where the
+       discriminator reads class probabilities.
 
     Examples
     --------
@@ -70,6 +78,7 @@ class DANN(AdversarialObjective):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialObjective._parameter_constraints,
         "discriminator": [StrOptions({"binary", "per_source", "multiclass"})],
+        "discriminator_input": [StrOptions({"features", "logits", "proba"})],
     }
 
     def __init__(
@@ -79,44 +88,53 @@ class DANN(AdversarialObjective):
         max_reversal: float = 1.0,
         hidden: Sequence[int] = (256,),
         discriminator: str = "binary",
+        discriminator_input: str = "features",
     ) -> None:
         self.trade_off = trade_off
         self.schedule = schedule
         self.max_reversal = max_reversal
         self.hidden = hidden
         self.discriminator = discriminator
+        self.discriminator_input = discriminator_input
 
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss with its discriminator."""
         kinds = {"binary": _Binary, "per_source": _PerSource, "multiclass": _Multiclass}
+        width = n_features if self.discriminator_input == "features" else n_classes
         # A copy: what set_params changes later counts from the next network, as for every other objective.
-        return kinds[self.discriminator](clone(self), n_features, max(1, n_domains - 1))
+        return kinds[self.discriminator](clone(self), width, max(1, n_domains - 1))
 
 
 class _DANN(SourceLogit, AdversarialTerm):
     def loss(self, step: Step) -> Tensor:
         if step.source.stop == 0:
             return step.logits.new_zeros(())  # one domain alone cannot be told from another
-        loss = self._domain_loss(functional.gradient_reversal(step.features, self.reversal(step)), step)
+        inputs = self.discriminator_input(step.features, step.logits)
+        loss = self._domain_loss(functional.gradient_reversal(inputs, self.reversal(step)), step)
         if self.config.trade_off:
             self._mark_trained(step)
         step.log("domain_loss", loss)
         return self.config.trade_off * loss
 
+    def discriminator_input(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Return what the discriminator reads, one row per row."""
+        kind = self.config.discriminator_input
+        return features if kind == "features" else logits if kind == "logits" else logits.softmax(dim=1)
+
 
 class _Binary(_DANN):
-    def __init__(self, config: DANN, n_features: int, n_sources: int) -> None:
+    def __init__(self, config: DANN, n_inputs: int, n_sources: int) -> None:
         super().__init__(config)
-        self.discriminator = make_discriminator(n_features, config.hidden, 1)
+        self.discriminator = make_discriminator(n_inputs, config.hidden, 1)
 
     def _mark_trained(self, step: Step) -> None:
         self.is_trained.fill_(True)
 
-    def _logit(self, features: Tensor) -> Tensor:
-        return self.discriminator(features)[:, 0]
+    def _logit(self, inputs: Tensor) -> Tensor:
+        return self.discriminator(inputs)[:, 0]
 
-    def _domain_loss(self, features: Tensor, step: Step) -> Tensor:
-        logit = self._logit(features)
+    def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
+        logit = self._logit(inputs)
         return functional.domain_adversarial_loss(logit[step.source], logit[step.target])
 
 
@@ -130,16 +148,16 @@ class _MultiSource(_DANN):
 
 
 class _PerSource(_MultiSource):
-    def __init__(self, config: DANN, n_features: int, n_sources: int) -> None:
+    def __init__(self, config: DANN, n_inputs: int, n_sources: int) -> None:
         super().__init__(config, n_sources)
-        self.discriminators = ParallelDiscriminators(n_sources, n_features, config.hidden)
+        self.discriminators = ParallelDiscriminators(n_sources, n_inputs, config.hidden)
 
-    def _logit(self, features: Tensor) -> Tensor:
-        logit = self.discriminators(features.expand(len(self.is_trained), -1, -1))[self.is_trained]
+    def _logit(self, inputs: Tensor) -> Tensor:
+        logit = self.discriminators(inputs.expand(len(self.is_trained), -1, -1))[self.is_trained]
         return logit.logsumexp(dim=0) - math.log(len(logit))
 
-    def _domain_loss(self, features: Tensor, step: Step) -> Tensor:
-        source, target = features[step.source], features[step.target]
+    def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
+        source, target = inputs[step.source], inputs[step.target]
         of_source = F.one_hot(step.domain[step.source], len(self.is_trained)).T
         n_rows = of_source.sum(dim=1, keepdim=True)
         is_present = n_rows > 0
@@ -153,16 +171,16 @@ class _PerSource(_MultiSource):
 
 
 class _Multiclass(_MultiSource):
-    def __init__(self, config: DANN, n_features: int, n_sources: int) -> None:
+    def __init__(self, config: DANN, n_inputs: int, n_sources: int) -> None:
         super().__init__(config, n_sources)
-        self.discriminator = make_discriminator(n_features, config.hidden, n_sources + 1)
+        self.discriminator = make_discriminator(n_inputs, config.hidden, n_sources + 1)
 
-    def _logit(self, features: Tensor) -> Tensor:
-        logits = self.discriminator(features)
+    def _logit(self, inputs: Tensor) -> Tensor:
+        logits = self.discriminator(inputs)
         return logits[:, :-1][:, self.is_trained].logsumexp(dim=1) - logits[:, -1]
 
-    def _domain_loss(self, features: Tensor, step: Step) -> Tensor:
-        source, target = features[step.source], features[step.target]
+    def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
+        source, target = inputs[step.source], inputs[step.target]
         domain = step.domain[step.source]
         # An output whose domain was never seen must not take part in the softmax.
         unseen = F.pad(~self.is_trained.index_fill(0, domain, True), (0, 1))

@@ -30,7 +30,7 @@ def make_step(source_domain=(0, 2, 1, 0, 2, 0, 0), target_domain=(3, 3, 3), n_la
     features = torch.randn(len(domain), 4, generator=generator).requires_grad_()
     n_labeled = len(source_domain) + n_labeled_target
     batch = Batch(torch.zeros(len(domain), dtype=torch.int64), domain, len(source_domain), n_labeled)
-    return Step(features, features, features, batch, head=None, forward=None, progress=0.1, iteration=0)
+    return Step(features, features, 2 * features[:, :3], batch, head=None, forward=None, progress=0.1, iteration=0)
 
 
 def module_of(discriminator, n_domains=N_SOURCES + 1, **params):
@@ -90,6 +90,27 @@ def test_features_get_the_reversed_gradient(kind):
     torch.testing.assert_close(reversed_[2], plain[2])
 
 
+@pytest.mark.parametrize("name", ["logits", "proba"])
+def test_the_discriminator_reads_what_the_classifier_says(name):
+    module, step = module_of("binary", discriminator_input=name), make_step()
+    inputs = step.logits if name == "logits" else step.logits.softmax(1)
+    logit = module.discriminator(inputs)[:, 0]
+    torch.testing.assert_close(module(step), domain_adversarial_loss(logit[:7], logit[9:]))
+    torch.testing.assert_close(module.source_logit(step.features, step.logits), logit)
+
+
+@pytest.mark.parametrize("kind", ["binary", *SEVERAL])
+def test_the_classifier_is_played_against_where_it_is_read(kind):
+    def gradient(name, sign):
+        params = {"discriminator_input": name, "max_reversal": sign, "schedule": "constant"}
+        module, step = module_of(kind, **params), make_step()
+        return torch.autograd.grad(module(step), step.logits, allow_unused=True)[0]
+
+    assert gradient("features", 1.0) is None
+    torch.testing.assert_close(gradient("proba", 1.0), -gradient("proba", -1.0))
+    assert gradient("proba", 1.0)[:7].any()
+
+
 @pytest.mark.parametrize("kind", ["binary", *SEVERAL])
 def test_labelled_target_rows_take_no_part(kind):
     _, gradient, _ = gradients_of(module_of(kind), make_step())
@@ -134,14 +155,14 @@ def test_the_logit_of_per_source_is_that_of_the_mixture_of_the_sources():
     module, step = module_of("per_source"), make_step()
     module(step)
     odds = module.discriminators(step.features.expand(3, -1, -1)).exp()
-    torch.testing.assert_close(module.source_logit(step.features), odds.mean(0).log())
+    torch.testing.assert_close(module.source_logit(step.features, step.logits), odds.mean(0).log())
 
 
 def test_the_logit_of_multiclass_is_that_of_the_sum_over_the_sources():
     module, step = module_of("multiclass"), make_step()
     module(step)
     proba = module.discriminator(step.features).softmax(1)
-    torch.testing.assert_close(module.source_logit(step.features), proba[:, :3].sum(1).logit())
+    torch.testing.assert_close(module.source_logit(step.features, step.logits), proba[:, :3].sum(1).logit())
 
 
 @pytest.mark.parametrize("kind", SEVERAL)
@@ -149,7 +170,7 @@ def test_sources_that_never_came_are_left_out_of_the_logit(kind):
     module, step = module_of(kind), make_step([0, 0, 2])
     module(step)
     assert module.is_trained.tolist() == [True, False, True]
-    logit = module.source_logit(step.features)
+    logit = module.source_logit(step.features, step.logits)
     if kind == "per_source":
         odds = module.discriminators(step.features.expand(3, -1, -1))[[0, 2]]
         torch.testing.assert_close(logit, odds.logsumexp(0) - math.log(2))
@@ -165,7 +186,7 @@ def test_an_untrained_discriminator_has_no_logit(kind, trade_off):
     if trade_off == 0.0:
         module(step)
     with pytest.raises(ValueError, match="untrained"):
-        module.source_logit(step.features)
+        module.source_logit(step.features, step.logits)
 
 
 @pytest.mark.parametrize("kind", ["binary", *SEVERAL])

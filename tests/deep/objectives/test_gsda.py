@@ -376,17 +376,17 @@ def test_every_term_and_magnitude_is_logged():
 def test_the_domain_logit_is_that_of_the_domain_discriminator():
     step, module = make_step(), module_of()
     with pytest.raises(ValueError, match="untrained"):
-        module.source_logit(step.features)
+        module.source_logit(step.features, step.logits)
     module(step)
     domain = module.discriminators["domain"]
-    torch.testing.assert_close(module.source_logit(step.features), domain(step.features[None])[0])
+    torch.testing.assert_close(module.source_logit(step.features, step.logits), domain(step.features[None])[0])
 
 
 def test_without_weight_the_domain_discriminator_stays_untrained():
     step, module = make_step(), module_of(trade_off=0.0)
     module(step)
     with pytest.raises(ValueError, match="trade_off > 0"):
-        module.source_logit(step.features)
+        module.source_logit(step.features, step.logits)
 
 
 def test_without_the_domain_level_there_is_no_domain_logit():

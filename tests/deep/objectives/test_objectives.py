@@ -179,6 +179,8 @@ CHANGES = [
     (DANN(), {"hidden": (8,)}),
     (DANN(), {"hidden": ()}),
     (DANN(), {"discriminator": "multiclass"}),
+    (DANN(), {"discriminator_input": "logits"}),
+    (DANN(), {"discriminator_input": "proba"}),
     (TSF(), {"trade_off": 0.3}),
     (TSF(), {"schedule": "tll"}),
     (TSF(), {"schedule": "constant"}),
