@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Parallel, delayed
+from scipy.stats import t as student_t
 from sklearn.preprocessing import normalize
 
 from skada_active import recipes
-from skada_active.deep import DANN, GSDA, MCC, MME, TSF, AdaptationClassifier
+from skada_active.deep import DANN, MCC, MME, TSF, AdaptationClassifier
 from skada_active.domains import mask_target
 from skada_active.networks import MLP
 from skada_active.query import (
@@ -78,6 +79,15 @@ def unlabeled(objective: Any = None, **params: Any) -> AdaptationClassifier:
     return AdaptationClassifier(objective, batch_size=32, max_epochs=EPOCHS_WITHOUT_LABELS, **params)
 
 
+def dann_on_probabilities() -> DANN:
+    return DANN(discriminator_input="proba", hidden=(256, 256), max_reversal=0.1)
+
+
+def gsda(**knobs: Any) -> AdaptationClassifier:
+    params = {"n_groups": 6, "confidence_threshold": 0.5, "batch_size": 32, "max_epochs": EPOCHS_WITHOUT_LABELS}
+    return recipes.gsda(**params, **knobs)
+
+
 METHODS = {
     # The papers' baselines, trained on the labelled rows alone (S+T).
     "random": lambda: supervised(RandomSampling()),
@@ -100,6 +110,7 @@ METHODS = {
     "MCC + BADGE": lambda: with_objective(MCC(), BADGE()),
     "MCC + SDM-G": lambda: with_objective(MCC(), SDM()),
     "MCC + RAA": lambda: lada(objective=MCC(), neighbors="random"),
+    "MCC + DANN + RAA": lambda: lada(objective=MCC() + dann_on_probabilities(), neighbors="random"),
     # Ablations of LADA (its Table 6), SAGE and SDM.
     "LADA: top scores": lambda: las(oversampling=0),
     "LADA: + anchors": lambda: lada(augmentation=None, class_balanced=False),
@@ -114,17 +125,23 @@ METHODS = {
     "TSF + margin": lambda: on_tsf(MarginSampling()),
     "TSF + LAS": lambda: on_tsf(LAS(n_neighbors=5)),
     "SDM-A": lambda: recipes.sdm(gradient_weight=0.0, **TRAINING, **ROUNDS),
+    "margin, S∪T": lambda: recipes.baseline(MarginSampling(), labeled_loss="joint", **TRAINING, **ROUNDS),
+    "SDM-AG, S∪T": lambda: recipes.sdm(labeled_loss="joint", **TRAINING, **ROUNDS),
+    "SDM-G, weight 1": lambda: supervised(SDM(gradient_weight=1.0)),
+    "SDM-G, weight -1": lambda: supervised(SDM(gradient_weight=-1.0)),
     # Without any label.
     "source only": unlabeled,
     "source only, no BN": lambda: unlabeled(module=plain_bottleneck),
+    "source only, mixed": lambda: unlabeled(MCC(trade_off=0.0)),  # target rows in the batches of BN, and nothing else
     "DANN": lambda: unlabeled(DANN(max_reversal=0.01), module=plain_bottleneck),
+    "DANN on probabilities": lambda: unlabeled(dann_on_probabilities(), module=plain_bottleneck),
     "TSF": lambda: unlabeled(TSF(max_reversal=0.1), module=plain_bottleneck),
     "MCC": lambda: unlabeled(MCC()),
-    "GSDA": lambda: recipes.gsda(n_groups=6, batch_size=32, max_epochs=EPOCHS_WITHOUT_LABELS),
+    "GSDA": gsda,
     # Ablations of GSDA (its Table 1).
-    "GSDA: Glb": lambda: unlabeled(GSDA(levels=("domain",), beta=0.0)),
-    "GSDA: + Cls": lambda: unlabeled(GSDA(levels=("domain", "class"), beta=0.0)),
-    "GSDA: + Grp": lambda: unlabeled(GSDA(n_groups=6, beta=0.0)),
+    "GSDA: Glb": lambda: gsda(levels=("domain",), beta=0.0),
+    "GSDA: + Cls": lambda: gsda(levels=("domain", "class"), beta=0.0),
+    "GSDA: + Grp": lambda: gsda(beta=0.0),
 }
 
 
@@ -156,9 +173,9 @@ def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def interval(values: list[float]) -> str:
-    mean = 100 * np.mean(values)
-    half = 100 * 1.96 * np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-    return f"{mean:5.1f} ± {half:.1f}"
+    n = len(values)
+    half = student_t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    return f"{100 * np.mean(values):5.1f} ± {100 * half:.1f}"
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

@@ -24,6 +24,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from scipy.stats import sem
+from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from skada_active import recipes
@@ -50,9 +51,8 @@ changes = {
 }
 models, accuracies = {}, {}
 for name, change in changes.items():
-    models[name] = [recipes.gsda(**change, module=network, device="cpu", random_state=seed) for seed in range(8)]
-    for model in models[name]:
-        model.set_params(objective__max_reversal=0.1).fit(X, known, sample_domain)
+    model = recipes.gsda(**change, max_reversal=0.1, module=network, device="cpu")
+    models[name] = [clone(model).set_params(random_state=seed).fit(X, known, sample_domain) for seed in range(8)]
     accuracies[name] = [100 * model.score(X[is_target], y[is_target]) for model in models[name]]
     print(f"{name:<18} {np.mean(accuracies[name]):5.1f} ±{sem(accuracies[name]):4.1f}")
 

@@ -94,8 +94,8 @@ figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", 
 
 
 def sage(random_state, **changes):
-    loop = recipes.sage(budget=15, n_rounds=5, module=network, device="cpu", random_state=random_state)
-    return loop.set_params(estimator__objective__max_reversal=0.1, **changes)
+    params = {"max_reversal": 0.1, "budget": 15, "n_rounds": 5, "module": network, "device": "cpu"}
+    return recipes.sage(**params, random_state=random_state).set_params(**changes)
 
 
 plain = partial(recipes.baseline, RandomSampling(), budget=15, round_epochs=5, module=network, device="cpu")
