@@ -97,8 +97,8 @@ class ImageAugmentation(BaseEstimator):
 
     Notes
     -----
-    Images of any range of values are brought to bytes by their own smallest and largest value and back. About 0.2 ms an
-    image on one core.
+    Images of any range of values are brought to bytes by their own smallest and largest value and back. About half a
+    millisecond for an image of 3 x 32 x 32 on one core, 3 ms for one of 3 x 224 x 224.
 
     References
     ----------
