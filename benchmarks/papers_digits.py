@@ -152,6 +152,19 @@ def print_table(rows: list[dict[str, Any]], target: str) -> None:
         print(f"{base:<5} | {method:<11} | {len(seeds):>5} | {means[0]} | {means[1]} | {means[2]:<13} | {gain}")
 
 
+def print_gains(rows: list[dict[str, Any]]) -> None:
+    """Print how far each method is above random, mean over bases and targets, where a seed has all of them."""
+    accuracy = {tuple(row[name] for name in ("method", "seed", "base", "target")): row["unqueried"] for row in rows}
+    cells = sorted({key[2:] for key in accuracy})
+    print("\nnever queried, above random, mean over all bases and targets")
+    for method in dict.fromkeys(row["method"] for row in rows if row["method"] != "random"):
+        seeds = sorted({row["seed"] for row in rows})
+        whole = [s for s in seeds if all((name, s, *cell) in accuracy for name in (method, "random") for cell in cells)]
+        gains = [[accuracy[(method, s, *cell)] - accuracy[("random", s, *cell)] for cell in cells] for s in whole]
+        if gains:
+            print(f"{method:<11} | {len(whole):>5} | {interval(np.mean(gains, axis=1))}")
+
+
 def compare(arguments: argparse.Namespace) -> None:
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
@@ -162,9 +175,11 @@ def compare(arguments: argparse.Namespace) -> None:
             file.writelines(json.dumps(row) + "\n" for row in new)
             file.flush()
             rows += new
+    chosen = [row for row in rows if row["method"] in arguments.methods and row["base"] in arguments.bases]
+    chosen = [row for row in chosen if row["target"] in arguments.targets and row["seed"] < arguments.seeds]
     for target in arguments.targets:
-        chosen = [row for row in rows if row["method"] in arguments.methods and row["base"] in arguments.bases]
-        print_table([row for row in chosen if row["target"] == target and row["seed"] < arguments.seeds], target)
+        print_table([row for row in chosen if row["target"] == target], target)
+    print_gains(chosen)
 
 
 def tune(arguments: argparse.Namespace) -> None:
