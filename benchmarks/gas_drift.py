@@ -11,8 +11,8 @@ import argparse
 
 import numpy as np
 import torch
+from _report import interval
 from joblib import Parallel, delayed
-from scipy.stats import t as student_t
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.datasets import load_gas_drift
@@ -32,12 +32,6 @@ def run(target: int, training: str, strategy: str, seed: int) -> tuple[float, fl
     loop.fit(X, y, sample_domain=sample_domain)
     transductive = loop.learning_curve("transductive")[1]
     return transductive[0], transductive[-1], loop.learning_curve("unqueried")[1][-1]
-
-
-def interval(values: np.ndarray) -> str:
-    n = len(values)
-    half = student_t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return f"{100 * values.mean():5.1f} ± {100 * half:4.1f}"
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from _report import interval, read_results
 from joblib import Parallel, delayed
-from scipy.stats import t as student_t
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
@@ -132,12 +132,6 @@ def missing_tasks(arguments: argparse.Namespace, done: list[dict[str, Any]]) -> 
             yield arguments, target, base, seed, methods
 
 
-def interval(values: np.ndarray) -> str:
-    n = len(values)
-    half = student_t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return f"{100 * values.mean():5.1f} ± {100 * half:4.1f}"
-
-
 def print_table(rows: list[dict[str, Any]], target: str) -> None:
     """Print means over the seeds with their 95 % interval (Student's t), and gains over random of the same seeds."""
     print(f"\n-> {target}, accuracy in %")
@@ -166,9 +160,7 @@ def print_gains(rows: list[dict[str, Any]]) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    rows = [row for row in map(json.loads, lines) if protocol(arguments).items() <= row.items()]
+    rows = [row for row in read_results(arguments.results) if protocol(arguments).items() <= row.items()]
     tasks = list(missing_tasks(arguments, rows))
     with arguments.results.open("a") as file:
         for new in Parallel(arguments.jobs, return_as="generator")(delayed(run)(*task) for task in tasks):

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from _report import interval, read_results
 from joblib import Parallel, delayed
-from scipy.stats import t as student_t
 from sklearn.preprocessing import normalize
 
 from skada_active import recipes
@@ -43,12 +43,8 @@ ROUNDS = {"budget": 0.05, "n_rounds": 5, "round_epochs": [2, 2, 2, 2, 10]}
 EPOCHS_WITHOUT_LABELS = 28
 
 
-def supervised(query: QueryStrategy) -> Any:
-    return recipes.baseline(query, **TRAINING, **ROUNDS)
-
-
-def with_objective(objective: Any, query: QueryStrategy) -> Any:
-    return supervised(query).set_params(estimator__objective=objective)
+def supervised(query: QueryStrategy, **params: Any) -> Any:
+    return recipes.baseline(query, **params, **TRAINING, **ROUNDS)
 
 
 def lada(**knobs: Any) -> Any:
@@ -105,10 +101,10 @@ METHODS = {
     "LAS + LAA": lambda: lada(neighbors="local"),
     "SAGE on TSF": sage,
     # With a stronger loss underneath.
-    "MCC + margin": lambda: with_objective(MCC(), MarginSampling()),
+    "MCC + margin": lambda: supervised(MarginSampling(), objective=MCC()),
     "MCC + LAS": lambda: las(objective=MCC()),
-    "MCC + BADGE": lambda: with_objective(MCC(), BADGE()),
-    "MCC + SDM-G": lambda: with_objective(MCC(), SDM()),
+    "MCC + BADGE": lambda: supervised(BADGE(), objective=MCC()),
+    "MCC + SDM-G": lambda: supervised(SDM(), objective=MCC()),
     "MCC + RAA": lambda: lada(objective=MCC(), neighbors="random"),
     "MCC + DANN + RAA": lambda: lada(objective=MCC() + dann_on_probabilities(), neighbors="random"),
     # Ablations of LADA (its Table 6), SAGE and SDM.
@@ -125,7 +121,7 @@ METHODS = {
     "TSF + margin": lambda: on_tsf(MarginSampling()),
     "TSF + LAS": lambda: on_tsf(LAS(n_neighbors=5)),
     "SDM-A": lambda: recipes.sdm(gradient_weight=0.0, **TRAINING, **ROUNDS),
-    "margin, S∪T": lambda: recipes.baseline(MarginSampling(), labeled_loss="joint", **TRAINING, **ROUNDS),
+    "margin, S∪T": lambda: supervised(MarginSampling(), labeled_loss="joint"),
     "SDM-AG, S∪T": lambda: recipes.sdm(labeled_loss="joint", **TRAINING, **ROUNDS),
     "SDM-G, weight 1": lambda: supervised(SDM(gradient_weight=1.0)),
     "SDM-G, weight -1": lambda: supervised(SDM(gradient_weight=-1.0)),
@@ -172,12 +168,6 @@ def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["method"], row["task"], row["seed"]
 
 
-def interval(values: list[float]) -> str:
-    n = len(values)
-    half = student_t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return f"{100 * np.mean(values):5.1f} ± {100 * half:.1f}"
-
-
 def print_table(rows: list[dict[str, Any]]) -> None:
     tasks = [f"{source} -> {target}" for source, target in itertools.permutations(DOMAINS, 2)]
     print(f"{'method':<20} | seeds | before       | after        | never queried | " + ", ".join(tasks))
@@ -209,9 +199,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    done = [json.loads(line) for line in lines]
+    done = read_results(arguments.results)
     known = {key_of(row) for row in done}
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     wanted = [

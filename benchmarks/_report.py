@@ -1,0 +1,25 @@
+"""What the benchmarks share: resumable results and intervals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import t as student_t
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Return the finished runs of a file of JSON lines; its folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def interval(values: ArrayLike) -> str:
+    """Return the mean of shares in %, with its 95 % interval (Student's t)."""
+    values = np.asarray(values)
+    n = len(values)
+    half = student_t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    return f"{100 * values.mean():5.1f} ± {100 * half:4.1f}"
