@@ -14,13 +14,13 @@ from sklearn.preprocessing import normalize
 
 from skada_active._fields import check_axes, frozen, read_only
 from skada_active._readers import ModelReader, row_groups
-from skada_active._rows import take_rows
+from skada_active._snapshot import check_needs, read_outputs
 from skada_active.domains import Roles
 from skada_active.selection import nearest_neighbors
 
 __all__ = ["PoolView", "snapshot"]
 
-_POOL_FIELDS = ("proba", "logits", "features", "source_logit")
+_POOL_FIELDS = frozenset({"proba", "logits", "features", "source_logit"})
 _MODEL_FIELDS = {"class_domain_grad", "class_discriminator"}
 
 
@@ -230,7 +230,8 @@ def snapshot(
     Notes
     -----
     Costs one forward pass over the pool and, where ``labeled_features`` or ``source_features`` are needed, over those
-    rows, all together. Memory: the fields that are filled.
+    rows, all together. Rows are read in blocks of 128 MB of `X` (at least 1024 rows; 16,384 rows of a dataset) into
+    arrays that are made once. Memory: the fields that are filled, and one block with its outputs.
 
     Examples
     --------
@@ -243,39 +244,21 @@ def snapshot(
     >>> view.index, view.features
     (array([2]), array([[0.4]]))
     """
-    needs = _check_needs(needs, y, extra)
+    needs = check_needs(needs, y, extra)
     reader = ModelReader.of(estimator)
     reader.check(needs)
     groups = row_groups(roles, needs)
     if not len(groups["pool"]):
         return PoolView(index=groups["pool"], n_initial=n_initial)
-    outputs = reader.outputs(take_rows(X, np.concatenate(list(groups.values()))), _output_names(needs, groups))
+    of_group = dict.fromkeys(groups, frozenset({"features"}))
+    of_group["pool"] = needs & _POOL_FIELDS | ({"features"} if "class_domain_grad" in needs else set())
+    outputs = read_outputs(reader, X, groups, of_group)
+    of_pool = outputs.pop("pool")
     filled: dict[str, Any] = {"index": groups["pool"], "n_initial": n_initial, **extra}
-    n = len(groups["pool"])
-    filled |= {name: values[:n] for name, values in outputs.items() if name in needs}
-    start = n
-    for group in list(groups)[1:]:
-        stop = start + len(groups[group])
-        filled[f"{group}_features"] = outputs["features"][start:stop]
-        start = stop
+    filled |= {name: values for name, values in of_pool.items() if name in needs}
+    filled |= {f"{group}_features": values["features"] for group, values in outputs.items()}
     if needs & {"head_weight", "head_bias"}:
         filled["head_weight"], filled["head_bias"] = reader.head()
     filled |= reader.label_fields(roles, needs, y)
-    features = outputs["features"][:n] if "features" in outputs else None
-    filled |= {name: reader.read(name, features) for name in needs & _MODEL_FIELDS}
+    filled |= {name: reader.read(name, of_pool.get("features")) for name in needs & _MODEL_FIELDS}
     return PoolView(**filled)
-
-
-def _output_names(needs: frozenset[str], groups: dict[str, Any]) -> frozenset[str]:
-    names = needs & set(_POOL_FIELDS)
-    return names | {"features"} if len(groups) > 1 or "class_domain_grad" in needs else names
-
-
-def _check_needs(needs: Iterable[str], y: Any, extra: Iterable[str]) -> frozenset[str]:
-    if isinstance(needs, str):
-        raise TypeError(f"needs must be a collection of field names, got the string {needs!r}; pass {{{needs!r}}}.")
-    needs = frozenset(needs) - set(extra)
-    unlabeled = sorted(needs & {"labeled_y", "source_y"})
-    if y is None and unlabeled:
-        raise ValueError(f"needs names {unlabeled[0]!r}, but y is None; pass the labels of all rows as y.")
-    return needs

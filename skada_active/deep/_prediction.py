@@ -102,8 +102,18 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if not is_dataset(X):
             X = torch.as_tensor(torch_ready(validate_data(self, X, **ARRAY_RULES, reset=False)), device=self.device_)
         wanted = [name for name in sorted(names) if name in _OUTPUTS]
-        batches = [[self._output(name, *output) for name in wanted] for output in self._forward(X)]
-        return dict(zip(wanted, (np.concatenate(columns) for columns in zip(*batches, strict=True)), strict=True))
+        outputs: dict[str, NDArray[Any]] = {}
+        start = 0
+        for logits, features in self._forward(X):
+            stop = start + len(logits)
+            for name in wanted:
+                values = self._output(name, logits, features)
+                if name not in outputs:
+                    # Filled batch by batch: a list of all batches would take the memory twice.
+                    outputs[name] = np.empty((len(X), *values.shape[1:]), values.dtype)
+                outputs[name][start:stop] = values
+            start = stop
+        return outputs
 
     def _forward(self, rows: Any) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         return self.net_.forward_iter(rows, device=self.device_)
