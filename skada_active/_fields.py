@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["check_axes", "frozen", "read_only"]
+__all__ = ["as_positions", "check_axes", "frozen", "read_only", "taken"]
 
 # How each field is laid out: the letters name axes, and equal letters must agree in length.
 _AXES = {
@@ -101,3 +103,39 @@ def check_axes(filled: dict[str, Any]) -> dict[str, int]:
             if sizes.setdefault(axis, size) != size:
                 raise ValueError(f"PoolView.{name} has {axis}={size}, but an earlier field has {axis}={sizes[axis]}.")
     return sizes
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A function of positions, for some of the candidates that it counts."""
+
+    function: Callable[[NDArray[np.int64]], NDArray[Any]]
+    positions: NDArray[np.int64]
+
+    def __call__(self, index: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the values for some rows."""
+        return self.function(self.positions[index])
+
+
+def taken(name: str, value: Any, positions: NDArray[np.int64]) -> Any:
+    """Return a field for some of the candidates; one without a row for each is the same for all."""
+    if callable(value):
+        return _Taken(value, positions)
+    axis = _AXES.get(name, "").find("n")
+    return value if axis < 0 else value.take(positions, axis=axis)
+
+
+def as_positions(positions: ArrayLike, n: int) -> NDArray[np.int64]:
+    """Return positions of candidates as int64; anything but integers from 0 to n - 1 is an error."""
+    positions = np.asarray(positions)
+    if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
+        raise ValueError(
+            f"positions must be a list of integers, got dtype {positions.dtype} of shape {positions.shape}; turn a "
+            "mask into positions with numpy.flatnonzero(mask)."
+        )
+    if positions.size and not 0 <= positions.min() <= positions.max() < n:
+        raise ValueError(
+            f"positions must be from 0 to {n - 1}, got {positions.min()} to {positions.max()}; find row numbers of X "
+            "among the candidates with numpy.flatnonzero(numpy.isin(view.index, ids))."
+        )
+    return positions.astype(np.int64, copy=False)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax, xlogy
 from sklearn.preprocessing import normalize
 
-from skada_active._fields import check_axes, frozen, read_only
+from skada_active._fields import as_positions, check_axes, frozen, read_only, taken
 from skada_active._readers import ModelReader, row_groups
 from skada_active._snapshot import check_needs, read_outputs
 from skada_active.domains import Roles
@@ -179,6 +179,42 @@ class PoolView:
         if key not in self.__dict__:
             self.__dict__[key] = read_only(nearest_neighbors(self.features, n_neighbors, metric=metric))
         return self.__dict__[key]
+
+    def take(self, positions: ArrayLike) -> PoolView:
+        """Return the view of some of the candidates.
+
+        Parameters
+        ----------
+        positions : array-like of shape (m,), int
+            Positions in this view, in the order wanted.
+
+        Returns
+        -------
+        PoolView
+            Copies of their rows of every field that has one for each candidate; all other fields, `n_initial` too, are
+            those of this view. Where the positions are all in order, it is this view itself, without a copy.
+
+        Raises
+        ------
+        ValueError
+            If positions are not integers from 0 to n - 1.
+
+        Notes
+        -----
+        O(m) memory for each column of what is filled. What was computed from the fields is not taken along, and a
+        callable `class_domain_grad` goes on to hold what it reads of all candidates.
+
+        Examples
+        --------
+        >>> from skada_active.pool import PoolView
+        >>> PoolView(index=[4, 7, 9], proba=[[0.9, 0.1], [0.5, 0.5], [0.6, 0.4]]).take([2, 0]).index
+        array([9, 4])
+        """
+        positions = as_positions(positions, len(self))
+        if np.array_equal(positions, np.arange(len(self))):
+            return self
+        names = vars(self).keys() & PoolView.__annotations__.keys()
+        return PoolView(**{name: taken(name, getattr(self, name), positions) for name in names})
 
     @property
     def energies(self) -> NDArray[Any]:

@@ -228,6 +228,87 @@ def test_every_array_is_read_only_in_copies_too(rebuilt):
     assert DISCRIMINATOR[0].flags.writeable
 
 
+def every_field():
+    rng = np.random.default_rng(0)
+    numbers = {
+        "index": [10, 11, 12, 13, 14],
+        "target_domain": [-1, -2, -1, -2, -1],
+        "source_y": [0, 2],
+        "source_domain": [1, 2],
+        "labeled_y": [1],
+        "n_initial": 9,
+    }
+    return {
+        **numbers,
+        "proba": rng.dirichlet(np.ones(3), size=5),
+        "logits": rng.normal(size=(5, 3)),
+        "features": rng.normal(size=(5, 4)),
+        "head_weight": rng.normal(size=(3, 4)),
+        "head_bias": rng.normal(size=3),
+        "source_logit": rng.normal(size=5),
+        "class_domain_grad": rng.normal(size=(5, 3, 4)),
+        "class_discriminator": DISCRIMINATOR,
+        "labeled_features": rng.normal(size=(1, 4)),
+        "source_features": rng.normal(size=(2, 4)),
+        "committee_proba": rng.dirichlet(np.ones(3), size=(5, 5)),
+        "virtual_divergence": rng.normal(size=5),
+    }
+
+
+# Which axis of a field counts the candidates.
+CANDIDATE_AXES = {
+    **dict.fromkeys(("index", "target_domain", "proba", "logits", "features"), 0),
+    **dict.fromkeys(("source_logit", "class_domain_grad", "virtual_divergence"), 0),
+    "committee_proba": 1,
+}
+
+
+def test_take_takes_the_candidates_of_every_field_and_shares_the_others():
+    fields = every_field()
+    assert set(fields) == set(PoolView.__annotations__)
+    view = PoolView(**fields)
+    part = view.take([3, 0])
+    assert len(part) == 2
+    assert set(vars(part)) == set(fields)
+    for name in fields:
+        if name in CANDIDATE_AXES:
+            expected = np.take(fields[name], [3, 0], axis=CANDIDATE_AXES[name])
+            np.testing.assert_array_equal(getattr(part, name), expected, err_msg=name)
+        elif isinstance(fields[name], np.ndarray):
+            assert np.shares_memory(getattr(part, name), fields[name]), name
+    assert part.n_initial == 9
+    assert all(np.shares_memory(*pair) for pair in zip(part.class_discriminator, DISCRIMINATOR, strict=True))
+
+
+def test_take_computes_anew_what_derives_from_the_fields():
+    view = PoolView(logits=np.random.default_rng(0).normal(size=(6, 3)), features=np.eye(6))
+    derived = view.proba, view.entropy, view.neighbors(2)
+    part = view.take([5, 1])
+    np.testing.assert_array_equal(part.proba, derived[0][[5, 1]])
+    np.testing.assert_array_equal(part.entropy, derived[1][[5, 1]])
+    assert part.neighbors(2)[0].shape == (2, 1)
+
+
+def test_take_composes_a_callable_class_domain_grad():
+    blocks = np.arange(24.0).reshape(4, 2, 3)
+    view = PoolView(index=[5, 6, 7, 8], class_domain_grad=blocks.__getitem__)
+    part = view.take([3, 2, 0]).take([2, 1])
+    np.testing.assert_array_equal(part.class_domain_grad(np.array([1, 0, 1])), blocks[[2, 0, 2]])
+
+
+def test_take_of_all_candidates_in_order_is_the_view_itself():
+    view = PoolView(**every_field())
+    assert view.take(range(5)) is view
+    assert view.take([4, 3, 2, 1, 0]).index.tolist() == [14, 13, 12, 11, 10]
+    assert len(view.take([])) == 0
+
+
+@pytest.mark.parametrize("positions", [[True, False, True, False, False], [0.0, 1.0], [[0, 1]], 2, [5], [-1, 0]])
+def test_take_refuses_what_are_no_positions(positions):
+    with pytest.raises(ValueError, match="positions must be"):
+        PoolView(**every_field()).take(positions)
+
+
 def test_snapshot_fills_what_is_needed_and_nothing_else(data):
     X, y, domain = data
     roles = resolve_roles(y, domain)

@@ -12,9 +12,6 @@ from skada_active.pool import PoolView
 
 __all__ = ["Part", "is_isolated", "parts_of", "share_budget"]
 
-# What a part has in common with the whole view.
-_SHARED = ("source_features", "source_domain")
-
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -149,19 +146,11 @@ def share_budget(weights: ArrayLike, capacities: ArrayLike, total: int) -> NDArr
 
 
 def _part(view: PoolView, positions: NDArray[np.int64], outlier_neighbors: int | None) -> Part:
-    pool = _rows(view, positions)
+    pool = view.take(positions)
     if outlier_neighbors is None or len(pool) == 1:
         return Part(positions, positions[:0], pool)
     spacing = pool.neighbors(outlier_neighbors, "euclidean")[0][:, -1]
     isolated = is_isolated(spacing)
     inliers, outliers = np.flatnonzero(~isolated), np.flatnonzero(isolated)
     outliers = outliers[np.argsort(spacing[outliers], kind="stable")]
-    return Part(positions[inliers], positions[outliers], _rows(pool, inliers))
-
-
-def _rows(view: PoolView, positions: NDArray[np.int64]) -> PoolView:
-    """Return the view of some candidates; the view itself, without a copy, where these are all in order."""
-    if len(positions) == len(view):
-        return view
-    shared = {name: getattr(view, name) for name in _SHARED if name in vars(view)}
-    return PoolView(proba=view.proba[positions], features=view.features[positions], **shared)
+    return Part(positions[inliers], positions[outliers], pool.take(inliers))
