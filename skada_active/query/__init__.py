@@ -15,6 +15,7 @@ from skada_active.query.gala_gap import domain_gap
 from skada_active.query.gala_pools import is_isolated, share_budget
 from skada_active.query.k_means import KMeansSampling
 from skada_active.query.las import LAS, local_inconsistency
+from skada_active.query.prefilter import Prefilter
 from skada_active.query.random_sampling import RandomSampling
 from skada_active.query.sage import SAGE
 from skada_active.query.sage_vectors import positive_orthogonal_projection, sage_embedding
@@ -41,6 +42,7 @@ __all__ = [
     "KMeansSampling",
     "LeastConfidenceSampling",
     "MarginSampling",
+    "Prefilter",
     "QueryByCommittee",
     "QueryStrategy",
     "RandomSampling",

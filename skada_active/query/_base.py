@@ -38,7 +38,7 @@ def _checked_utilities(method: Callable[..., Any]) -> Callable[..., Any]:
         self._validate_params()
         if not len(view):
             return np.empty(0)
-        check_finite(self, view, self._readable(self.required_fields(), vars(view)))
+        check_finite(self, view, self._read_fields(view))
         return method(self, view)
 
     return utilities
@@ -51,7 +51,7 @@ def _checked_select(method: Callable[..., Any]) -> Callable[..., Any]:
         n_queries = min(check_n_queries(n_queries), len(view))
         if n_queries == 0:
             return np.empty(0, dtype=np.int64)
-        check_finite(self, view, self._readable(self.required_fields(), vars(view)))
+        check_finite(self, view, self._read_fields(view))
         return check_positions(self, method(self, view, n_queries, random_state), n_queries, len(view))
 
     return select
@@ -215,6 +215,10 @@ class QueryStrategy(BaseEstimator):
         """Return the required fields that the model itself has to supply."""
         return self.required_fields()
 
+    def has_utilities(self) -> bool:
+        """Tell whether the strategy has a score per row, or chooses rows as a set only."""
+        return type(self).utilities is not QueryStrategy.utilities
+
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if a parameter is not valid or `estimator`, fitted or not, lacks what is read of it."""
         self._validate_params()
@@ -256,7 +260,7 @@ class QueryStrategy(BaseEstimator):
 
     def chosen_utilities(self, view: PoolView, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the utilities of the chosen positions, NaN where the strategy has no score per row."""
-        if not len(positions) or type(self).utilities is QueryStrategy.utilities:
+        if not len(positions) or not self.has_utilities():
             return np.full(len(positions), np.nan)
         return self.utilities(view)[positions]
 
@@ -269,6 +273,10 @@ class QueryStrategy(BaseEstimator):
     def _readable(self, fields: Iterable[str], supplied: Container[str]) -> frozenset[str]:
         """Return the names of fields, each replaced by the preferred one where that is supplied."""
         return frozenset(self.preferred[name] if self.preferred.get(name) in supplied else name for name in fields)
+
+    def _read_fields(self, view: PoolView) -> frozenset[str]:
+        """Return the names of the fields of `view` that the strategy reads."""
+        return self._readable(self.required_fields(), vars(view))
 
     def _default_estimator(self, X: Any) -> Any:
         # Logistic regression supplies probabilities, logits and a head; images and discriminators need a network.
