@@ -30,6 +30,11 @@ class Rows:
         self.factors = factors
         self.sq_norms = sq_norms
 
+    @property
+    def noise(self) -> np.ndarray:
+        """Squared distances (n,) that rounding cannot tell from 0."""
+        return NOISE * np.finfo(self.sq_norms.dtype).eps * self.sq_norms
+
     def __getitem__(self, index: np.ndarray | slice) -> Rows:
         return Rows(tuple(factor[index] for factor in self.factors), self.sq_norms[index])
 
@@ -59,7 +64,7 @@ class Rows:
         cross += others.sq_norms[:, None]
         nearest = cross.min(axis=0)
         nearest += self.sq_norms
-        nearest[nearest <= NOISE * np.finfo(nearest.dtype).eps * self.sq_norms] = 0
+        nearest[nearest <= self.noise] = 0
         np.minimum(distances, nearest, out=distances)
 
 

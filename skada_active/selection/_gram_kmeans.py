@@ -1,4 +1,4 @@
-"""Lloyd's algorithm on vectors that are known through their inner products only."""
+"""Cluster means of vectors that are known through their inner products only."""
 
 from __future__ import annotations
 
@@ -7,55 +7,17 @@ import math
 import numpy as np
 
 from ._geometry import NOISE, Points, membership
-from ._kmeans_plusplus import d2_sample, draw
-from ._top_k import partial_argsort
 
 # 15000^2 float32 numbers are 0.9 GB.
 MAX_ROWS = 15000
 
 
-def gram_kmeans(
-    points: Points, k: int, weights: np.ndarray, n_init: int, max_iter: int, tol: float, rng: np.random.RandomState
-) -> np.ndarray:
-    """Return the labels of the best of n_init runs; kmeans has the parameters."""
-    gram = points.gram()
-    variance = gram.diagonal().mean(dtype=np.float64) - gram.mean(axis=1).mean(dtype=np.float64)
-    tolerance = tol * variance / math.prod(factor.shape[1] for factor in points.factors)
-    runs = []
-    for _ in range(n_init):
-        first = draw(np.cumsum(weights), 1, rng)[0]
-        seeds = d2_sample(points, k, weights, first, 2 + int(math.log(k)), rng)
-        runs.append(_lloyd(_Centroids(gram, weights, seeds), max_iter, tolerance))
-    return min(runs, key=lambda run: run[0])[1]
-
-
-def _lloyd(centroids: _Centroids, max_iter: int, tolerance: float) -> tuple[float, np.ndarray]:
-    """Return the inertia and the labels of one run."""
-    labels, distances = centroids.assign()
-    for _ in range(max_iter):
-        _fill_empty(labels, distances, centroids.k)
-        if np.array_equal(labels, centroids.labels):
-            break
-        shift = centroids.move(labels)
-        labels, distances = centroids.assign()
-        if shift <= tolerance:
-            break
-    return float(centroids.weights @ distances), labels
-
-
-def _fill_empty(labels: np.ndarray, distances: np.ndarray, k: int) -> None:
-    """Move the rows farthest from their centroids into the empty clusters, while there are rows off their centroid."""
-    empty = np.flatnonzero(np.bincount(labels, minlength=k) == 0)
-    far = partial_argsort(distances, len(empty))
-    far = far[distances[far] > 0]
-    labels[far] = empty[: len(far)]
-
-
-class _Centroids:
+class GramMeans:
     """Weighted means of the clusters: their members' shares, inner products with all rows and squared norms."""
 
-    def __init__(self, gram: np.ndarray, weights: np.ndarray, seeds: np.ndarray) -> None:
+    def __init__(self, points: Points, gram: np.ndarray, weights: np.ndarray, seeds: np.ndarray) -> None:
         self.gram, self.weights, self.k = gram, weights, len(seeds)
+        self.width = math.prod(factor.shape[1] for factor in points.factors)
         self.norms = gram.diagonal()
         self.labels, self.shares = np.zeros(len(gram), dtype=np.int64), np.zeros(len(gram))
         self.labels[seeds], self.shares[seeds] = np.arange(self.k), 1
@@ -92,6 +54,11 @@ class _Centroids:
         self.sq_norms = np.where(np.bincount(labels, minlength=self.k) > 0, new, np.inf)
         self._fresh = False
         return float((old + new - 2 * across).sum())
+
+    def variance(self) -> float:
+        """Return the mean variance of the features."""
+        total = self.norms.mean(dtype=np.float64) - self.gram.mean(axis=1).mean(dtype=np.float64)
+        return float(total) / self.width
 
     def _products(self, labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """Return each cluster mean's inner product with the centroid of its number."""

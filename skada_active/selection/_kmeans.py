@@ -1,17 +1,19 @@
-"""k-means on plain vectors (scikit-learn's) and on outer products (through their Gram matrix)."""
+"""Lloyd's algorithm from greedy k-means++ seeds, on plain vectors and on outer products."""
 
 from __future__ import annotations
 
-import warnings
+import math
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from ._geometry import Points
-from ._gram_kmeans import MAX_ROWS, gram_kmeans
+from ._gram_kmeans import MAX_ROWS, GramMeans
+from ._kmeans_plusplus import d2_sample, draw
 from ._outer import Vectors
+from ._plain_kmeans import PlainMeans
+from ._top_k import partial_argsort
 from ._validation import RandomStateLike, check_at_least_one, check_count, check_rng, check_weights
 
 
@@ -57,9 +59,17 @@ def kmeans(
 
     Notes
     -----
-    Plain vectors go to :class:`sklearn.cluster.KMeans`: 2 n d k operations an iteration, one copy of the data. A mean
-    of outer products is no outer product, so these are clustered through the Gram matrix ``(A A^T) * (H H^T)`` in
-    float32: n^2 (C + D) operations once, n^2 an iteration, 4 n^2 bytes.
+    Runs as those of :class:`sklearn.cluster.KMeans` do: greedy k-means++ seeds of ``2 + ln k`` trials, the same end.
+    Seeding costs 2 n d k ``(2 + ln k)`` operations at the speed of matrix products, an iteration at most 2 n d k; it
+    computes distances only to centroids that moved, and most soon stand still. O(n + d k) memory and about 150 MB.
+
+    A mean of outer products is no outer product, so these are clustered through the Gram matrix ``(A A^T) * (H H^T)``
+    in float32: n^2 (C + D) operations once, n^2 an iteration, 4 n^2 bytes.
+
+    References
+    ----------
+    S. P. Lloyd (1982), Least squares quantization in PCM, IEEE Trans. Inf. Theory 28.
+    D. Arthur and S. Vassilvitskii (2007), k-means++: the advantages of careful seeding, SODA, Section 5 (greedy).
 
     Examples
     --------
@@ -74,6 +84,7 @@ def kmeans(
     n_init, max_iter = check_at_least_one(n_init, "n_init"), check_at_least_one(max_iter, "max_iter")
     if k == 0:
         return np.empty(0, dtype=np.int64)
+    means = partial(PlainMeans, points)
     if len(points.factors) > 1:
         if len(points) > MAX_ROWS:
             raise ValueError(
@@ -81,8 +92,32 @@ def kmeans(
                 f"{4e-9 * len(points) ** 2:.1f} GB; at most {MAX_ROWS} rows (0.9 GB) are accepted. Draw a "
                 "subset of the rows, or cluster plain vectors, such as the right factors times the left factors' norms."
             )
-        return gram_kmeans(points, k, weights, n_init, max_iter, tol, rng)
-    model = KMeans(k, n_init=n_init, max_iter=max_iter, tol=tol, random_state=rng)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(points.factors[0], sample_weight=weights).labels_.astype(np.int64)
+        means = partial(GramMeans, points, points.gram())
+    runs = []
+    for _ in range(n_init):
+        seeds = d2_sample(points, k, weights, draw(np.cumsum(weights), 1, rng)[0], 2 + int(math.log(k)), rng)
+        runs.append(_lloyd(means(weights, seeds), max_iter, tol))
+    return min(runs, key=lambda run: run[0])[1]
+
+
+def _lloyd(means: PlainMeans | GramMeans, max_iter: int, tol: float) -> tuple[float, np.ndarray]:
+    """Return the inertia and the labels of one run."""
+    tolerance = tol * means.variance()
+    labels, distances = means.assign()
+    for _ in range(max_iter):
+        _fill_empty(labels, distances, means.k)
+        if np.array_equal(labels, means.labels):
+            break
+        shift = means.move(labels)
+        labels, distances = means.assign()
+        if shift <= tolerance:
+            break
+    return float(means.weights @ distances), labels
+
+
+def _fill_empty(labels: np.ndarray, distances: np.ndarray, k: int) -> None:
+    """Move the rows farthest from their centroids into the empty clusters, while there are rows off their centroid."""
+    empty = np.flatnonzero(np.bincount(labels, minlength=k) == 0)
+    far = partial_argsort(distances, len(empty))
+    far = far[distances[far] > 0]
+    labels[far] = empty[: len(far)]

@@ -6,13 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._computed import as_points
-from ._geometry import Points
+from ._geometry import NOISE, Points
 from ._on_demand import OnDemand
 from ._outer import Vectors
 from ._validation import RandomStateLike, check_at_least_one, check_count, check_position, check_rng, check_weights
 
 # A block draws as many candidates as there are picks: the potential then shrinks little within it and most are kept.
 MAX_DRAWS = 256
+# The squared distances of the greedy variant's candidates to all rows take no more than this, unless one pick's do.
+TRIAL_BYTES = 2**26
 
 
 def kmeans_plusplus(
@@ -57,10 +59,10 @@ def kmeans_plusplus(
 
     Notes
     -----
-    The law is exact up to rounding. With one trial, a block of candidates is drawn from the weights known last and each
-    is kept with the ratio of its present to its last known squared distance (rejection sampling); one matrix product a
-    block brings all rows up to date. About 2 n d k operations as in the plain loop, at the speed of matrix products,
-    and O(n) extra memory beyond a few MB. The greedy variant costs 2 n d k n_trials.
+    The law is exact up to rounding. A block of candidates is drawn from the weights known last and each is kept with
+    the ratio of its present to its last known squared distance (rejection sampling); one matrix product a block brings
+    all rows up to date. About 2 n d k operations as in the plain loop, at the speed of matrix products, and O(n) extra
+    memory beyond a few MB. The greedy variant costs 2 n d k n_trials, and at most about 150 MB.
 
     Distances that rounding cannot tell from 0 count as 0.
 
@@ -104,7 +106,9 @@ def d2_sample(
         elif n_trials == 1:
             new = _draw_block(points, distances, cumulative, k - filled, min(filled, MAX_DRAWS, points.n_held), rng)
         else:
-            new = _draw_greedily(points, distances, cumulative, weights, n_trials, rng)
+            most = min(MAX_DRAWS * n_trials, points.n_held, TRIAL_BYTES // (n * distances.itemsize))
+            n_draws = max(n_trials, min(filled * n_trials, most))
+            new = _draw_greedily(points, distances, cumulative, weights, k - filled, n_trials, n_draws, rng)
         chosen[filled : filled + len(new)] = new
         filled += len(new)
     return chosen
@@ -125,7 +129,7 @@ def _draw_block(
     """
     candidates = draw(cumulative, n_draws, rng)
     rows, current = points.rows(candidates), distances[candidates]
-    levels = rng.random_sample(n_draws) * current
+    levels = np.maximum(rng.random_sample(n_draws) * current, rows.noise)
     pairwise = rows.sq_distances(rows)
     kept = []
     alive = np.arange(n_draws)
@@ -144,10 +148,30 @@ def _draw_greedily(
     distances: np.ndarray,
     cumulative: np.ndarray,
     weights: np.ndarray,
+    limit: int,
     n_trials: int,
+    n_draws: int,
     rng: np.random.RandomState,
 ) -> np.ndarray:
-    """Return the one of n_trials candidates that leaves the least potential."""
-    candidates = draw(cumulative, n_trials, rng)
-    lowered = np.minimum(points.sq_distances(points.rows(candidates)), distances)
-    return candidates[[(lowered @ weights).argmin()]]
+    """Return the next picks, each the one of n_trials candidates by the D^2 law that leaves the least potential.
+
+    As in `_draw_block`, candidates are drawn at the distances known last and looked at once, in order; n_trials of them
+    that are kept make a pick. The first trial among equals wins, such as of two rows each other's nearest.
+    """
+    candidates = draw(cumulative, n_draws, rng)
+    rows, current = points.rows(candidates), distances.copy()
+    levels = np.maximum(rng.random_sample(n_draws) * distances[candidates], rows.noise)
+    lowered, weights = points.sq_distances(rows), (weights / weights.max()).astype(points.dtype)
+    kept, start = [], 0
+    while len(kept) < limit:
+        alive = start + np.flatnonzero(levels[start:] < current[candidates[start:]])[:n_trials]
+        if len(alive) < n_trials:
+            break
+        trials = np.minimum(lowered[alive], current)
+        potentials = trials @ weights
+        best = int((potentials <= potentials.min() * (1 + NOISE * np.finfo(points.dtype).eps)).argmax())
+        kept.append(candidates[alive[best]])
+        current = trials[best]
+        current[kept[-1]] = 0
+        start = alive[-1] + 1
+    return np.array(kept)

@@ -4,11 +4,16 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from skada_active.selection import Outer, kmeans
+from skada_active.selection import Outer, _plain_kmeans, kmeans
 from skada_active.selection import _kmeans as module
+from skada_active.selection._geometry import Points
+from skada_active.selection._plain_kmeans import PlainMeans
 
 
 def explicit(vectors):
@@ -40,13 +45,73 @@ def separated() -> tuple[Outer, np.ndarray]:
     return Outer(left[truth] + rng.normal(size=(60, 3)) * 0.05, right[truth] + rng.normal(size=(60, 5)) * 0.05), truth
 
 
-def test_plain_is_scikit_learn():
-    X = np.random.default_rng(0).normal(size=(80, 3)).astype(np.float32)
-    weights = np.random.default_rng(1).random(80)
-    model = KMeans(6, n_init=2, max_iter=7, tol=0.01, random_state=5).fit(X, sample_weight=weights)
-    labels = kmeans(X, 6, sample_weight=weights, n_init=2, max_iter=7, tol=0.01, random_state=5)
-    assert labels.dtype == np.int64
-    assert np.array_equal(labels, model.labels_)
+def lloyd(X, seeds, weights, max_iter=300, tol=0.0):
+    """Return the inertia and the labels of one run from given seeds."""
+    return module._lloyd(PlainMeans(Points(X), weights, seeds), max_iter, tol)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("max_iter", [1, 3, 300])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**16), n=st.integers(2, 300), d=st.integers(1, 6), share=st.floats(0.01, 0.4))
+def test_from_the_same_seeds_plain_runs_are_those_of_scikit_learn(weighted, max_iter, seed, n, d, share):
+    rng = np.random.default_rng(seed)
+    X, k = rng.normal(size=(n, d)) + 5, max(1, int(share * n))
+    weights = rng.random(n) ** 8 if weighted else np.ones(n)
+    seeds = rng.permutation(n)[:k]
+    model = KMeans(k, init=X[seeds], n_init=1, max_iter=max_iter, tol=0).fit(X, sample_weight=weights)
+    value, labels = lloyd(X, seeds, weights, max_iter)
+    assert labels.tolist() == model.labels_.tolist()
+    assert value == pytest.approx(model.inertia_)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_change_nothing(dtype, monkeypatch):
+    rng = np.random.default_rng(2)
+    X, weights, seeds = rng.normal(size=(500, 4)).astype(dtype), rng.random(500), rng.permutation(500)[:20]
+    whole = lloyd(X, seeds, weights)[1]
+    monkeypatch.setattr(_plain_kmeans, "SCORE_BYTES", 1)
+    monkeypatch.setattr(_plain_kmeans, "MEAN_ROWS", 7)
+    assert lloyd(X, seeds, weights)[1].tolist() == whole.tolist()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    X=arrays(np.int64, st.tuples(st.integers(1, 40), st.integers(1, 3)), elements=st.integers(-3, 3)),
+    k=st.integers(1, 40),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_plain_runs_end_at_a_fixed_point_whatever_the_ties(X, k, dtype):
+    """Each row is as near to its mean as to any other one, and no cluster is empty while rows are off their mean."""
+    X = X.astype(dtype)
+    labels = kmeans(X, k, tol=0, random_state=0)
+    means = centroids(X, labels, np.ones(len(X)))
+    distances = np.stack([((X - mean) ** 2).sum(axis=1) for mean in means.values()], axis=1)
+    own = distances[np.arange(len(X)), np.searchsorted(list(means), labels)]
+    np.testing.assert_allclose(own, distances.min(axis=1), atol=1e-4)
+    assert len(means) == min(k, len(X)) or np.allclose(own, 0, atol=1e-5)
+
+
+def test_only_rows_near_moving_centroids_are_compared_again(monkeypatch):
+    """Two far groups: the one whose clusters stand still costs nothing while the other one is sorted out."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(200, 2)), [[1e3, 1e3], [1e3, -1e3]] + rng.normal(size=(100, 2, 2))], axis=None)
+    X = X.reshape(-1, 2)
+    seeds = np.array([0, 1, 2, 3, 200, 201])
+    moved = []
+    assign = PlainMeans.assign
+    monkeypatch.setattr(PlainMeans, "assign", lambda self: (moved.append(self.moved.tolist()), assign(self))[1])
+    lloyd(X, seeds, np.ones(len(X)))
+    assert moved[0] == list(range(6))
+    assert len(moved) > 4
+    assert all(set(some) <= set(range(4)) for some in moved[2:])
+
+
+def test_plain_is_as_good_as_scikit_learn(outer):
+    X = outer.right
+    ours = np.mean([inertia(X, kmeans(X, 12, random_state=s)) for s in range(20)])
+    theirs = np.mean([KMeans(12, n_init=1, random_state=s).fit(X).inertia_ for s in range(20)])
+    assert ours < 1.02 * theirs
 
 
 def test_factored_finds_separated_clusters(separated):

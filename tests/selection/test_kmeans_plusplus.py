@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -90,6 +90,32 @@ def test_squared_distances_of_the_worked_example():
 def test_greedy_takes_the_candidate_that_leaves_the_least_potential():
     rows = np.array([[0.0], [0.0], [10.0], [11.0], [12.0]])
     assert kmeans_plusplus(rows, 2, first=0, n_trials=200, random_state=0).tolist() == [0, 3]
+
+
+def greedy_law(X, k, weights, first, n_trials):
+    """Return the probability of every ordered pick: of all ways to draw the trials, which one leaves the least."""
+    sq = ((X[:, None] - X[None]) ** 2).sum(axis=2)
+    table = {(first,): 1.0}
+    for _ in range(k - 1):
+        longer = {}
+        for picks, p in table.items():
+            current = sq[:, picks].min(axis=1)
+            shares = weights * current / (weights @ current)
+            left = weights @ np.minimum(sq, current[:, None])
+            for trials in product(range(len(X)), repeat=n_trials):
+                if (q := np.prod(shares[list(trials)])) > 0:
+                    best = trials[int(np.argmin(left[list(trials)]))]
+                    longer[(*picks, best)] = longer.get((*picks, best), 0.0) + p * q
+        table = longer
+    return table
+
+
+@pytest.mark.parametrize("n_trials", [2, 3])
+def test_law_of_greedy_picks(n_trials):
+    rows = np.concatenate([X, [[5.0, -3.0]]])
+    weights = np.append(WEIGHTS, 0.7)
+    table = greedy_law(rows, 5, weights, 2, n_trials)
+    assert_law(rows, table, 5, sample_weight=weights, first=2, n_trials=n_trials)
 
 
 def test_greedy_factored_equals_explicit():

@@ -1,0 +1,114 @@
+"""Cluster means of plain vectors, searched again only where they moved."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from ._geometry import NOISE, Points, membership
+
+# The scores of a block of rows are still in the cache when their minima are taken.
+SCORE_BYTES = 2**20
+# Rows whose sum is formed at a time, in their own floating type; the sums add up in float64.
+MEAN_ROWS = 1024
+
+
+class PlainMeans:
+    """Weighted means of the clusters, with each row's score at its own one and a bound of its scores at the others.
+
+    The score of a row x at a centroid c is ``|c|^2 - 2 <x, c>``, its squared distance less ``|x|^2``. It changes only
+    where the centroid moved, so an iteration multiplies the rows with these centroids alone: exact, and more and more
+    of them stand still. Only a row whose own centroid went farther off than its bound is compared with all again.
+    """
+
+    def __init__(self, points: Points, weights: np.ndarray, seeds: np.ndarray) -> None:
+        n = len(points)
+        self.points, self.weights, self.k = points, weights, len(seeds)
+        self.centers = points.rows(seeds).factors[0].astype(np.float64)
+        self.sq_norms = np.einsum("ij,ij->i", self.centers, self.centers)
+        self.moved = np.arange(self.k)
+        self.labels: np.ndarray | None = None
+        self.nearest = np.zeros(n, dtype=np.int64)
+        self.own, self.bound = np.empty((2, n), dtype=points.dtype)
+        self.noise = NOISE * np.finfo(points.dtype).eps * points.sq_norms
+
+    def assign(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return each row's nearest centroid and its squared distance to it; what rounding cannot tell from 0 is 0."""
+        factors, offsets = (-2 * self.centers).astype(self.own.dtype), self.sq_norms.astype(self.own.dtype)
+        step = max(64, SCORE_BYTES // (self.k * self.own.itemsize))
+        for start in range(0, len(self.own), step):
+            block = slice(start, start + step)
+            rows = self.points.rows(block).factors[0]
+            if self.labels is None:
+                self._search(block, rows @ factors.T + offsets)
+            elif len(self.moved):
+                lost = self._search_moved(block, rows @ factors[self.moved].T + offsets[self.moved])
+                self._search(start + lost, rows[lost] @ factors.T + offsets)
+        distances = self.own + self.points.sq_norms
+        distances[distances <= self.noise] = 0
+        return self.nearest.copy(), distances
+
+    def move(self, labels: np.ndarray) -> float:
+        """Make the centroids the means of new clusters and return how far they moved, squared and summed."""
+        changed = np.arange(self.k)
+        if self.labels is not None:
+            differ = labels != self.labels
+            changed = np.union1d(labels[differ], self.labels[differ])
+        self.labels, self.nearest = labels, labels.copy()
+        shares = membership(labels, self.weights, self.k)[changed]
+        before, filled = (self.centers[changed], self.sq_norms[changed]), np.diff(shares.indptr) > 0
+        centers = np.where(filled[:, None], self._means(shares), before[0])
+        # An empty cluster has no mean, and its last one must not attract rows.
+        sq_norms = np.where(filled, np.einsum("ij,ij->i", centers, centers), np.inf)
+        self.centers[changed], self.sq_norms[changed] = centers, sq_norms
+        self.moved = changed[(centers != before[0]).any(axis=1) | (sq_norms != before[1])]
+        return float(np.square(centers - before[0]).sum())
+
+    def variance(self) -> float:
+        """Return the mean variance of the features."""
+        mean = self._means(membership(np.zeros(len(self.own), dtype=np.int64), np.ones(len(self.own)), 1))[0]
+        return float(self.points.sq_norms.mean(dtype=np.float64) - mean @ mean) / max(1, len(mean))
+
+    def _means(self, shares: csr_matrix) -> np.ndarray:
+        """Return the means of clusters that are given by the shares of their members, (m, d) in float64."""
+        means = np.zeros((shares.shape[0], self.centers.shape[1]))
+        clusters = np.repeat(np.arange(shares.shape[0]), np.diff(shares.indptr))
+        data = shares.data.astype(self.own.dtype)
+        for start in range(0, len(data), MEAN_ROWS):
+            part = slice(start, start + MEAN_ROWS)
+            rows = self.points.rows(shares.indices[part]).factors[0]
+            first, last = clusters[part][[0, -1]]
+            layout = data[part], (clusters[part] - first, np.arange(len(rows)))
+            means[first : last + 1] += csr_matrix(layout, shape=(last + 1 - first, len(rows))) @ rows
+        return means
+
+    def _search(self, where: slice | np.ndarray, scores: np.ndarray) -> None:
+        """Take the nearest of all centroids."""
+        self.nearest[where], self.own[where] = _take_minimum(scores)
+        self.bound[where] = scores.min(axis=1)
+
+    def _search_moved(self, block: slice, scores: np.ndarray) -> np.ndarray:
+        """Take the centroids that moved into account; return the rows to which one that did not may be nearer."""
+        nearest, own, bound, noise = self.nearest[block], self.own[block], self.bound[block], self.noise[block]
+        column = np.full(self.k, -1)
+        column[self.moved] = np.arange(len(self.moved))
+        inside = np.flatnonzero(column[nearest] >= 0)
+        at_own = inside, column[nearest[inside]]
+        own[inside] = scores[at_own]
+        scores[at_own] = np.inf
+        best, lowest = _take_minimum(scores)
+        # Rounding differs from place to place: without a margin a row could waver between two centroids for ever.
+        leaving = np.flatnonzero(lowest < own - noise)
+        left = np.minimum(bound[leaving], own[leaving])
+        np.minimum(bound, lowest, out=bound)
+        bound[leaving] = np.minimum(left, scores[leaving].min(axis=1))
+        nearest[leaving], own[leaving] = self.moved[best[leaving]], lowest[leaving]
+        return np.flatnonzero(own > bound + noise)
+
+
+def _take_minimum(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each row's minimum is and its value, and write infinity in its place."""
+    rows, columns = np.arange(len(scores)), scores.argmin(axis=1)
+    values = scores[rows, columns]
+    scores[rows, columns] = np.inf
+    return columns, values
