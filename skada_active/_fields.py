@@ -79,7 +79,8 @@ def _integers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _check_probabilities(name: str, array: NDArray[Any]) -> None:
-    sums = array.sum(axis=-1, dtype=np.float64)
+    # A matrix product is several times as fast as a sum of short rows.
+    sums = array @ np.ones(array.shape[-1], dtype=np.result_type(np.float32, array))
     if array.size and (not (np.abs(sums - 1) <= 1e-3).all() or array.min() < 0):
         raise ValueError(
             f"{name} must hold probabilities: rows of finite non-negative numbers that sum to 1 (within 1e-3); "

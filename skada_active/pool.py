@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, softmax, xlogy
+from scipy.special import log_softmax, softmax
 from sklearn.preprocessing import normalize
 
+from skada_active._entropy import row_entropy
 from skada_active._fields import as_positions, check_axes, frozen, read_only, taken
 from skada_active._readers import ModelReader, row_groups
 from skada_active._snapshot import check_needs, read_outputs
@@ -145,7 +146,7 @@ class PoolView:
     @cached_property
     def entropy(self) -> NDArray[np.float64]:
         """Entropy of the prediction in nats, shape (n,)."""
-        return -xlogy(self.proba, self.proba).sum(axis=1, dtype=np.float64)
+        return row_entropy(self.proba)
 
     @cached_property
     def margin(self) -> NDArray[np.float64]:

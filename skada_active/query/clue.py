@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax, xlogy
+from scipy.special import softmax
 from sklearn.utils._param_validation import Interval
 
+from skada_active._entropy import row_entropy
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import kmeans_picks
@@ -52,8 +53,7 @@ def clue_weights(logits: ArrayLike, temperature: float = 0.1) -> NDArray[np.floa
     logits = np.asarray(logits)
     with np.errstate(over="ignore"):
         scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
-    proba = softmax(scaled, axis=1)
-    return -xlogy(proba, proba).sum(axis=1, dtype=np.float64)
+    return row_entropy(softmax(scaled, axis=1))
 
 
 class CLUE(QueryStrategy):
@@ -84,7 +84,8 @@ class CLUE(QueryStrategy):
 
     Examples
     --------
-    >>> from skada_active.pool import PoolView
+    >>> from skada_active._entropy import row_entropy
+from skada_active.pool import PoolView
     >>> from skada_active.query import CLUE
     >>> proba = [[0.99, 0.01], [0.5, 0.5], [0.99, 0.01], [0.5, 0.5]]
     >>> sorted(CLUE().select(PoolView(proba=proba, features=[[0.0], [1.0], [8.0], [9.0]]), 2, random_state=0).tolist())

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import entr
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -16,6 +15,7 @@ from sklearn.utils import resample
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skada_active._entropy import row_entropy
 from skada_active._fitting import fit_estimator, is_domain_aware, is_frozen, seed_estimator
 from skada_active._readers import ModelReader
 from skada_active._rows import take_rows
@@ -63,7 +63,7 @@ def vote_entropy(committee_proba: ArrayLike) -> NDArray[np.float64]:
     counts = np.zeros((n, n_classes))
     for votes in committee_proba.argmax(axis=2):
         counts[np.arange(n), votes] += 1
-    return entr(counts / n_members).sum(axis=1)
+    return row_entropy(counts / n_members)
 
 
 def mean_kl_to_consensus(committee_proba: ArrayLike) -> NDArray[np.float64]:
@@ -100,8 +100,8 @@ def mean_kl_to_consensus(committee_proba: ArrayLike) -> NDArray[np.float64]:
     """
     committee_proba = PoolView(committee_proba=committee_proba).committee_proba
     consensus = committee_proba.mean(axis=0, dtype=np.float64)
-    mean_entropy = sum(entr(proba, dtype=np.float64).sum(axis=1) for proba in committee_proba) / len(committee_proba)
-    return np.maximum(entr(consensus).sum(axis=1) - mean_entropy, 0)
+    mean_entropy = sum(row_entropy(proba) for proba in committee_proba) / len(committee_proba)
+    return np.maximum(row_entropy(consensus) - mean_entropy, 0)
 
 
 _DISAGREEMENTS = {"vote_entropy": vote_entropy, "kl": mean_kl_to_consensus}

@@ -160,7 +160,7 @@ class LeastConfidenceSampling(QueryStrategy):
 
     def utilities(self, view: PoolView) -> NDArray[np.float64]:
         """Return ``1 - max p``; see `QueryStrategy.utilities`."""
-        return least_confidence(view.proba)
+        return 1 - view.proba.max(axis=1).astype(np.float64)
 
 
 class MarginSampling(QueryStrategy):

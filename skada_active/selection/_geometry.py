@@ -19,6 +19,10 @@ from ._twins import find_twins
 
 # Products are made in blocks whose operands and results stay in a core's cache.
 BLOCK_BYTES = 2**20
+# Vectors that take no more than this are moved to the origin once, others whenever they are read.
+MOVED_BYTES = 2**23
+# So many rows are summed up in their own floating type, the sums of these in float64.
+SUM_ROWS = 2048
 # |x|^2 + |y|^2 - 2 <x, y> is uncertain by a few roundings of |x|^2: a distance below that is no distance.
 NOISE = 8
 
@@ -73,7 +77,7 @@ class Points:
 
     Distances do not depend on the origin, their rounding does: features far from 0 would lose all digits of
     ``|x|^2 + |y|^2 - 2 <x, y>`` in float32. A central row is the origin, not the mean, because whole numbers then stay
-    whole and their ties exact. The vectors themselves are neither copied nor written to.
+    whole and their ties exact. The vectors themselves are never written to, and copied only where they are few.
     """
 
     #: How many rows may be held apart at a time.
@@ -86,6 +90,9 @@ class Points:
         self.origin = _central_row(self.factors) if like is None else like.origin
         width = sum(factor.shape[1] for factor in self.factors)
         self._block = max(1, BLOCK_BYTES // (64 * max(1, width) * self.dtype.itemsize)) * 64
+        self._moved = None
+        if self.origin is not None and self.factors[0].nbytes <= MOVED_BYTES:
+            self._moved = self._centred(slice(None))
         self.sq_norms = np.empty(len(self), dtype=self.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             for block in self._slices():
@@ -138,12 +145,21 @@ class Points:
             return self._mean_inner_plain(membership)
         return self._mean_inner_outer(membership)
 
-    def _mean_inner_plain(self, membership: csr_matrix) -> np.ndarray:
+    def means(self, membership: csr_matrix) -> np.ndarray:
+        """Return m means of plain vectors about the origin, given by their shares, (m, d) in float64."""
         means = np.zeros((membership.shape[0], self.factors[0].shape[1]))
-        shares = membership.T.tocsr()
-        for block, rows in self.blocks():
-            means += shares[block].T @ rows.factors[0]
-        means = means.astype(self.dtype)
+        clusters = np.repeat(np.arange(len(means)), np.diff(membership.indptr))
+        data = membership.data.astype(self.dtype)
+        for start in range(0, len(data), SUM_ROWS):
+            part = slice(start, start + SUM_ROWS)
+            rows = self.rows(membership.indices[part]).factors[0]
+            first, last = clusters[part][[0, -1]]
+            layout = data[part], (clusters[part] - first, np.arange(len(rows)))
+            means[first : last + 1] += csr_matrix(layout, shape=(last + 1 - first, len(rows))) @ rows
+        return means
+
+    def _mean_inner_plain(self, membership: csr_matrix) -> np.ndarray:
+        means = self.means(membership).astype(self.dtype)
         out = np.empty(membership.shape, dtype=self.dtype)
         for block, rows in self.blocks():
             np.matmul(means, rows.factors[0].T, out=out[:, block])
@@ -173,6 +189,8 @@ class Points:
         return out
 
     def _centred(self, index: np.ndarray | slice) -> tuple[np.ndarray, ...]:
+        if self._moved is not None:
+            return (self._moved[0][index],)
         if self.origin is None:
             return tuple(np.ascontiguousarray(factor[index]) for factor in self.factors)
         return (np.subtract(self.factors[0][index], self.origin, order="C"),)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from ._geometry import NOISE, Points, membership
 
 # The scores of a block of rows are still in the cache when their minima are taken.
 SCORE_BYTES = 2**20
-# Rows whose sum is formed at a time, in their own floating type; the sums add up in float64.
-MEAN_ROWS = 1024
 
 
 class PlainMeans:
@@ -57,7 +54,7 @@ class PlainMeans:
         self.labels, self.nearest = labels, labels.copy()
         shares = membership(labels, self.weights, self.k)[changed]
         before, filled = (self.centers[changed], self.sq_norms[changed]), np.diff(shares.indptr) > 0
-        centers = np.where(filled[:, None], self._means(shares), before[0])
+        centers = np.where(filled[:, None], self.points.means(shares), before[0])
         # An empty cluster has no mean, and its last one must not attract rows.
         sq_norms = np.where(filled, np.einsum("ij,ij->i", centers, centers), np.inf)
         self.centers[changed], self.sq_norms[changed] = centers, sq_norms
@@ -66,21 +63,8 @@ class PlainMeans:
 
     def variance(self) -> float:
         """Return the mean variance of the features."""
-        mean = self._means(membership(np.zeros(len(self.own), dtype=np.int64), np.ones(len(self.own)), 1))[0]
+        mean = self.points.means(membership(np.zeros(len(self.own), dtype=np.int64), np.ones(len(self.own)), 1))[0]
         return float(self.points.sq_norms.mean(dtype=np.float64) - mean @ mean) / max(1, len(mean))
-
-    def _means(self, shares: csr_matrix) -> np.ndarray:
-        """Return the means of clusters that are given by the shares of their members, (m, d) in float64."""
-        means = np.zeros((shares.shape[0], self.centers.shape[1]))
-        clusters = np.repeat(np.arange(shares.shape[0]), np.diff(shares.indptr))
-        data = shares.data.astype(self.own.dtype)
-        for start in range(0, len(data), MEAN_ROWS):
-            part = slice(start, start + MEAN_ROWS)
-            rows = self.points.rows(shares.indices[part]).factors[0]
-            first, last = clusters[part][[0, -1]]
-            layout = data[part], (clusters[part] - first, np.arange(len(rows)))
-            means[first : last + 1] += csr_matrix(layout, shape=(last + 1 - first, len(rows))) @ rows
-        return means
 
     def _search(self, where: slice | np.ndarray, scores: np.ndarray) -> None:
         """Take the nearest of all centroids."""

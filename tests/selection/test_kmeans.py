@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from skada_active.selection import Outer, _plain_kmeans, kmeans
+from skada_active.selection import Outer, _geometry, _plain_kmeans, kmeans
 from skada_active.selection import _kmeans as module
 from skada_active.selection._geometry import Points
 from skada_active.selection._plain_kmeans import PlainMeans
@@ -71,7 +71,7 @@ def test_blocks_change_nothing(dtype, monkeypatch):
     X, weights, seeds = rng.normal(size=(500, 4)).astype(dtype), rng.random(500), rng.permutation(500)[:20]
     whole = lloyd(X, seeds, weights)[1]
     monkeypatch.setattr(_plain_kmeans, "SCORE_BYTES", 1)
-    monkeypatch.setattr(_plain_kmeans, "MEAN_ROWS", 7)
+    monkeypatch.setattr(_geometry, "SUM_ROWS", 7)
     assert lloyd(X, seeds, weights)[1].tolist() == whole.tolist()
 
 
