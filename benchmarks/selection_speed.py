@@ -27,6 +27,7 @@ SHORT, MOST_RUNS = 0.5, 7
 
 def measure(rule: str, name: str, size: tuple[int, ...]) -> dict[str, float]:
     """Return the time and the extra memory of one contender, measured in this process."""
+    import torch  # noqa: F401  (whoever trains a network has loaded it)
     from _selection_rules import RULES, Arrays
 
     warnings.simplefilter("ignore")

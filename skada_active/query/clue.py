@@ -84,8 +84,7 @@ class CLUE(QueryStrategy):
 
     Examples
     --------
-    >>> from skada_active._entropy import row_entropy
-from skada_active.pool import PoolView
+    >>> from skada_active.pool import PoolView
     >>> from skada_active.query import CLUE
     >>> proba = [[0.99, 0.01], [0.5, 0.5], [0.99, 0.01], [0.5, 0.5]]
     >>> sorted(CLUE().select(PoolView(proba=proba, features=[[0.0], [1.0], [8.0], [9.0]]), 2, random_state=0).tolist())

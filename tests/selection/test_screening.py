@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skada_active.selection import _neighbors, _screening, nearest_neighbors
+from skada_active.selection._screening import Screen, has_bfloat16
+
+
+@pytest.fixture(autouse=True)
+def screened(monkeypatch):
+    """Screen whatever the size and the processor, and keep the screens that were made and what they settled."""
+    settled = []
+    best = Screen.best
+    monkeypatch.setattr(_screening, "GROUP", 4)
+    monkeypatch.setattr(_neighbors, "GROUP", 4)
+    monkeypatch.setattr(_screening, "TILE_GROUPS", 3)
+    monkeypatch.setattr(_screening, "BLOCK", 50)
+    monkeypatch.setattr(_neighbors, "has_bfloat16", lambda work: True)
+    monkeypatch.setattr(Screen, "best", lambda self, block: (found := best(self, block), settled.append(found[2]))[0])
+    return settled
+
+
+def unit(X):
+    X = np.asarray(X, dtype=np.float64)
+    norms = np.linalg.norm(X, axis=1, keepdims=True)
+    return X / np.where(norms == 0, 1, norms)
+
+
+def similarities(X):
+    products = unit(X) @ unit(X).T
+    np.fill_diagonal(products, -np.inf)
+    return products
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    n=st.integers(40, 260),
+    d=st.integers(1, 40),
+    k=st.integers(1, 10),
+    shift=st.floats(0, 3),
+)
+def test_no_nearer_row_is_missed(seed, n, d, k, shift):
+    X = (np.random.default_rng(seed).normal(size=(n, d)) + shift).astype(np.float32)
+    expected = -np.sort(-similarities(X), axis=1)[:, :k]
+    values, indices = nearest_neighbors(X, k)
+    np.testing.assert_allclose(values, expected, atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(similarities(X), indices, axis=1), expected, atol=1e-6)
+    assert all(len(set(row)) == k for row in indices.tolist())
+
+
+def test_most_queries_are_settled_by_few_products(screened):
+    X = np.random.default_rng(0).normal(size=(400, 32)).astype(np.float32)
+    nearest_neighbors(X, 5)
+    assert len(screened) == 8
+    assert np.concatenate(screened).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**16), d=st.integers(1, 300), scale=st.floats(0.001, 3))
+def test_the_error_bound_holds(seed, d, scale):
+    rng = np.random.default_rng(seed)
+    X = unit(rng.normal(size=(60, d)) * rng.exponential(scale, size=d) + rng.normal()).astype(np.float32)
+    screen = Screen(X, 1)
+    short = (screen.short @ screen.short.T).float().numpy()
+    assert (np.abs(short - X.astype(np.float64) @ X.T) <= screen.error[:, None]).all()
+    assert screen.error.max() < 0.01
+
+
+def test_identical_rows_are_neighbours_by_position(screened):
+    X = np.tile(np.random.default_rng(0).normal(size=(50, 23)).astype(np.float32), (5, 1))
+    _, indices = nearest_neighbors(X, 4)
+    assert indices.tolist() == [[j for j in range(i % 50, 250, 50) if j != i] for i in range(250)]
+    assert np.concatenate(screened).all()
+
+
+def test_queries_with_many_near_rows_are_compared_with_all(screened, monkeypatch):
+    monkeypatch.setattr(_screening, "MAX_PAIRS", 20)
+    rng = np.random.default_rng(1)
+    X = np.concatenate(
+        [rng.normal(size=(300, 16)), np.ones((60, 16)) + 1e-3 * rng.normal(size=(60, 16)), np.zeros((2, 16))]
+    )
+    X = rng.permutation(X).astype(np.float32)
+    values, _ = nearest_neighbors(X, 5)
+    np.testing.assert_allclose(values, -np.sort(-similarities(X), axis=1)[:, :5], atol=1e-6)
+    assert 50 < (~np.concatenate(screened)).sum() < 100
+
+
+def test_screening_ends_where_it_settles_little(screened):
+    X = (np.ones(30) + 1e-4 * np.random.default_rng(2).normal(size=(400, 30))).astype(np.float32)
+    values, _ = nearest_neighbors(X, 3)
+    np.testing.assert_allclose(values, -np.sort(-similarities(X), axis=1)[:, :3], atol=1e-6)
+    assert len(screened) == 1
+
+
+@pytest.mark.parametrize("options", [{"metric": "euclidean"}, {"k": 61}, {"dtype": np.float64}])
+def test_other_searches_are_not_screened(screened, options):
+    X = np.random.default_rng(0).normal(size=(200, 8)).astype(options.get("dtype", np.float32))
+    nearest_neighbors(X, options.get("k", 3), metric=options.get("metric", "cosine"))
+    assert not screened
+
+
+def test_few_multiplications_do_not_ask_for_the_processor():
+    assert not has_bfloat16(1000)
