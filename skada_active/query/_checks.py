@@ -7,18 +7,11 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from skada_active.pool import PoolView
 
-__all__ = ["as_floats", "check_finite", "check_n_queries", "check_positions"]
-
-
-def as_floats(*arrays: ArrayLike) -> list[NDArray[Any]]:
-    """Return arrays in their common floating type, float32 or float64."""
-    arrays = [np.asarray(array) for array in arrays]
-    dtype = np.result_type(np.float32, *arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
+__all__ = ["check_finite", "check_n_queries", "check_positions"]
 
 
 def check_n_queries(n_queries: Any) -> int:

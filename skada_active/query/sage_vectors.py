@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from sklearn.utils.validation import check_consistent_length
 
-from skada_active.query._checks import as_floats
+from skada_active._arrays import Array, as_floats, empty_like, host_dtype, is_tensor, namespace, rows_inner
 from skada_active.selection import OnDemand
 
 __all__ = ["positive_orthogonal_projection", "sage_embedding"]
@@ -68,9 +67,9 @@ def positive_orthogonal_projection(gradients: ArrayLike, proba: ArrayLike) -> ND
         raise ValueError(
             f"gradients and proba must have shapes (n, C, D) and (n, C), got {gradients.shape} and {proba.shape}."
         )
-    expected = np.matmul(proba[:, None, :], gradients)[:, 0]
-    along = np.matmul(gradients, expected[:, :, None])[:, :, 0]
-    return gradients - _shares(along, np.einsum("nd,nd->n", expected, expected))[:, :, None] * expected[:, None, :]
+    expected = (proba[:, None, :] @ gradients)[:, 0]
+    along = (gradients @ expected[:, :, None])[:, :, 0]
+    return gradients - _shares(along, rows_inner(expected, expected))[:, :, None] * expected[:, None, :]
 
 
 def sage_embedding(
@@ -141,15 +140,16 @@ def sage_embedding(
         _check_layers(layers, proba.shape[1], features.shape[1])
         hidden = _HiddenGradients.of(proba, features, layers, projection)
         width = proba.shape[1] * len(layers[0])
-        return OnDemand(hidden, (features, proba), width=width, basis=layers[0], dtype=proba.dtype)
+        return OnDemand(hidden, (features, proba), width=width, basis=layers[0], dtype=host_dtype(proba))
     proba, features = as_floats(proba, features)
     if callable(discriminator):
         gradients, key = discriminator, features
     else:
-        key = np.asarray(discriminator)
+        key = discriminator if is_tensor(discriminator) else np.asarray(discriminator)
         gradients = key.__getitem__
     given = _GivenGradients(gradients, proba, key.shape[-1], projection)
-    return OnDemand(given, (key, proba), width=proba.shape[1] * given.width, dtype=np.result_type(proba, key))
+    dtype = np.result_type(host_dtype(proba), host_dtype(key))
+    return OnDemand(given, (key, proba), width=proba.shape[1] * given.width, dtype=dtype)
 
 
 def _check_layers(layers: list[NDArray[Any]], n_classes: int, n_features: int) -> None:
@@ -173,13 +173,15 @@ class _GivenGradients:
     projection: str | None
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        proba, gradients = self.proba[rows], np.asarray(self.gradients(rows))
+        proba, gradients = as_floats(self.proba[rows], self.gradients(rows))
         shape = (*proba.shape, self.width)
         if gradients.shape != shape:
-            raise ValueError(f"The gradients of {len(rows)} rows must have shape {shape}, got {gradients.shape}.")
+            raise ValueError(
+                f"The gradients of {len(rows)} rows must have shape {shape}, got {tuple(gradients.shape)}."
+            )
         if self.projection == "pop":
             gradients = positive_orthogonal_projection(gradients, proba)
-        return (np.sqrt(proba)[:, :, None] * gradients).reshape(len(rows), -1)
+        return (proba[:, :, None] ** 0.5 * gradients).reshape(len(rows), -1)
 
 
 @dataclass
@@ -202,33 +204,35 @@ class _HiddenGradients:
     ) -> _HiddenGradients:
         """Return the factors of all rows, computed block by block."""
         weight, bias, output_weight, output_bias = layers
-        metric = weight @ weight.T
-        active, slope = np.empty((len(proba), len(weight)), dtype=bool), np.empty_like(proba)
-        share = np.empty_like(proba) if projection == "pop" else None
+        metric, xp = weight @ weight.T, namespace(weight)
+        active, slope = empty_like((len(proba), len(weight)), proba[:0] > 0), empty_like(proba.shape, proba)
+        share = empty_like(proba.shape, proba) if projection == "pop" else None
         for start in range(0, len(proba), _BLOCK_ROWS):
             block = slice(start, start + _BLOCK_ROWS)
             hidden = features[block] @ weight.T + bias
-            np.greater(hidden, 0, out=active[block])
-            slope[block] = -expit(-(np.maximum(hidden, 0) @ output_weight.T + output_bias))
+            active[block] = hidden > 0
+            # d - 1 = -1 / (1 + exp(logit)), which is 0 where the exponential overflows.
+            with np.errstate(over="ignore"):
+                slope[block] = -1 / (1 + xp.exp(hidden * active[block] @ output_weight.T + output_bias))
             if share is not None:
                 expected = (proba[block] * slope[block]) @ output_weight * active[block]
                 dual = expected @ metric
                 along = slope[block] * ((dual * active[block]) @ output_weight.T)
-                share[block] = _shares(along, np.einsum("nh,nh->n", expected, dual))
-        scratch = np.empty((2, 0, *output_weight.shape), dtype=proba.dtype)
+                share[block] = _shares(along, rows_inner(expected, dual))
+        scratch = empty_like((2, 0, *output_weight.shape), proba)
         return cls(output_weight, active, slope, share, proba, scratch)
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         proba, slope = self.proba[rows], self.slope[rows]
-        root = np.sqrt(proba)
+        root, xp = proba**0.5, namespace(proba)
         if len(rows) > self.scratch.shape[1]:
             # Made once, for new memory costs more than what is computed in it.
-            self.scratch = np.empty((2, len(rows), *self.output_weight.shape), dtype=proba.dtype)
+            self.scratch = empty_like((2, len(rows), *self.output_weight.shape), proba)
         coordinates, part = self.scratch[:, : len(rows)]
-        np.multiply((root * slope)[:, :, None], self.output_weight, out=coordinates)
+        xp.multiply((root * slope)[:, :, None], self.output_weight, out=coordinates)
         if self.share is not None:
             expected = (proba * slope) @ self.output_weight
-            coordinates -= np.multiply((root * self.share[rows])[:, :, None], expected[:, None, :], out=part)
+            coordinates -= xp.multiply((root * self.share[rows])[:, :, None], expected[:, None, :], out=part)
         coordinates *= self.active[rows][:, None, :]
         return coordinates.reshape(len(rows), -1)
 
@@ -236,4 +240,5 @@ class _HiddenGradients:
 def _shares(along: NDArray[Any], sq_lengths: NDArray[Any]) -> NDArray[Any]:
     """Return lambda (n, C), 0 where the expected gradient is."""
     sq_lengths = sq_lengths[:, None]
-    return np.divide(np.abs(along), sq_lengths, out=np.zeros_like(along), where=sq_lengths > 0)
+    known = sq_lengths > 0
+    return abs(along) / (sq_lengths + ~known) * known

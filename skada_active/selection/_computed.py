@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from ._geometry import Points, Rows
+from skada_active._arrays import Array, as_like, empty_like, to_host
+from ._geometry import Points, Rows, weighted_sums
 from ._on_demand import OnDemand
 from ._outer import Vectors
 
@@ -29,7 +30,7 @@ def as_points(vectors: Vectors | OnDemand, name: str = "vectors", *, like: Point
 class ComputedRows(Rows):
     """Some vectors on demand: their values (m, width), and what is multiplied with those of other rows."""
 
-    def __init__(self, vectors: OnDemand, values: np.ndarray, sq_norms: np.ndarray) -> None:
+    def __init__(self, vectors: OnDemand, values: Array, sq_norms: Array) -> None:
         super().__init__((values,), sq_norms)
         self.vectors = vectors
 
@@ -37,13 +38,13 @@ class ComputedRows(Rows):
         return ComputedRows(self.vectors, self.factors[0][index], self.sq_norms[index])
 
     @cached_property
-    def dual(self) -> np.ndarray:
+    def dual(self) -> Array:
         """Return what an inner product with other rows multiplies, shape (m, width)."""
         return self.vectors.dual(self.factors[0])
 
-    def inner(self, other: Rows, out: np.ndarray | None = None) -> np.ndarray:
+    def inner(self, other: Rows, out: Array | None = None) -> Array:
         """Return the (n, m) inner products with m other rows; cheaper for few rows with many than the other way."""
-        return np.matmul(self.dual, other.factors[0].T, out=out)
+        return self.xp.matmul(self.dual, other.factors[0].T, out=out)
 
 
 class ComputedPoints(Points):
@@ -54,6 +55,7 @@ class ComputedPoints(Points):
         if like is not None:
             self._match(like, name)
         self.sq_norms = vectors.sq_norms()
+        self.norms = as_like(self.sq_norms, vectors.example)
         self.n_held = max(1, HELD_BYTES // max(1, vectors.width * self.dtype.itemsize))
 
     def __len__(self) -> int:
@@ -67,7 +69,7 @@ class ComputedPoints(Points):
     def rows(self, index: np.ndarray | slice) -> ComputedRows:
         """Return some of the vectors."""
         index = np.arange(len(self))[index]
-        return ComputedRows(self.vectors, self.vectors.rows(index), self.sq_norms[index])
+        return ComputedRows(self.vectors, self.vectors.rows(index), self.norms[index])
 
     def twins(self) -> np.ndarray:
         """Return for each row the lowest position of a row that is identical to it, shape (n,)."""
@@ -86,21 +88,22 @@ class ComputedPoints(Points):
         means = np.zeros((membership.shape[0], self.vectors.width))
         shares = membership.T.tocsr()
         for block, rows in self.blocks():
-            means += shares[block].T @ rows.factors[0]
-        means = self.vectors.dual(means.astype(self.dtype))
-        out = np.empty(membership.shape, dtype=self.dtype)
+            means += weighted_sums(shares[block].T, rows.factors[0])
+        means = self.vectors.dual(as_like(means, self.norms))
+        out = empty_like(membership.shape, self.norms)
         for block, rows in self.blocks():
-            np.matmul(means, rows.factors[0].T, out=out[:, block])
-        return out
+            out[:, block] = means @ rows.factors[0].T
+        return to_host(out)
 
     def blocks(self) -> Iterator[tuple[slice, ComputedRows]]:
         """Go through all vectors in blocks; what comes with a block is lost with the next one."""
         for block, values in self.vectors.blocks():
-            yield block, ComputedRows(self.vectors, values, self.sq_norms[block])
+            yield block, ComputedRows(self.vectors, values, self.norms[block])
 
     def _match(self, like: Points, name: str) -> None:
         mine, theirs = self.vectors, getattr(like, "vectors", None)
         if theirs is None or (mine.width, mine.dtype) != (theirs.width, theirs.dtype):
             raise ValueError(f"{name} must be of the kind, width and floating type of vectors.")
-        if (mine.basis is None) != (theirs.basis is None) or not np.array_equal(mine.basis, theirs.basis):
+        bases = [vectors.basis if vectors.basis is None else to_host(vectors.basis) for vectors in (mine, theirs)]
+        if (bases[0] is None) != (bases[1] is None) or not np.array_equal(*bases):
             raise ValueError(f"{name} must have the basis of vectors.")

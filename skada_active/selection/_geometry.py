@@ -12,13 +12,25 @@ from itertools import count
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.preprocessing import normalize
 
+from skada_active._arrays import (
+    Array,
+    as_like,
+    empty_like,
+    host_dtype,
+    is_tensor,
+    namespace,
+    normalized,
+    rows_inner,
+    to_host,
+)
 from ._outer import Vectors, as_factors, product_sq_norms
 from ._twins import find_twins
 
-# Products are made in blocks whose operands and results stay in a core's cache.
-BLOCK_BYTES = 2**20
+# Products are made in blocks whose operands and results stay in a core's cache, or keep an accelerator busy.
+BLOCK_BYTES, DEVICE_BLOCK_BYTES = 2**20, 2**26
+# A block and all that it is compared with at a time have no more inner products than this.
+MAX_PRODUCTS = 2**24
 # Vectors that take no more than this are moved to the origin once, others whenever they are read.
 MOVED_BYTES = 2**23
 # So many rows are summed up in their own floating type, the sums of these in float64.
@@ -28,35 +40,36 @@ NOISE = 8
 
 
 class Rows:
-    """Some vectors about a common origin, small enough to be multiplied at once."""
+    """Some vectors about a common origin, small enough to be multiplied at once, wherever they are."""
 
-    def __init__(self, factors: tuple[np.ndarray, ...], sq_norms: np.ndarray) -> None:
+    def __init__(self, factors: tuple[Array, ...], sq_norms: Array) -> None:
         self.factors = factors
         self.sq_norms = sq_norms
+        self.xp = namespace(sq_norms)
 
     @property
-    def noise(self) -> np.ndarray:
+    def noise(self) -> Array:
         """Squared distances (n,) that rounding cannot tell from 0."""
-        return NOISE * np.finfo(self.sq_norms.dtype).eps * self.sq_norms
+        return noise_of(self.sq_norms)
 
     def __getitem__(self, index: np.ndarray | slice) -> Rows:
         return Rows(tuple(factor[index] for factor in self.factors), self.sq_norms[index])
 
-    def inner(self, other: Rows, out: np.ndarray | None = None) -> np.ndarray:
+    def inner(self, other: Rows, out: Array | None = None) -> Array:
         """Return the (n, m) inner products with m other rows."""
         first, *rest = zip(self.factors, other.factors, strict=True)
-        out = np.matmul(first[0], first[1].T, out=out)
+        out = self.xp.matmul(first[0], first[1].T, out=out)
         for mine, theirs in rest:
             out *= mine @ theirs.T
         return out
 
-    def sq_distances(self, other: Rows, out: np.ndarray | None = None) -> np.ndarray:
+    def sq_distances(self, other: Rows, out: Array | None = None) -> Array:
         """Return the (n, m) squared Euclidean distances to m other rows, none of them negative."""
         out = self.inner(other, out=out)
         out *= -2
         out += other.sq_norms
         out += self.sq_norms[:, None]
-        return np.maximum(out, 0, out=out)
+        return self.xp.clip(out, 0, None, out=out)
 
     def lower(self, distances: np.ndarray, others: Rows) -> None:
         """Lower squared distances (n,) in place to those to the nearest of the others.
@@ -66,14 +79,16 @@ class Rows:
         cross = others.inner(self)
         cross *= -2
         cross += others.sq_norms[:, None]
-        nearest = cross.min(axis=0)
+        nearest = self.xp.amin(cross, 0)
         nearest += self.sq_norms
         nearest[nearest <= self.noise] = 0
-        np.minimum(distances, nearest, out=distances)
+        np.minimum(distances, to_host(nearest), out=distances)
 
 
 class Points:
     """All vectors of a call: validated, addressed in blocks, plain ones taken about one of them.
+
+    They stay where they are, and products with them are made there; what has one number a row comes to the host.
 
     Distances do not depend on the origin, their rounding does: features far from 0 would lose all digits of
     ``|x|^2 + |y|^2 - 2 <x, y>`` in float32. A central row is the origin, not the mean, because whole numbers then stay
@@ -89,14 +104,16 @@ class Points:
             self._match(like, name)
         self.origin = _central_row(self.factors) if like is None else like.origin
         width = sum(factor.shape[1] for factor in self.factors)
-        self._block = max(1, BLOCK_BYTES // (64 * max(1, width) * self.dtype.itemsize)) * 64
+        block_bytes = DEVICE_BLOCK_BYTES if is_tensor(self.factors[0]) else BLOCK_BYTES
+        self._block = max(1, block_bytes // (64 * max(1, width) * self.dtype.itemsize)) * 64
         self._moved = None
         if self.origin is not None and self.factors[0].nbytes <= MOVED_BYTES:
             self._moved = self._centred(slice(None))
-        self.sq_norms = np.empty(len(self), dtype=self.dtype)
+        self.norms = empty_like((len(self),), self.factors[0])
         with np.errstate(over="ignore", invalid="ignore"):
             for block in self._slices():
-                self.sq_norms[block] = product_sq_norms(self._centred(block))
+                self.norms[block] = product_sq_norms(self._centred(block))
+        self.sq_norms = to_host(self.norms)
         if not np.isfinite(self.sq_norms).all():
             raise ValueError(f"{name} has squared norms beyond the range of {self.dtype}; scale {name} down first.")
 
@@ -106,11 +123,11 @@ class Points:
     @property
     def dtype(self) -> np.dtype:
         """The floating type of all computations."""
-        return self.factors[0].dtype
+        return host_dtype(self.factors[0])
 
     def rows(self, index: np.ndarray | slice) -> Rows:
         """Return some of the vectors, about the origin."""
-        return Rows(self._centred(index), self.sq_norms[index])
+        return Rows(self._centred(index), self.norms[index])
 
     def twins(self) -> np.ndarray:
         """Return for each row the lowest position of a row that is identical to it, shape (n,)."""
@@ -118,7 +135,7 @@ class Points:
 
     def directions(self) -> Rows:
         """Return all vectors at length 1, about zero; those of length 0 stay."""
-        factors = tuple(normalize(factor) for factor in self.factors)
+        factors = tuple(map(normalized, self.factors))
         return Rows(factors, product_sq_norms(factors))
 
     def blocks(self) -> Iterator[tuple[slice, Rows]]:
@@ -129,12 +146,13 @@ class Points:
     def lower(self, distances: np.ndarray, others: Rows) -> None:
         """Lower squared distances (n,) in place to those to the nearest of the others, without an (n, m) array."""
         for block, rows in self.blocks():
-            for start in range(0, len(others.sq_norms), self._block):
-                rows.lower(distances[block], others[start : start + self._block])
+            step = max(1, min(self._block, MAX_PRODUCTS // len(rows.sq_norms)))
+            for start in range(0, len(others.sq_norms), step):
+                rows.lower(distances[block], others[start : start + step])
 
-    def sq_distances(self, others: Rows) -> np.ndarray:
+    def sq_distances(self, others: Rows) -> Array:
         """Return the (m, n) squared distances from m other rows to all vectors."""
-        out = np.empty((len(others.sq_norms), len(self)), dtype=self.dtype)
+        out = empty_like((len(others.sq_norms), len(self)), self.norms)
         for block, rows in self.blocks():
             out[:, block] = others.sq_distances(rows)
         return out
@@ -155,45 +173,49 @@ class Points:
             rows = self.rows(membership.indices[part]).factors[0]
             first, last = clusters[part][[0, -1]]
             layout = data[part], (clusters[part] - first, np.arange(len(rows)))
-            means[first : last + 1] += csr_matrix(layout, shape=(last + 1 - first, len(rows))) @ rows
+            means[first : last + 1] += weighted_sums(csr_matrix(layout, shape=(last + 1 - first, len(rows))), rows)
         return means
 
     def _mean_inner_plain(self, membership: csr_matrix) -> np.ndarray:
-        means = self.means(membership).astype(self.dtype)
-        out = np.empty(membership.shape, dtype=self.dtype)
+        means = as_like(self.means(membership), self.norms)
+        out = empty_like(membership.shape, self.norms)
         for block, rows in self.blocks():
-            np.matmul(means, rows.factors[0].T, out=out[:, block])
-        return out
+            out[:, block] = means @ rows.factors[0].T
+        return to_host(out)
 
     def _mean_inner_outer(self, membership: csr_matrix) -> np.ndarray:
         left, right = self.factors
-        out = np.empty(membership.shape, dtype=self.dtype)
+        out = empty_like(membership.shape, self.norms)
         for mean, start, stop in zip(count(), membership.indptr[:-1], membership.indptr[1:], strict=False):
-            matrix = np.zeros((left.shape[1], right.shape[1]), dtype=self.dtype)
+            matrix = as_like(np.zeros((left.shape[1], right.shape[1])), left)
             for part in range(start, stop, self._block):
                 members = slice(part, min(part + self._block, stop))
                 a, h = self._centred(membership.indices[members])
-                matrix += (a * membership.data[members, None].astype(self.dtype)).T @ h
+                matrix += (a * as_like(membership.data[members, None], a)).T @ h
             for block in self._slices():
-                np.einsum("ij,ij->i", left[block] @ matrix, right[block], out=out[mean, block])
-        return out
+                out[mean, block] = rows_inner(left[block] @ matrix, right[block])
+        return to_host(out)
 
     def gram(self) -> np.ndarray:
         """Return the (n, n) float32 inner products of all vectors with each other."""
         n = len(self)
-        rows = Rows(tuple(f.astype(np.float32, copy=False) for f in self._centred(slice(None))), self.sq_norms)
-        out = np.empty((n, n), dtype=np.float32)
+        single = namespace(self.norms).float32
+        cast = [f.to(single) if is_tensor(f) else f.astype(single, copy=False) for f in self._centred(slice(None))]
+        rows, out = Rows(tuple(cast), self.norms), empty_like((n, n), cast[0])
         for block in self._slices():
             rows[block].inner(rows[block.start :], out=out[block, block.start :])
             out[block.stop :, block] = out[block, block.stop :].T
-        return out
+        return to_host(out)
 
-    def _centred(self, index: np.ndarray | slice) -> tuple[np.ndarray, ...]:
+    def _centred(self, index: np.ndarray | slice) -> tuple[Array, ...]:
         if self._moved is not None:
             return (self._moved[0][index],)
+        parts = [factor[index] for factor in self.factors]
+        if is_tensor(parts[0]):
+            return tuple(parts) if self.origin is None else (parts[0] - self.origin,)
         if self.origin is None:
-            return tuple(np.ascontiguousarray(factor[index]) for factor in self.factors)
-        return (np.subtract(self.factors[0][index], self.origin, order="C"),)
+            return tuple(map(np.ascontiguousarray, parts))
+        return (np.subtract(parts[0], self.origin, order="C"),)
 
     def _slices(self) -> Iterator[slice]:
         for start in range(0, len(self), self._block):
@@ -203,7 +225,7 @@ class Points:
         mine, theirs = [[factor.shape[1] for factor in points.factors] for points in (self, like)]
         if mine != theirs:
             raise ValueError(f"{name} must be of the kind and width of vectors, {theirs}, got {mine}.")
-        self.factors = tuple(factor.astype(like.dtype, copy=False) for factor in self.factors)
+        self.factors = tuple(as_like(mine, theirs) for mine, theirs in zip(self.factors, like.factors, strict=True))
 
 
 def membership(labels: np.ndarray, weights: np.ndarray, n_clusters: int) -> csr_matrix:
@@ -220,6 +242,14 @@ def membership(labels: np.ndarray, weights: np.ndarray, n_clusters: int) -> csr_
     return csr_matrix((shares[order], order, starts), shape=(n_clusters, len(labels)))
 
 
+def weighted_sums(shares: csr_matrix, rows: Array) -> np.ndarray:
+    """Return the sums (m, d) of rows (r, d) with weights (m, r)."""
+    if not is_tensor(rows):
+        return shares @ rows
+    # An accelerator adds up in no fixed order but multiplies in one: a dense product repeats bit for bit.
+    return to_host(as_like(shares.toarray(), rows) @ rows)
+
+
 def first_twins(points: Points) -> np.ndarray:
     """Return for each row the lowest position of a row that is identical to it, shape (n,).
 
@@ -228,13 +258,18 @@ def first_twins(points: Points) -> np.ndarray:
     return points.twins()
 
 
-def _central_row(factors: tuple[np.ndarray, ...]) -> np.ndarray | None:
+def noise_of(sq_norms: Array) -> Array:
+    """Return the squared distances that rounding cannot tell from 0, of vectors with these squared norms."""
+    return NOISE * np.finfo(host_dtype(sq_norms)).eps * sq_norms
+
+
+def _central_row(factors: tuple[Array, ...]) -> Array | None:
     """Return the row nearest to the mean in a sample of plain rows; outer products cannot be moved."""
     if len(factors) > 1:
         return None
     sample = factors[0][:: len(factors[0]) // 256 + 1]
     if not len(sample):
-        return np.zeros(sample.shape[1], dtype=sample.dtype)
+        return 0 * sample.sum(0)
     with np.errstate(over="ignore", invalid="ignore"):
-        nearest = np.square(sample - sample.mean(axis=0)).sum(axis=1).argmin()
-    return sample[nearest].copy()
+        nearest = ((sample - sample.mean(0)) ** 2).sum(1).argmin()
+    return sample[nearest] + 0

@@ -8,11 +8,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skada_active._arrays import is_tensor
 from ._geometry import Points
 from ._gram_kmeans import MAX_ROWS, GramMeans
 from ._kmeans_plusplus import d2_sample, draw
 from ._outer import Vectors
-from ._plain_kmeans import PlainMeans
+from ._plain_kmeans import PlainMeans, TensorMeans
 from ._top_k import partial_argsort
 from ._validation import RandomStateLike, check_at_least_one, check_count, check_rng, check_weights
 
@@ -84,7 +85,7 @@ def kmeans(
     n_init, max_iter = check_at_least_one(n_init, "n_init"), check_at_least_one(max_iter, "max_iter")
     if k == 0:
         return np.empty(0, dtype=np.int64)
-    means = partial(PlainMeans, points)
+    means = partial(TensorMeans if is_tensor(points.norms) else PlainMeans, points)
     if len(points.factors) > 1:
         if len(points) > MAX_ROWS:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skada_active._arrays import as_like, to_host
 from ._computed import as_points
 from ._geometry import NOISE, Points
 from ._on_demand import OnDemand
@@ -129,8 +130,8 @@ def _draw_block(
     """
     candidates = draw(cumulative, n_draws, rng)
     rows, current = points.rows(candidates), distances[candidates]
-    levels = np.maximum(rng.random_sample(n_draws) * current, rows.noise)
-    pairwise = rows.sq_distances(rows)
+    levels = np.maximum(rng.random_sample(n_draws) * current, to_host(rows.noise))
+    pairwise = to_host(rows.sq_distances(rows))
     kept = []
     alive = np.arange(n_draws)
     while len(alive) and len(kept) < limit:
@@ -159,16 +160,17 @@ def _draw_greedily(
     that are kept make a pick. The first trial among equals wins, such as of two rows each other's nearest.
     """
     candidates = draw(cumulative, n_draws, rng)
-    rows, current = points.rows(candidates), distances.copy()
-    levels = np.maximum(rng.random_sample(n_draws) * distances[candidates], rows.noise)
-    lowered, weights = points.sq_distances(rows), (weights / weights.max()).astype(points.dtype)
+    rows = points.rows(candidates)
+    levels = np.maximum(rng.random_sample(n_draws) * distances[candidates], to_host(rows.noise))
+    lowered = points.sq_distances(rows)
+    current, weights = as_like(distances.copy(), lowered), as_like(weights / weights.max(), lowered)
     kept, start = [], 0
     while len(kept) < limit:
-        alive = start + np.flatnonzero(levels[start:] < current[candidates[start:]])[:n_trials]
+        alive = start + np.flatnonzero(levels[start:] < to_host(current[candidates[start:]]))[:n_trials]
         if len(alive) < n_trials:
             break
-        trials = np.minimum(lowered[alive], current)
-        potentials = trials @ weights
+        trials = rows.xp.minimum(lowered[alive], current)
+        potentials = to_host(trials @ weights)
         best = int((potentials <= potentials.min() * (1 + NOISE * np.finfo(points.dtype).eps)).argmax())
         kept.append(candidates[alive[best]])
         current = trials[best]

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from skada_active._arrays import on_device, to_host
 from ._geometry import NOISE, Points, first_twins
 from ._outer import Vectors
 from ._screening import GROUP, Screen, has_bfloat16
@@ -86,17 +87,24 @@ def nearest_neighbors(
 
 def _found(points: Points, search: _Search) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield positions of queries with the scores and positions of their neighbours, in some order of the queries."""
-    n, start = len(points), 0
-    screened = search.metric == "cosine" and points.dtype == np.float32 and len(points.factors) == 1
-    if screened and search.k * GROUP <= n and has_bfloat16(n * n * points.factors[0].shape[1]):
+    left = np.arange(len(points))
+    if _is_screened(points, search):
         screen = Screen(search.rows.factors[0], search.k)
-        while start < n and screened:
-            block = np.arange(start, min(start + screen.block_size, n))
-            *found, settled = screen.best(block)
-            yield block[settled], *found
-            yield from search.in_blocks(block[~settled])
-            start, screened = start + len(block), 2 * settled.sum() > len(block)
-    yield from search.in_blocks(np.arange(start, n))
+        for settled, scores, found, others in screen.in_blocks():
+            yield settled, scores, found
+            yield from search.in_blocks(others)
+            left = left[len(settled) + len(others) :]
+            if len(others) > len(settled):
+                break
+    yield from search.in_blocks(left)
+
+
+def _is_screened(points: Points, search: _Search) -> bool:
+    """Tell whether products in bfloat16 are possible and worth it: on any accelerator, and on some processors."""
+    factor, n = points.factors[0], len(points)
+    if search.metric != "cosine" or points.dtype != np.float32 or len(points.factors) > 1 or search.k * GROUP > n:
+        return False
+    return on_device(factor) or has_bfloat16(n * n * factor.shape[1])
 
 
 class _Search:
@@ -109,6 +117,7 @@ class _Search:
     def __init__(self, points: Points, k: int, metric: str, block_size: int) -> None:
         self.rows = points.directions() if metric == "cosine" else points.rows(slice(None))
         self.metric, self.k, self.n, self.block_size = metric, k, len(points), block_size
+        self.dtype = points.dtype
         self.group = 2 ** max(0, round(math.log2(self.n / k) / 2))
         self.tile = self.group * max(1, TILE_ROWS // self.group)
         self.twins = first_twins(points)
@@ -123,7 +132,7 @@ class _Search:
     @cached_property
     def _buffers(self) -> tuple[np.ndarray, np.ndarray]:
         n_groups = -(-self.n // self.group)
-        scores = np.full((n_groups * self.group, self.block_size), -np.inf, dtype=self.rows.sq_norms.dtype)
+        scores = np.full((n_groups * self.group, self.block_size), -np.inf, dtype=self.dtype)
         return scores, np.empty((n_groups, self.block_size), dtype=scores.dtype)
 
     def _best(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,10 +152,9 @@ class _Search:
         for start in range(0, self.n, self.tile):
             tile = slice(start, min(start + self.tile, self.n))
             if self.metric == "cosine":
-                self.rows[tile].inner(queries, out=scores[tile])
+                scores[tile] = to_host(self.rows[tile].inner(queries))
             else:
-                distances = self.rows[tile].sq_distances(queries, out=scores[tile])
-                np.negative(distances, out=distances)
+                np.negative(to_host(self.rows[tile].sq_distances(queries)), out=scores[tile])
             copies = self.copies[np.searchsorted(self.copies, tile.start) : np.searchsorted(self.copies, tile.stop)]
             scores[copies] = scores[self.twins[copies]]
             grouped = scores[start : start + self.tile].reshape(-1, self.group, scores.shape[1])

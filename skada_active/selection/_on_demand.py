@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import get_blas_funcs
 
+from skada_active._arrays import Array, as_like, empty_like, example, is_tensor, rows_inner, to_host
 from ._twins import find_twins
 
 # So much memory for the vectors of one block: operands of a matrix product that stay near the core.
-BLOCK_BYTES = 2**20
+BLOCK_BYTES, DEVICE_BLOCK_BYTES = 2**20, 2**26
 # Fewer rows at a time leave a matrix product waiting for memory, however long the vectors are.
 MIN_BLOCK = 16
 
@@ -67,28 +68,30 @@ class OnDemand:
         dtype: np.dtype | type = np.float64,
     ) -> None:
         self.compute, self.width, self.dtype = compute, width, np.dtype(dtype)
-        self.keys = tuple(np.asarray(key) for key in keys)
+        self.keys = tuple(key if is_tensor(key) else np.asarray(key) for key in keys)
         lengths = {len(key) for key in self.keys}
         if len(lengths) != 1:
             raise ValueError(f"keys must be arrays with one entry a row, got {sorted(lengths)} entries.")
-        self.basis = None if basis is None else np.asarray(basis, dtype=self.dtype)
+        #: An empty array of the type of the vectors, where they are.
+        self.example = example(self.dtype, self.keys[0])
+        self.basis = None if basis is None else as_like(basis, self.example)
         if self.basis is not None and (self.basis.ndim != 2 or not len(self.basis) or width % len(self.basis)):
             raise ValueError(f"basis must have shape (p, q) with p a divisor of width={width}, got {self.basis.shape}.")
-
-        self._block = max(MIN_BLOCK, BLOCK_BYTES // max(1, width * self.dtype.itemsize))
+        block_bytes = DEVICE_BLOCK_BYTES if is_tensor(self.example) else BLOCK_BYTES
+        self._block = max(MIN_BLOCK, block_bytes // max(1, width * self.dtype.itemsize))
 
     def __len__(self) -> int:
         return len(self.keys[0])
 
-    def rows(self, index: np.ndarray) -> np.ndarray:
+    def rows(self, index: np.ndarray) -> Array:
         """Return a copy of what `compute` gives for some rows, shape (m, width)."""
-        values = np.empty((len(index), self.width), dtype=self.dtype)
+        values = empty_like((len(index), self.width), self.example)
         for start in range(0, len(index), self._block):
             part = slice(start, start + self._block)
             values[part] = self._computed(index[part])
         return values
 
-    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
         """Go through all rows; what comes with a block is lost with the next one."""
         for block in self.slices():
             yield block, self._computed(np.arange(block.start, block.stop))
@@ -98,7 +101,7 @@ class OnDemand:
         for start in range(0, len(self), self._block):
             yield slice(start, min(start + self._block, len(self)))
 
-    def dual(self, values: np.ndarray) -> np.ndarray:
+    def dual(self, values: Array) -> Array:
         """Return what an inner product with other rows multiplies in place of `values`, both of shape (m, width)."""
         if self.basis is None:
             return values
@@ -120,32 +123,32 @@ class OnDemand:
         marks = np.zeros(len(self))
         for block in self.slices():
             for key in self.keys:
-                part = np.ascontiguousarray(key[block], dtype=np.float64).reshape(block.stop - block.start, -1)
-                marks[block] += np.einsum("ij,ij->i", part, part)
+                part = as_like(key[block], example(np.float64, key)).reshape(block.stop - block.start, -1)
+                marks[block] += to_host(rows_inner(part, part))
         return find_twins(marks, self.keys)
 
-    def _computed(self, index: np.ndarray) -> np.ndarray:
-        values = np.ascontiguousarray(self.compute(index), dtype=self.dtype)
+    def _computed(self, index: np.ndarray) -> Array:
+        values = as_like(self.compute(index), self.example)
         if values.shape != (len(index), self.width):
-            raise ValueError(f"compute must return shape ({len(index)}, {self.width}), got {values.shape}.")
-        return values
+            raise ValueError(f"compute must return shape ({len(index)}, {self.width}), got {tuple(values.shape)}.")
+        return values if is_tensor(values) else np.ascontiguousarray(values)
 
     @cached_property
-    def _root(self) -> np.ndarray:
+    def _root(self) -> Array:
         """R (p, min(p, q)) with R R^T the inner products of the rows of the basis."""
-        return np.linalg.qr(self.basis.T, mode="r").T
+        return as_like(np.linalg.qr(to_host(self.basis).T, mode="r").T, self.example)
 
-    def _times_root(self, values: np.ndarray) -> np.ndarray:
+    def _times_root(self, values: Array) -> Array:
         """Return vectors with the inner products of those that the coordinates `values` stand for."""
         groups = values.reshape(-1, len(self.basis))
-        if self._root.shape[1] < len(self.basis):
+        if self._root.shape[1] < len(self.basis) or is_tensor(values):
             return (groups @ self._root).reshape(len(values), -1)
         # The root is triangular, which saves half of the work. BLAS overwrites its operand, and reads it by columns.
         product = get_blas_funcs("trmm", dtype=self.dtype)(1.0, self._root.T, groups.copy().T, overwrite_b=True)
         return product.T.reshape(len(values), -1)
 
     @cached_property
-    def _metric(self) -> np.ndarray:
+    def _metric(self) -> Array:
         return self._root @ self._root.T
 
     @cached_property
@@ -155,7 +158,7 @@ class OnDemand:
             with np.errstate(over="ignore", invalid="ignore"):
                 if self.basis is not None:
                     values = self._times_root(values)
-                np.einsum("ij,ij->i", values, values, out=norms[block])
+                norms[block] = to_host(rows_inner(values, values))
         if not np.isfinite(norms).all():
             raise ValueError(
                 f"The vector of row {np.isfinite(norms).argmin()} contains NaN or infinity, or its squared norm is "

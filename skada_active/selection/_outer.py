@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
+from skada_active._arrays import Array, as_floats, is_tensor, namespace, rows_inner, to_host
 from ._on_demand import OnDemand
 
 
@@ -48,7 +49,8 @@ class Outer:
 
     def __post_init__(self) -> None:
         for name in ("left", "right"):
-            value = np.asarray(getattr(self, name))
+            value = getattr(self, name)
+            value = value if is_tensor(value) else np.asarray(value)
             if value.ndim != 2:
                 raise ValueError(f"Outer.{name} must have shape (n, width), got {value.shape}.")
             object.__setattr__(self, name, value)
@@ -62,14 +64,14 @@ class Outer:
         return Outer(self.left[index], self.right[index])
 
     def sq_norms(self) -> np.ndarray:
-        """Return the squared Euclidean norms, shape (n,)."""
-        return product_sq_norms(_common_type((self.left, self.right)))
+        """Return the squared Euclidean norms, shape (n,), as an ndarray."""
+        return to_host(product_sq_norms(as_floats(self.left, self.right)))
 
 
 Vectors = ArrayLike | Outer
 
 
-def as_factors(vectors: Vectors, name: str) -> tuple[np.ndarray, ...]:
+def as_factors(vectors: Vectors, name: str) -> tuple[Array, ...]:
     """Return the validated factors, one of plain vectors and two of outer products, in one floating type."""
     if isinstance(vectors, OnDemand):
         raise TypeError(
@@ -79,18 +81,20 @@ def as_factors(vectors: Vectors, name: str) -> tuple[np.ndarray, ...]:
     parts = {name: vectors}
     if isinstance(vectors, Outer):
         parts = {f"{name}.left": vectors.left, f"{name}.right": vectors.right}
-    types = [np.float64, np.float32]
-    return _common_type(
-        tuple(check_array(part, dtype=types, ensure_min_samples=0, input_name=key) for key, part in parts.items())
-    )
+    return tuple(as_floats(*(_checked(part, key) for key, part in parts.items())))
 
 
-def _common_type(factors: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    dtype = np.result_type(*factors)
-    dtype = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    return tuple(factor.astype(dtype, copy=False) for factor in factors)
+def _checked(part: ArrayLike, name: str) -> Array:
+    """Return one factor of two dimensions, of a floating type and finite."""
+    if not is_tensor(part):
+        return check_array(part, dtype=[np.float64, np.float32], ensure_min_samples=0, input_name=name)
+    if part.ndim != 2:
+        raise ValueError(f"{name} must have shape (n, d), got {tuple(part.shape)}.")
+    if not namespace(part).isfinite(part).all():
+        raise ValueError(f"{name} contains NaN or infinity; leave such rows out.")
+    return part
 
 
-def product_sq_norms(factors: tuple[np.ndarray, ...]) -> np.ndarray:
+def product_sq_norms(factors: tuple[Array, ...]) -> Array:
     """Return the squared norms of products of factors, shape (n,)."""
-    return math.prod(np.einsum("ij,ij->i", factor, factor) for factor in factors)
+    return math.prod(rows_inner(factor, factor) for factor in factors)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from skada_active._arrays import Array, to_host
 
-def find_twins(marks: np.ndarray, keys: Sequence[np.ndarray]) -> np.ndarray:
+
+def find_twins(marks: np.ndarray, keys: Sequence[Array]) -> np.ndarray:
     """Return for each row the lowest position of a row that agrees with it in all keys, shape (n,).
 
     Only rows with equal marks are compared; identical rows must have equal ones.
@@ -18,7 +20,7 @@ def find_twins(marks: np.ndarray, keys: Sequence[np.ndarray]) -> np.ndarray:
     if not same.any():
         return leaders
     suspects = np.sort(order[np.append(same, False) | np.append(False, same)])
-    content = np.concatenate([key[suspects].reshape(len(suspects), -1) for key in keys], axis=1) + 0.0
+    content = np.concatenate([to_host(key[suspects]).reshape(len(suspects), -1) for key in keys], axis=1) + 0.0
     content = content.view(np.dtype((np.void, content.itemsize * content.shape[1]))).ravel()
     _, first, group = np.unique(content, return_index=True, return_inverse=True)
     leaders[suspects] = suspects[first[group]]
