@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skada_active._arrays import is_tensor, to_host
+
 __all__ = ["as_positions", "check_axes", "frozen", "read_only", "taken"]
 
 # How each field is laid out: the letters name axes, and equal letters must agree in length.
@@ -32,6 +34,8 @@ _AXES = {
     "virtual_divergence": "n",
 }
 _DISCRIMINATOR_AXES = ("HD", "H", "CH", "C")
+# These may be torch tensors, which stay where they are; every other field is small and comes to the host.
+_TENSOR_FIELDS = frozenset({"features", "labeled_features", "source_features", "class_domain_grad"})
 _INTEGER_FIELDS = ("index", "target_domain", "labeled_y", "source_y", "source_domain")
 
 
@@ -53,8 +57,10 @@ def frozen(name: str, value: Any) -> Any:
     if name == "class_domain_grad" and callable(value):
         return value
     if name == "class_discriminator":
-        return tuple(read_only(np.asarray(part)) for part in value)
-    array = np.asarray(value)
+        return tuple(part.detach() if is_tensor(part) else read_only(np.asarray(part)) for part in value)
+    if is_tensor(value) and name in _TENSOR_FIELDS:
+        return value.detach()
+    array = to_host(value)
     if name in _INTEGER_FIELDS:
         array = _integers(name, array)
     if name in ("proba", "committee_proba"):
@@ -90,7 +96,7 @@ def _check_probabilities(name: str, array: NDArray[Any]) -> None:
 
 def check_axes(filled: dict[str, Any]) -> dict[str, int]:
     """Return the length of every axis; fields that do not agree are an error."""
-    arrays = [(name, axes, filled[name]) for name, axes in _AXES.items() if isinstance(filled.get(name), np.ndarray)]
+    arrays = [(name, axes, filled[name]) for name, axes in _AXES.items() if hasattr(filled.get(name), "shape")]
     parts = filled.get("class_discriminator")
     if parts is not None:
         if len(parts) != len(_DISCRIMINATOR_AXES):
@@ -99,7 +105,7 @@ def check_axes(filled: dict[str, Any]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for name, axes, array in arrays:
         if array.ndim != len(axes):
-            raise ValueError(f"PoolView.{name} must have shape ({', '.join(axes)}), got {array.shape}.")
+            raise ValueError(f"PoolView.{name} must have shape ({', '.join(axes)}), got {tuple(array.shape)}.")
         for axis, size in zip(axes, array.shape, strict=True):
             if sizes.setdefault(axis, size) != size:
                 raise ValueError(f"PoolView.{name} has {axis}={size}, but an earlier field has {axis}={sizes[axis]}.")
@@ -123,7 +129,9 @@ def taken(name: str, value: Any, positions: NDArray[np.int64]) -> Any:
     if callable(value):
         return _Taken(value, positions)
     axis = _AXES.get(name, "").find("n")
-    return value if axis < 0 else value.take(positions, axis=axis)
+    if axis < 0:
+        return value
+    return value[positions] if is_tensor(value) else value.take(positions, axis=axis)
 
 
 def as_positions(positions: ArrayLike, n: int) -> NDArray[np.int64]:

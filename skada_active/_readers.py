@@ -102,15 +102,24 @@ class ModelReader:
                 + (f"Use {remedy}." if remedy else "No estimator of this package supplies it.")
             )
 
-    def outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-        """Return the named outputs (``proba``, ``logits``, ``features``, ...) for the rows of `X`, in one pass."""
+    @property
+    def on_accelerator(self) -> bool:
+        """Whether the fitted model computes on an accelerator."""
+        return getattr(getattr(self.model, "device_", None), "type", "cpu") != "cpu"
+
+    def outputs(self, X: Any, names: Iterable[str], on_device: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the named outputs (``proba``, ``logits``, ``features``, ...) for the rows of `X`, in one pass.
+
+        Those that `on_device` names, too, are tensors where the model has a device.
+        """
         names = frozenset(names)
         if not names:
             return {}
         if self.transformer is not None:
             X = self.transformer.transform(X)
         if hasattr(self.model, "pool_outputs"):
-            return self.model.pool_outputs(X, names)
+            kept = names & frozenset(on_device) if hasattr(self.model, "device_") else frozenset()
+            return self.model.pool_outputs(X, names, on_device=kept) if kept else self.model.pool_outputs(X, names)
         readers = {"proba": self._proba, "logits": self._linear_logits, "features": _dense}
         return {name: readers[name](X) for name in names}
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_even_slices
 
+from skada_active._arrays import Array, empty_like
 from skada_active._readers import ModelReader
 from skada_active._rows import is_dataset, take_rows
 
@@ -35,8 +36,12 @@ def check_needs(needs: Iterable[str], y: Any, extra: Iterable[str]) -> frozenset
 
 
 def read_outputs(
-    reader: ModelReader, X: Any, groups: dict[str, NDArray[np.int64]], names: dict[str, frozenset[str]]
-) -> dict[str, dict[str, NDArray[Any]]]:
+    reader: ModelReader,
+    X: Any,
+    groups: dict[str, NDArray[np.int64]],
+    names: dict[str, frozenset[str]],
+    on_device: frozenset[str] = frozenset(),
+) -> dict[str, dict[str, Array]]:
     """Return the outputs of the model for groups of rows, all read in one pass.
 
     Parameters
@@ -49,24 +54,26 @@ def read_outputs(
         Row numbers of each group.
     names : dict of str to frozenset of str
         Names of the outputs of each group.
+    on_device : frozenset of str
+        Names of outputs that stay on the model's device where it has one.
 
     Returns
     -------
-    dict of str to dict of str to ndarray
+    dict of str to dict of str to ndarray or Tensor
         Outputs by group and name.
 
     Notes
     -----
     Beside what is returned, one block of rows and its outputs are held; a single block is returned without a copy.
     """
-    outputs: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in groups}
+    outputs: dict[str, dict[str, Array]] = {group: {} for group in groups}
     rows = np.concatenate(list(groups.values()))
     for block in gen_even_slices(len(rows), math.ceil(len(rows) / _block_rows(X))):
         spans = _spans(groups, block)
         wanted = frozenset().union(*(names[group] for group in spans))
         if wanted:
             # Handed on without a name of its own: nothing holds a block while the next one is read.
-            _store(reader.outputs(take_rows(X, rows[block]), wanted), block.start, spans, names, outputs)
+            _store(reader.outputs(take_rows(X, rows[block]), wanted, on_device), block.start, spans, names, outputs)
     return outputs
 
 
@@ -92,11 +99,11 @@ def _spans(groups: dict[str, NDArray[np.int64]], block: slice) -> dict[str, tupl
 
 
 def _store(
-    values: dict[str, NDArray[Any]],
+    values: dict[str, Array],
     block_start: int,
     spans: dict[str, tuple[int, int, int, int]],
     names: dict[str, frozenset[str]],
-    outputs: dict[str, dict[str, NDArray[Any]]],
+    outputs: dict[str, dict[str, Array]],
 ) -> None:
     """Write the outputs of a block to their places; what is all of a group is kept as it is."""
     for group, (first, last, start, stop) in spans.items():
@@ -106,5 +113,5 @@ def _store(
                 outputs[group][name] = part
                 continue
             if name not in outputs[group]:
-                outputs[group][name] = np.empty((last - first, *part.shape[1:]), dtype=part.dtype)
+                outputs[group][name] = empty_like((last - first, *part.shape[1:]), part)
             outputs[group][name][start - first : stop - first] = part

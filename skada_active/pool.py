@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
-from sklearn.preprocessing import normalize
 
+from skada_active._arrays import normalized
 from skada_active._entropy import row_entropy
 from skada_active._fields import as_positions, check_axes, frozen, read_only, taken
 from skada_active._readers import ModelReader, row_groups
@@ -31,7 +31,8 @@ class PoolView:
 
     It has no field for the labels of the pool. Only what a strategy's ``needs`` names is filled; reading a field that
     is neither filled nor derivable raises an `AttributeError` that says what to do. Arrays are read-only views of what
-    was given, not copies.
+    was given, not copies. Features, gradients and the discriminator may be torch tensors on any device; products with
+    them are made there.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ class PoolView:
     @cached_property
     def normalized_features(self) -> NDArray[Any]:
         """Features scaled to Euclidean length 1, shape (n, D); zero rows stay zero."""
-        return normalize(self.features)
+        return normalized(self.features)
 
     def neighbors(self, n_neighbors: int, metric: str = "cosine") -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Return the other candidates whose features are nearest, searched for once.
@@ -231,6 +232,7 @@ def snapshot(
     *,
     y: NDArray[Any] | None = None,
     n_initial: int | None = None,
+    on_device: Iterable[str] = (),
     **extra: ArrayLike,
 ) -> PoolView:
     """Read from a fitted model what a strategy needs, in one forward pass.
@@ -251,6 +253,9 @@ def snapshot(
         Labels of all rows; read at labelled rows only, and only for ``"labeled_y"`` and ``"source_y"``.
     n_initial : int, default=None
         Size of the pool before the first round; ``None``: the size it has now.
+    on_device : iterable of str, default=()
+        ``"features"``: those of every group of rows stay on the network's device, as torch tensors. Other models supply
+        arrays, whatever is named.
     **extra : array-like
         Fields that come from somewhere else than the model, such as ``committee_proba``.
 
@@ -289,7 +294,7 @@ def snapshot(
         return PoolView(index=groups["pool"], n_initial=n_initial)
     of_group = dict.fromkeys(groups, frozenset({"features"}))
     of_group["pool"] = needs & _POOL_FIELDS | ({"features"} if "class_domain_grad" in needs else set())
-    outputs = read_outputs(reader, X, groups, of_group)
+    outputs = read_outputs(reader, X, groups, of_group, frozenset(on_device))
     of_pool = outputs.pop("pool")
     filled: dict[str, Any] = {"index": groups["pool"], "n_initial": n_initial, **extra}
     filled |= {name: values for name, values in of_pool.items() if name in needs}

@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 __all__ = ["ClassDomainGradient", "class_domain_gradient"]
@@ -54,7 +53,7 @@ def class_domain_gradient(discriminator: nn.Sequential, features: Tensor) -> Ten
 
 
 class ClassDomainGradient:
-    """Compute `class_domain_gradient` of embedded rows that are numpy arrays.
+    """Compute `class_domain_gradient` of embedded rows that are numpy arrays, or tensors on any device.
 
     Parameters
     ----------
@@ -65,8 +64,9 @@ class ClassDomainGradient:
     def __init__(self, discriminator: nn.Sequential) -> None:
         self.discriminator = copy.deepcopy(discriminator).requires_grad_(False)
 
-    def __call__(self, features: NDArray[Any]) -> NDArray[Any]:
-        """Return the gradients at the rows of `features` (m, D), shape (m, C, D)."""
+    def __call__(self, features: Any) -> Any:
+        """Return the gradients at the rows of `features` (m, D), shape (m, C, D), as what `features` are."""
         weight = self.discriminator[-1].weight
         rows = torch.as_tensor(features, dtype=weight.dtype, device=weight.device)
-        return class_domain_gradient(self.discriminator, rows).cpu().numpy()
+        gradients = class_domain_gradient(self.discriminator, rows)
+        return gradients if isinstance(features, Tensor) else gradients.cpu().numpy()

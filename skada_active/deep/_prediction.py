@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skada_active._arrays import empty_like, to_host
 from skada_active._rows import is_dataset
 from skada_active.deep._data import ARRAY_RULES, torch_ready
 
@@ -76,9 +77,12 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         of_objective = frozenset() if self.objective is None else self.objective.supplies
         return frozenset({"proba", "logits", "features", "head_weight", "head_bias"}) | of_objective
 
-    def pool_outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-        """Return the named outputs for the rows of `X`, all from one forward pass."""
-        return self._outputs(X, frozenset(names))
+    def pool_outputs(self, X: Any, names: Iterable[str], *, on_device: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the named outputs for the rows of `X`, all from one forward pass.
+
+        Those that `on_device` names are tensors on the device of the network, the others ndarrays.
+        """
+        return self._outputs(X, frozenset(names), frozenset(on_device))
 
     def pool_head(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return weight (C, D) and bias (C,) of the final linear classifier."""
@@ -97,20 +101,21 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Device that the network is on."""
         return next(self.net_.module_.parameters()).device
 
-    def _outputs(self, X: Any, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    def _outputs(self, X: Any, names: Iterable[str], on_device: frozenset[str] = frozenset()) -> dict[str, Any]:
         check_is_fitted(self, "net_")
         if not is_dataset(X):
             X = torch.as_tensor(torch_ready(validate_data(self, X, **ARRAY_RULES, reset=False)), device=self.device_)
         wanted = [name for name in sorted(names) if name in _OUTPUTS]
-        outputs: dict[str, NDArray[Any]] = {}
+        outputs: dict[str, Any] = {}
         start = 0
         for logits, features in self._forward(X):
             stop = start + len(logits)
             for name in wanted:
                 values = self._output(name, logits, features)
+                values = values if name in on_device else to_host(values)
                 if name not in outputs:
                     # Filled batch by batch: a list of all batches would take the memory twice.
-                    outputs[name] = np.empty((len(X), *values.shape[1:]), values.dtype)
+                    outputs[name] = empty_like((len(X), *values.shape[1:]), values)
                 outputs[name][start:stop] = values
             start = stop
         return outputs
@@ -118,12 +123,10 @@ class NetPrediction(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _forward(self, rows: Any) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         return self.net_.forward_iter(rows, device=self.device_)
 
-    def _output(self, name: str, logits: torch.Tensor, features: torch.Tensor) -> NDArray[np.float32]:
+    def _output(self, name: str, logits: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             if name == "proba":
-                values = logits.softmax(dim=1)
-            elif name == "source_logit":
-                values = self.net_.criterion_.objective.source_logit(features, logits)
-            else:
-                values = logits if name == "logits" else features
-            return values.cpu().numpy()
+                return logits.softmax(dim=1)
+            if name == "source_logit":
+                return self.net_.criterion_.objective.source_logit(features, logits)
+            return logits if name == "logits" else features

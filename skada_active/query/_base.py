@@ -88,6 +88,8 @@ class QueryStrategy(BaseEstimator):
     needs: ClassVar[frozenset[str]] = frozenset()
     #: Which field is read in place of a required one where the model supplies it.
     preferred: ClassVar[dict[str, str]] = {}
+    #: Fields that the strategy reads as torch tensors, too, when the model is on an accelerator: ``"features"``.
+    on_device: ClassVar[frozenset[str]] = frozenset()
 
     # Under metadata routing the strategy asks for the domains by itself.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
@@ -240,13 +242,14 @@ class QueryStrategy(BaseEstimator):
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, *, random_state: Any = None, n_initial: Any = None
     ) -> PoolView:
         """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
-        supplied = ModelReader.of(estimator).supplies
+        reader = ModelReader.of(estimator)
         if not len(roles.candidates):
-            fields = self._readable(self.model_fields(), supplied)
+            fields = self._readable(self.model_fields(), reader.supplies)
             return snapshot(estimator, X, roles, fields, y=y, n_initial=n_initial)
         extra = self.extra_fields(estimator, X, y, roles, random_state)
-        fields = self._readable(self.required_fields(), supplied)
-        return snapshot(estimator, X, roles, fields, y=y, n_initial=n_initial, **extra)
+        fields = self._readable(self.required_fields(), reader.supplies)
+        on_device = self.on_device if reader.on_accelerator else ()
+        return snapshot(estimator, X, roles, fields, y=y, n_initial=n_initial, on_device=on_device, **extra)
 
     def extra_fields(
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, random_state: Any

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skada_active._arrays import namespace, to_host
 from skada_active.pool import PoolView
 
 __all__ = ["check_finite", "check_n_queries", "check_positions"]
@@ -41,19 +42,19 @@ def check_finite(strategy: Any, view: PoolView, names: Iterable[str]) -> None:
         derived = name == "proba" and "proba" not in vars(view) and "logits" in vars(view)
         name = "logits" if derived else name
         values = getattr(view, name)
-        if name == "class_discriminator" and not all(np.isfinite(part).all() for part in values):
+        if name == "class_discriminator" and not all(np.isfinite(to_host(part)).all() for part in values):
             raise ValueError(
                 "class_discriminator of the pool view holds NaN or infinity: the training of the model diverged. Lower "
                 "its lr, or the trade_off of its objective."
             )
-        if name in ("proba", "committee_proba") or not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+        if name in ("proba", "committee_proba") or "float" not in str(getattr(values, "dtype", "")):
             continue
         # A sum is finite only if all values are, and needs no array of flags.
         with np.errstate(over="ignore", invalid="ignore"):
-            total = values.sum()
-        if np.isfinite(total) or np.isfinite(values).all():
+            total = to_host(values.sum())
+        if np.isfinite(total) or namespace(values).isfinite(values).all():
             continue
-        row = np.argwhere(~np.isfinite(values))[0, 0]
+        row = np.argwhere(~np.isfinite(to_host(values)))[0, 0]
         raise ValueError(
             f"{name} of the pool view holds NaN or infinity, first in its row {row}, and {type(strategy).__name__} "
             f"cannot compute with that. Give an estimator whose {name} are finite: impute X before the last step, for "

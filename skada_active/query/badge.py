@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skada_active._arrays import as_like, host_dtype, is_tensor, rows_inner, to_host
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import Outer, kmeans_plusplus
@@ -51,12 +52,13 @@ def badge_embedding(proba: ArrayLike, features: ArrayLike) -> Outer:
     >>> np.sqrt(badge_embedding([[0.9, 0.1], [0.6, 0.4]], [[3.0, 4.0], [0.0, 2.0]]).sq_norms()).round(6)
     array([0.707107, 1.131371])
     """
-    features = np.asarray(features)
-    dtype = features.dtype if features.dtype.kind == "f" else np.float64
+    features = features if is_tensor(features) else np.asarray(features)
+    dtype = host_dtype(features) if host_dtype(features).kind == "f" else np.float64
+    proba = to_host(proba)
     residual = np.array(proba, dtype=dtype)
     # argmax of the given probabilities: rounding to a shorter type must not change the pseudo-label.
     residual[np.arange(len(residual)), np.argmax(proba, axis=1)] -= 1
-    return Outer(residual, features)
+    return Outer(as_like(residual, features) if is_tensor(features) else residual, features)
 
 
 class BADGE(QueryStrategy):
@@ -96,6 +98,7 @@ class BADGE(QueryStrategy):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,
@@ -137,4 +140,4 @@ class BADGE(QueryStrategy):
             return None
         if self.first == "grad_norm":
             return int(np.argmax(gradients.sq_norms()))
-        return int(np.argmax(np.einsum("ij,ij->i", gradients.left, gradients.left)))
+        return int(np.argmax(to_host(rows_inner(gradients.left, gradients.left))))

@@ -92,6 +92,7 @@ class CLUE(QueryStrategy):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import StrOptions
 
+from skada_active._arrays import namespace
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import farthest_first
@@ -58,6 +59,7 @@ class CoreSet(QueryStrategy):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"features", "labeled_features", "source_features"})
+    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,
@@ -77,4 +79,5 @@ class CoreSet(QueryStrategy):
     def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
         """Choose candidates; see `QueryStrategy.select`."""
         centers = [getattr(view, name) for name in _CENTER_FIELDS[self.initial_centers]]
-        return farthest_first(view.features, n_queries, centers=np.concatenate(centers) if centers else None)
+        centers = namespace(view.features).concatenate(centers) if centers else None
+        return farthest_first(view.features, n_queries, centers=centers)

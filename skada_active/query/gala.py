@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skada_active._arrays import namespace
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.query.badge import badge_embedding
@@ -148,6 +149,7 @@ class GALA(QueryStrategy):
     needs: ClassVar[frozenset[str]] = frozenset(
         {"proba", "features", "source_features", "source_domain", "target_domain"}
     )
+    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,
@@ -275,7 +277,7 @@ class GALA(QueryStrategy):
         if self.embedding != "reduced" and n <= MAX_ROWS:
             return gradients
         # The pseudo-label's residual, max p - 1, is the only negative one of a row.
-        return gradients.right * -gradients.left.min(axis=1, keepdims=True)
+        return gradients.right * -namespace(gradients.left).amin(gradients.left, 1)[:, None]
 
 
 def _n_kept(alpha: float, counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length, gen_batches
 
+from skada_active._arrays import to_host
+
 __all__ = ["domain_gap"]
 
 _AGGREGATIONS: dict[str, Callable[..., Any]] = {"mean": np.mean, "min": np.min, "max": np.max}
@@ -119,7 +121,7 @@ def _check_option(name: str, value: Any, options: tuple[str, ...]) -> None:
 
 
 def _check_arrays(features: ArrayLike, source_features: ArrayLike, source_domain: ArrayLike) -> tuple[Any, ...]:
-    source_domain = np.asarray(source_domain)
+    features, source_features, source_domain = map(to_host, (features, source_features, source_domain))
     if not len(source_domain):
         raise ValueError(
             "source_features has no row, and the domain gap is a distance to source domains. Pass rows of one or more "

@@ -45,6 +45,7 @@ class KMeansSampling(QueryStrategy):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.preprocessing import normalize
 from sklearn.utils import check_consistent_length, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skada_active._arrays import normalized, to_host
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import kmeans_picks, nearest_neighbors, top_k
@@ -95,7 +95,7 @@ def local_inconsistency(
         raise ValueError(f"smoothing_coef must be a number or '1/K', got {smoothing_coef!r}.")
     if smoothing_iter < 0:
         raise ValueError(f"smoothing_iter must be at least 0, got {smoothing_iter}.")
-    return _scores(np.asarray(proba), *nearest_neighbors(features, n_neighbors), smoothing_coef, smoothing_iter)
+    return _scores(to_host(proba), *nearest_neighbors(features, n_neighbors), smoothing_coef, smoothing_iter)
 
 
 class LAS(QueryStrategy):
@@ -148,6 +148,7 @@ class LAS(QueryStrategy):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,
@@ -184,7 +185,7 @@ class LAS(QueryStrategy):
         candidates = top_k(self.utilities(view), self._n_candidates(view, n_queries))
         if len(candidates) == n_queries:
             return candidates
-        directions = normalize(view.features[candidates])
+        directions = normalized(view.features[candidates])
         picks = kmeans_picks(directions, n_queries, n_init=self.n_init, random_state=self._rng(random_state))
         return candidates[picks]
 

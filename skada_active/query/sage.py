@@ -63,6 +63,7 @@ class SAGE(QueryStrategy):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"proba", "features", "class_domain_grad", "class_discriminator"})
+    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
     preferred: ClassVar[dict[str, str]] = {"class_domain_grad": "class_discriminator"}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

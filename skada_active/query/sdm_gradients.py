@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active._arrays import as_floats
 
-
 __all__ = ["sdm_loss_gradient", "sdm_margin_gradient"]
 
 # A shorter vector has no direction.

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from skada_active._arrays import Array, as_like, empty_like, to_host
+
 from ._geometry import Points, Rows, weighted_sums
 from ._on_demand import OnDemand
 from ._outer import Vectors

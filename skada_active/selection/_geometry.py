@@ -24,6 +24,7 @@ from skada_active._arrays import (
     rows_inner,
     to_host,
 )
+
 from ._outer import Vectors, as_factors, product_sq_norms
 from ._twins import find_twins
 

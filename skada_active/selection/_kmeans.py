@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skada_active._arrays import is_tensor
+
 from ._geometry import Points
 from ._gram_kmeans import MAX_ROWS, GramMeans
 from ._kmeans_plusplus import d2_sample, draw

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skada_active._arrays import as_like, to_host
+
 from ._computed import as_points
 from ._geometry import NOISE, Points
 from ._on_demand import OnDemand

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from skada_active._arrays import on_device, to_host
+
 from ._geometry import NOISE, Points, first_twins
 from ._outer import Vectors
 from ._screening import GROUP, Screen, has_bfloat16

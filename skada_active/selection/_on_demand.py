@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import get_blas_funcs
 
 from skada_active._arrays import Array, as_like, empty_like, example, is_tensor, rows_inner, to_host
+
 from ._twins import find_twins
 
 # So much memory for the vectors of one block: operands of a matrix product that stay near the core.

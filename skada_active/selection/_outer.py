@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
 from skada_active._arrays import Array, as_floats, is_tensor, namespace, rows_inner, to_host
+
 from ._on_demand import OnDemand
 
 

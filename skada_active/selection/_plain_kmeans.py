@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skada_active._arrays import as_like, to_host
+
 from ._geometry import MAX_PRODUCTS, Points, membership, noise_of
 
 # The scores of a block of rows are still in the cache when their minima are taken.
