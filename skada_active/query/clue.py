@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
+from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 
 from skada_active._entropy import row_entropy
@@ -19,6 +20,8 @@ __all__ = ["CLUE", "clue_weights"]
 
 # Share of the mean weight that a certain candidate keeps, so that every candidate belongs to some cluster.
 _FLOOR = 1e-8
+# Logits of a block of rows stay in the cache.
+_BLOCK_BYTES = 2**18
 
 
 def clue_weights(logits: ArrayLike, temperature: float = 0.1) -> NDArray[np.float64]:
@@ -38,7 +41,7 @@ def clue_weights(logits: ArrayLike, temperature: float = 0.1) -> NDArray[np.floa
 
     Notes
     -----
-    O(n C) time and memory.
+    O(n C) time, O(n) memory.
 
     References
     ----------
@@ -51,9 +54,12 @@ def clue_weights(logits: ArrayLike, temperature: float = 0.1) -> NDArray[np.floa
     array([0.524267, 1.095287])
     """
     logits = np.asarray(logits)
-    with np.errstate(over="ignore"):
-        scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
-    return row_entropy(softmax(scaled, axis=1))
+    weights = np.empty(len(logits))
+    for rows in gen_batches(len(logits), max(1, _BLOCK_BYTES // max(1, logits.itemsize * logits.shape[1]))):
+        with np.errstate(over="ignore"):
+            scaled = (logits[rows] - logits[rows].max(axis=1, keepdims=True)) / temperature
+        weights[rows] = row_entropy(softmax(scaled, axis=1))
+    return weights
 
 
 class CLUE(QueryStrategy):

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import resample
+from sklearn.utils import gen_batches, resample
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,6 +24,9 @@ from skada_active.pool import PoolView
 from skada_active.query._base import _MAX_SEED, QueryStrategy
 
 __all__ = ["QueryByCommittee", "mean_kl_to_consensus", "vote_entropy"]
+
+# Rows whose votes are counted at a time.
+_BLOCK_ROWS = 1024
 
 
 def vote_entropy(committee_proba: ArrayLike) -> NDArray[np.float64]:
@@ -46,7 +49,7 @@ def vote_entropy(committee_proba: ArrayLike) -> NDArray[np.float64]:
 
     Notes
     -----
-    O(M n C) time, O(n (M + C)) memory.
+    O(M n C) time, O(n) memory.
 
     References
     ----------
@@ -60,10 +63,13 @@ def vote_entropy(committee_proba: ArrayLike) -> NDArray[np.float64]:
     """
     committee_proba = PoolView(committee_proba=committee_proba).committee_proba
     n_members, n, n_classes = committee_proba.shape
-    counts = np.zeros((n, n_classes))
-    for votes in committee_proba.argmax(axis=2):
-        counts[np.arange(n), votes] += 1
-    return row_entropy(counts / n_members)
+    entropy = np.empty(n)
+    for rows in gen_batches(n, _BLOCK_ROWS):
+        counts = np.zeros((rows.stop - rows.start, n_classes))
+        for votes in committee_proba[:, rows].argmax(axis=2):
+            counts[np.arange(len(counts)), votes] += 1
+        entropy[rows] = row_entropy(counts / n_members)
+    return entropy
 
 
 def mean_kl_to_consensus(committee_proba: ArrayLike) -> NDArray[np.float64]:
@@ -86,7 +92,7 @@ def mean_kl_to_consensus(committee_proba: ArrayLike) -> NDArray[np.float64]:
 
     Notes
     -----
-    O(M n C) time, O(n C) memory: the sum is the entropy of the mean minus the mean entropy.
+    O(M n C) time, O(n) memory: the sum is the entropy of the mean minus the mean entropy.
 
     References
     ----------
@@ -99,9 +105,12 @@ def mean_kl_to_consensus(committee_proba: ArrayLike) -> NDArray[np.float64]:
     array([0.086305])
     """
     committee_proba = PoolView(committee_proba=committee_proba).committee_proba
-    consensus = committee_proba.mean(axis=0, dtype=np.float64)
-    mean_entropy = sum(row_entropy(proba) for proba in committee_proba) / len(committee_proba)
-    return np.maximum(row_entropy(consensus) - mean_entropy, 0)
+    divergence = np.empty(committee_proba.shape[1])
+    for rows in gen_batches(len(divergence), _BLOCK_ROWS):
+        members = committee_proba[:, rows]
+        mean_entropy = np.mean([row_entropy(proba) for proba in members], axis=0)
+        divergence[rows] = row_entropy(members.mean(axis=0, dtype=np.float64)) - mean_entropy
+    return np.maximum(divergence, 0)
 
 
 _DISAGREEMENTS = {"vote_entropy": vote_entropy, "kl": mean_kl_to_consensus}

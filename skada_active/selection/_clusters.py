@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix
 
 from ._farthest_first import traverse
-from ._geometry import Points, first_twins, membership
+from ._geometry import Points, first_twins, membership, noise_of
 from ._kmeans import kmeans
 from ._outer import Vectors
 from ._validation import RandomStateLike, check_count, check_weights
@@ -124,7 +124,7 @@ def nearest_to_centers(
 def _nearest_free(points: Points, shares: csr_matrix) -> np.ndarray:
     """Return for each mean, in order, the nearest row that no earlier one took; -1 for a mean of nothing."""
     k, n = shares.shape
-    twins = first_twins(points)
+    twins, noise = first_twins(points), noise_of(points.sq_norms)
     picks, free = np.full(k, -1, dtype=np.int64), np.ones(n, dtype=bool)
     step = max(1, CHUNK_BYTES // (n * points.dtype.itemsize))
     for start in range(0, k, step):
@@ -133,7 +133,8 @@ def _nearest_free(points: Points, shares: csr_matrix) -> np.ndarray:
             if shares.indptr[cluster] == shares.indptr[cluster + 1]:
                 continue
             score[~free] = np.inf
-            nearest = score.argmin()
+            # The two members of a pair are at one distance from their mean: the position decides, not the rounding.
+            nearest = (score <= score.min() + noise).argmax()
             picks[cluster] = np.flatnonzero((twins == twins[nearest]) & free)[0]
             free[picks[cluster]] = False
     return picks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +12,17 @@ from torch import Tensor, nn
 __all__ = ["ParallelDiscriminators", "packed_rows", "reversed_logit", "take_rows"]
 
 
+#: Most weights of a layer that one tensor holds (16 MB). Every step writes gradients anew, and allocators ask the system
+#: for much larger tensors each time, whose pages then cost more than the product.
+_MOST_WEIGHTS = 2**22
+
+
 class ParallelDiscriminators(nn.Module):
     """Evaluate K ReLU networks of one shape at once, each on rows of its own.
 
-    Every layer is one batched matrix product over all networks. Initial weights follow the law of ``nn.Linear``; those
-    of a single network are the same as of an ``nn.Sequential`` made in its place.
+    Every layer is one batched matrix product over all networks, or over blocks of them where their weights are large.
+    Initial weights follow the law of ``nn.Linear``; those of a single network are the same as of an ``nn.Sequential``
+    made in its place.
 
     Parameters
     ----------
@@ -26,22 +32,26 @@ class ParallelDiscriminators(nn.Module):
         Width D of the features.
     hidden : sequence of int
         Widths of the hidden layers; empty: linear discriminators.
+
+    Notes
+    -----
+    The blocks have at most 2^22 weights in a layer, but one network at least: up to 256 networks of width 64 on 256
+    features are one block. The smaller the networks, the more is saved on a loop over them, whose time goes into calls;
+    from width 512 on both are matrix products alone.
     """
 
     def __init__(self, n_networks: int, n_features: int, hidden: Sequence[int]) -> None:
         super().__init__()
         widths = list(pairwise([n_features, *hidden, 1]))
-        self.weights = nn.ParameterList(torch.empty(n_networks, width_out, width_in) for width_in, width_out in widths)
-        self.biases = nn.ParameterList(torch.empty(n_networks, 1, width_out) for _, width_out in widths)
-        with torch.no_grad():
-            for weight, bias in zip(self.weights, self.biases, strict=True):
-                for network in range(n_networks):
-                    nn.init.kaiming_uniform_(weight[network], a=5**0.5)
-                bias.uniform_(-(weight.shape[2] ** -0.5), weight.shape[2] ** -0.5)
+        in_block = max(1, _MOST_WEIGHTS // max(width_in * width_out for width_in, width_out in widths))
+        parts = torch.arange(n_networks).tensor_split(-(-n_networks // in_block))
+        self.blocks = nn.ModuleList(_Block(len(part), widths) for part in parts)
+        for layer in range(len(widths)):
+            _initialize([block.weights[layer] for block in self.blocks], [block.biases[layer] for block in self.blocks])
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the logit of P(source) of the rows (K, m, D) of each network, shape (K, m)."""
-        return self._layers(rows)[-1][:, :, 0]
+        return _joined([block(part) for block, part in self._with_rows(rows)])
 
     def with_gradient(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits (K, m) and their gradients with respect to the rows (K, m, D), both in the graph.
@@ -49,6 +59,25 @@ class ParallelDiscriminators(nn.Module):
         The gradient of a ReLU network is a product of its weights and of masks. The masks are constants wherever they
         have a derivative, so this form replaces a backward pass that would itself have to be differentiated.
         """
+        logits, gradients = zip(*(block.with_gradient(part) for block, part in self._with_rows(rows)), strict=True)
+        return _joined(logits), _joined(gradients)
+
+    def _with_rows(self, rows: Tensor) -> Iterator[tuple[_Block, Tensor]]:
+        return zip(self.blocks, rows.tensor_split(len(self.blocks)), strict=True)
+
+
+class _Block(nn.Module):
+    """Networks whose layers are single tensors: weights (K, out, in), biases (K, 1, out)."""
+
+    def __init__(self, n_networks: int, widths: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(torch.empty(n_networks, width_out, width_in) for width_in, width_out in widths)
+        self.biases = nn.ParameterList(torch.empty(n_networks, 1, width_out) for _, width_out in widths)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self._layers(rows)[-1][:, :, 0]
+
+    def with_gradient(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         *hidden, logit = self._layers(rows)
         *inner, last = self.weights
         gradient = last.expand(-1, rows.shape[1], -1)
@@ -58,10 +87,48 @@ class ParallelDiscriminators(nn.Module):
 
     def _layers(self, rows: Tensor) -> list[Tensor]:
         (weight, bias), *others = zip(self.weights, self.biases, strict=True)
-        outputs = [torch.baddbmm(bias, rows, weight.mT)]
+        outputs = [_affine(bias, rows, weight)]
         for weight, bias in others:
-            outputs.append(torch.baddbmm(bias, outputs[-1].relu(), weight.mT))
+            outputs.append(_affine(bias, outputs[-1].relu(), weight))
         return outputs
+
+
+@torch.no_grad()
+def _initialize(weights: list[Tensor], biases: list[Tensor]) -> None:
+    # Layer by layer, weights first: where blocks end has no influence on what is drawn.
+    for weight in weights:
+        for network in weight:
+            nn.init.kaiming_uniform_(network, a=5**0.5)
+    bound = weights[0].shape[2] ** -0.5
+    for bias in biases:
+        bias.uniform_(-bound, bound)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+class _Affine(torch.autograd.Function):
+    # `baddbmm` would make the weights' gradient as the transpose of what is needed, and copy it.
+    @staticmethod
+    def forward(ctx: Any, bias: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        return torch.baddbmm(bias, rows, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight = ctx.saved_tensors
+        by_rows = torch.bmm(grad, weight) if ctx.needs_input_grad[1] else None
+        return grad.sum(dim=1, keepdim=True), by_rows, torch.bmm(grad.mT, rows)
+
+
+def _affine(bias: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+    """Return ``rows @ weight.mT + bias`` of each network."""
+    device = rows.device.type
+    if torch.is_autocast_enabled(device):
+        # Inside the function autocast would be forgotten on the way back.
+        bias, rows, weight = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (bias, rows, weight))
+    return _Affine.apply(bias, rows, weight)
 
 
 class _Reversed(torch.autograd.Function):
