@@ -580,6 +580,17 @@ def test_clue_picks_are_nearest_to_means_that_certain_rows_hardly_move(view, n_q
     assert_nearest_to_means(picks, exact(view.features), kmeans(view.features, n_queries, **options), weights)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_clue_certain_rows_weigh_a_hundred_millionth_of_the_mean_and_are_still_told_apart(seed):
+    rng = np.random.default_rng(seed)
+    features, proba = rng.normal(size=(60, 3)), np.eye(3)[np.arange(60) % 3]
+    proba[:8] = rng.dirichlet(np.ones(3), size=8)
+    weights = clue_weights(np.log(np.maximum(proba, 1e-300)), 1.0)
+    expected = kmeans_picks(features, 14, sample_weight=np.maximum(weights / weights.mean(), 1e-8), random_state=seed)
+    picks = CLUE(1.0).select(PoolView(proba=proba, features=features), 14, random_state=seed)
+    assert picks.tolist() == expected.tolist()
+
+
 # BADGE and D² sampling
 
 
