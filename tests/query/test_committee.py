@@ -69,13 +69,6 @@ def test_mean_kl_of_the_worked_example():
     assert mean_kl_to_consensus([[[0.8, 0.2]], [[0.4, 0.6]]])[0] == pytest.approx(0.086305, abs=1e-6)
 
 
-def test_mean_kl_is_the_plain_sum():
-    proba = np.random.default_rng(0).dirichlet(np.ones(4), size=(3, 6))
-    consensus = proba.mean(axis=0)
-    expected = (proba * np.log(proba / consensus)).sum(axis=2).mean(axis=0)
-    np.testing.assert_allclose(mean_kl_to_consensus(proba), expected)
-
-
 @pytest.mark.parametrize("function", [vote_entropy, mean_kl_to_consensus])
 def test_members_that_agree_have_no_disagreement(function):
     proba = np.random.default_rng(0).dirichlet(np.ones(4), size=6)

@@ -23,13 +23,6 @@ def test_picks_of_the_worked_example():
     assert CoreSet().select(PoolView(features=X, labeled_features=X[:1]), 3).tolist() == [3, 4, 1]
 
 
-def test_picks_are_those_of_the_plain_loop():
-    rng = np.random.default_rng(0)
-    features, centers = rng.normal(size=(60, 5)), rng.normal(size=(4, 5))
-    chosen = CoreSet().select(PoolView(features=features, labeled_features=centers), 20)
-    assert chosen.tolist() == naive(features, centers, 20)
-
-
 def test_without_centers_the_row_nearest_to_the_mean_comes_first():
     chosen = CoreSet(initial_centers=None).select(PoolView(features=X), 3)
     assert chosen.tolist() == [1, *naive(X, X[1:2], 2)]

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
-from scipy.stats import chisquare
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -313,19 +312,6 @@ def test_without_diversity_the_longest_embeddings_are_chosen():
     view = PoolView(**make_pool())
     order = np.argsort(-SAGE().utilities(view), kind="stable")
     np.testing.assert_array_equal(SAGE(diversity=None).select(view, 9), order[:9])
-
-
-def test_kmeans_plusplus_draws_by_the_squared_distances():
-    fields = make_pool(n=20)
-    view = PoolView(**fields)
-    embedding = naive_embedding(fields["proba"], gradients_of(**fields))
-    first = SAGE().utilities(view).argmax()
-    weights = np.square(embedding - embedding[first]).sum(axis=1)
-    strategy = SAGE(diversity="kmeans++")
-    counts = np.bincount([strategy.select(view, 2, random_state=seed)[1] for seed in range(2000)], minlength=20)
-    others = np.arange(20) != first
-    assert counts[first] == 0
-    assert chisquare(counts[others], 2000 * weights[others] / weights.sum()).pvalue > 1e-3
 
 
 def test_every_option_changes_the_choice():

@@ -68,17 +68,6 @@ def test_equals_the_plain_loop_on_ties_and_duplicates(data, n, k, chunk):
     assert picks.tolist() == naive(X, labels, k)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_factored_equals_explicit_outer_products(weighted):
-    rng = np.random.default_rng(0)
-    vectors = Outer(rng.normal(size=(50, 3)), rng.normal(size=(50, 4)))
-    labels = rng.integers(0, 9, 50)
-    labels[labels == 4] = 5
-    weights = rng.random(50) if weighted else None
-    picks = nearest_to_centers(vectors, labels, 9, sample_weight=weights)
-    assert picks.tolist() == naive(explicit(vectors), labels, 9, weights)
-
-
 def test_of_identical_rows_the_first_free_one_is_taken():
     rng = np.random.default_rng(0)
     half = rng.normal(size=(40, 19)).astype(np.float32)
@@ -101,15 +90,6 @@ def test_more_starts_change_the_picks():
     X = np.random.default_rng(0).normal(size=(200, 4))
     picks = {tuple(kmeans_picks(X, 12, n_init=n_init, random_state=0)) for n_init in (1, 10)}
     assert len(picks) == 2
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.data(), st.integers(1, 15), st.integers(-1, 18), st.booleans())
-def test_exactly_min_k_n_distinct_picks(data, n, k, factored):
-    X = data.draw(arrays(np.float32, (n, 2), elements=st.integers(0, 2)))
-    picks = kmeans_picks(Outer(X, X) if factored else X, k, random_state=0)
-    assert picks.dtype == np.int64
-    assert len(set(picks.tolist())) == len(picks) == min(max(k, 0), n)
 
 
 def test_fewer_distinct_rows_than_picks_take_each_of_them():

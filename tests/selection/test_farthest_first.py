@@ -62,17 +62,6 @@ def test_equals_the_plain_loop_on_ties_and_duplicates(data, n, d, k, leaders):
     assert picks.tolist() == naive(X, k, centers, first=n // 2)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.data(), st.integers(1, 25), st.integers(1, 25))
-def test_factored_equals_explicit_outer_products(data, n, k):
-    left = data.draw(arrays(np.float64, (n, 2), elements=integers))
-    right = data.draw(arrays(np.float64, (n, 3), elements=integers))
-    vectors = Outer(left, right)
-    assert farthest_first(vectors, k, first=0).tolist() == naive(explicit(vectors), k, first=0)
-    centers = Outer(left[:2] + 1, right[:2])
-    assert farthest_first(vectors, k, centers=centers).tolist() == naive(explicit(vectors), k, explicit(centers))
-
-
 def test_factored_starts_at_the_explicit_medoid():
     rng = np.random.default_rng(0)
     vectors = Outer(rng.normal(size=(30, 3)), rng.normal(size=(30, 4)))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
@@ -73,23 +72,6 @@ def test_blocks_change_nothing(dtype, monkeypatch):
     monkeypatch.setattr(_plain_kmeans, "SCORE_BYTES", 1)
     monkeypatch.setattr(_geometry, "SUM_ROWS", 7)
     assert lloyd(X, seeds, weights)[1].tolist() == whole.tolist()
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    X=arrays(np.int64, st.tuples(st.integers(1, 40), st.integers(1, 3)), elements=st.integers(-3, 3)),
-    k=st.integers(1, 40),
-    dtype=st.sampled_from([np.float32, np.float64]),
-)
-def test_plain_runs_end_at_a_fixed_point_whatever_the_ties(X, k, dtype):
-    """Each row is as near to its mean as to any other one, and no cluster is empty while rows are off their mean."""
-    X = X.astype(dtype)
-    labels = kmeans(X, k, tol=0, random_state=0)
-    means = centroids(X, labels, np.ones(len(X)))
-    distances = np.stack([((X - mean) ** 2).sum(axis=1) for mean in means.values()], axis=1)
-    own = distances[np.arange(len(X)), np.searchsorted(list(means), labels)]
-    np.testing.assert_allclose(own, distances.min(axis=1), atol=1e-4)
-    assert len(means) == min(k, len(X)) or np.allclose(own, 0, atol=1e-5)
 
 
 def test_only_rows_near_moving_centroids_are_compared_again(monkeypatch):

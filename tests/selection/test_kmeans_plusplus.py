@@ -58,11 +58,6 @@ def test_law_of_all_picks_with_weights():
     assert_law(X, law(X, 5, WEIGHTS, first=2), 5, sample_weight=WEIGHTS, first=2)
 
 
-def test_law_on_outer_products():
-    vectors = Outer(X[:, :2] + 1, X[:, 1:] - 3)
-    assert_law(vectors, law(explicit(vectors), 4, np.ones(5), first=0), 4, first=0)
-
-
 def test_law_of_the_last_pick_after_blocks_of_several_candidates():
     """The ninth pick of nine far rows and four near ones is drawn within a block of eight candidates."""
     far = np.eye(8) * 1000
@@ -132,24 +127,6 @@ def test_plain_sampling_factored_equals_explicit(seed):
     vectors = Outer(rng.normal(size=(40, 2)), rng.normal(size=(40, 3)))
     picks = kmeans_plusplus(vectors, 20, random_state=seed)
     assert picks.tolist() == kmeans_plusplus(explicit(vectors), 20, random_state=seed).tolist()
-
-
-@pytest.mark.parametrize("n_trials", [1, 3])
-@pytest.mark.parametrize(("k", "expected"), [(-2, 0), (0, 0), (1, 1), (5, 5), (8, 5)])
-def test_picks_are_distinct(k, expected, n_trials):
-    picks = kmeans_plusplus(X.astype(np.float32), k, n_trials=n_trials, random_state=0)
-    assert picks.dtype == np.int64
-    assert len(set(picks.tolist())) == len(picks) == expected
-
-
-@pytest.mark.parametrize("n_trials", [1, 3])
-def test_duplicates_give_distinct_picks_after_all_distinct_rows(n_trials):
-    rng = np.random.default_rng(0)
-    half = rng.normal(size=(30, 17)).astype(np.float32)
-    rows = np.concatenate([half, half])
-    picks = kmeans_plusplus(rows, 60, n_trials=n_trials, random_state=0)
-    assert sorted(picks.tolist()) == list(range(60))
-    assert sorted((picks[:30] % 30).tolist()) == list(range(30))
 
 
 def test_once_all_distances_are_zero_the_rest_is_uniform():
