@@ -12,9 +12,9 @@ from torch import Tensor, nn
 __all__ = ["ParallelDiscriminators", "packed_rows", "reversed_logit", "take_rows"]
 
 
-#: Most weights of a layer that one tensor holds (16 MB). Every step writes gradients anew, and allocators ask the system
-#: for much larger tensors each time, whose pages then cost more than the product.
-_MOST_WEIGHTS = 2**22
+#: Most weights of a layer that one tensor holds (8 MB). Gradients are allocated anew in every step, and for much larger
+#: ones allocators ask the system each time, whose fresh pages then cost as much as the products.
+_MOST_WEIGHTS = 2**21
 
 
 class ParallelDiscriminators(nn.Module):
@@ -35,7 +35,7 @@ class ParallelDiscriminators(nn.Module):
 
     Notes
     -----
-    The blocks have at most 2^22 weights in a layer, but one network at least: up to 256 networks of width 64 on 256
+    The blocks have at most 2^21 weights in a layer, but one network at least: up to 128 networks of width 64 on 256
     features are one block. The smaller the networks, the more is saved on a loop over them, whose time goes into calls;
     from width 512 on both are matrix products alone.
     """
@@ -44,8 +44,8 @@ class ParallelDiscriminators(nn.Module):
         super().__init__()
         widths = list(pairwise([n_features, *hidden, 1]))
         in_block = max(1, _MOST_WEIGHTS // max(width_in * width_out for width_in, width_out in widths))
-        parts = torch.arange(n_networks).tensor_split(-(-n_networks // in_block))
-        self.blocks = nn.ModuleList(_Block(len(part), widths) for part in parts)
+        self.sizes = [len(block) for block in torch.arange(n_networks).tensor_split(-(-n_networks // in_block))]
+        self.blocks = nn.ModuleList(_Block(size, widths) for size in self.sizes)
         for layer in range(len(widths)):
             _initialize([block.weights[layer] for block in self.blocks], [block.biases[layer] for block in self.blocks])
 
@@ -63,7 +63,8 @@ class ParallelDiscriminators(nn.Module):
         return _joined(logits), _joined(gradients)
 
     def _with_rows(self, rows: Tensor) -> Iterator[tuple[_Block, Tensor]]:
-        return zip(self.blocks, rows.tensor_split(len(self.blocks)), strict=True)
+        # Not `tensor_split`, whose gradient is a sum of as many tensors of the size of `rows` as there are parts.
+        return zip(self.blocks, rows.split(self.sizes), strict=True)
 
 
 class _Block(nn.Module):

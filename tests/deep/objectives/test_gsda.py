@@ -78,7 +78,8 @@ def reference(module, step, balanced=True, threshold=0.0, reduction="sum"):
     of_group = module.group_of_class.tolist()
     members = {"domain": [None], "group": range(max(of_group) + 1), "class": range(len(of_group))}
     adversarial, magnitude = 0.0, {}
-    for level, networks in module.discriminators.items():
+    for level, discriminators in module.discriminators.items():
+        (networks,) = discriminators.blocks
         for k, piece in enumerate(members[level]):
             loss, shared = 0.0, 0.0
             for i, row in enumerate(features):
@@ -300,7 +301,7 @@ def test_groups_divide_the_classes_evenly(n_classes, n_groups, sizes):
 @pytest.mark.parametrize(("n_classes", "n_groups"), [(1, 1), (2, 1), (5, 1), (6, 2), (12, 3), (31, 7), (65, 13)])
 def test_by_default_about_five_classes_make_a_group(n_classes, n_groups):
     module = module_of(n_classes, n_groups="auto")
-    assert len(module.group_of_class.unique()) == n_groups == len(module.discriminators["group"].weights[0])
+    assert len(module.group_of_class.unique()) == n_groups == len(module.discriminators["group"].blocks[0].weights[0])
 
 
 def test_groups_are_random_and_follow_the_seed():
@@ -338,7 +339,7 @@ def test_a_class_that_the_batch_lacks_trains_no_discriminator():
     module, step = module_of(confidence_threshold=1.0, beta=1.0), make_step()
     step.batch.labels[:N_SOURCE] = 2
     module(step).backward()
-    grad = module.discriminators["class"].weights[0].grad
+    grad = module.discriminators["class"].blocks[0].weights[0].grad
     assert grad[2].any()
     assert not grad[[0, 1, 3, 4, 5]].any()
 

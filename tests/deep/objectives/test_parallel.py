@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from skada_active.deep.functional import gradient_reversal
+from skada_active.deep.objectives import _parallel
 from skada_active.deep.objectives._discriminator import make_discriminator
 from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit, take_rows
 
@@ -18,16 +19,27 @@ def _seeded():
         yield
 
 
+@pytest.fixture(params=["one block", "blocks"])
+def _in_blocks(request, monkeypatch):
+    if request.param == "blocks":
+        monkeypatch.setattr(_parallel, "_MOST_WEIGHTS", 48)  # two networks at most, in some only one
+
+
 def separate(parallel, hidden):
     """Return one plain network for each of the parallel ones, with copies of its weights."""
     networks = []
-    for k in range(len(parallel.weights[0])):
-        network = make_discriminator(parallel.weights[0].shape[2], hidden, 1).double()
-        linear = [layer for layer in network if isinstance(layer, nn.Linear)]
-        for layer, weight, bias in zip(linear, parallel.weights, parallel.biases, strict=True):
-            layer.weight.data, layer.bias.data = weight[k].detach().clone(), bias[k, 0].detach().clone()
-        networks.append(network)
+    for block in parallel.blocks:
+        for k in range(len(block.weights[0])):
+            network = make_discriminator(block.weights[0].shape[2], hidden, 1).double()
+            linear = [layer for layer in network if isinstance(layer, nn.Linear)]
+            for layer, weight, bias in zip(linear, block.weights, block.biases, strict=True):
+                layer.weight.data, layer.bias.data = weight[k].detach().clone(), bias[k, 0].detach().clone()
+            networks.append(network)
     return networks
+
+
+def weights_of(parallel):
+    return [weight for block in parallel.blocks for weight in block.weights]
 
 
 def make(hidden, n_networks=3, n_features=4, n_rows=7):
@@ -36,6 +48,7 @@ def make(hidden, n_networks=3, n_features=4, n_rows=7):
 
 
 @every_depth
+@pytest.mark.usefixtures("_in_blocks")
 def test_parallel_networks_equal_separate_ones_in_value_and_gradient(hidden):
     parallel, rows = make(hidden)
     networks = separate(parallel, hidden)
@@ -43,15 +56,55 @@ def test_parallel_networks_equal_separate_ones_in_value_and_gradient(hidden):
     expected = torch.stack([network(x)[:, 0] for network, x in zip(networks, rows, strict=True)])
     torch.testing.assert_close(logit, expected)
     weight = torch.randn_like(logit)
-    (gradient, *by_weights) = torch.autograd.grad((weight * logit).sum(), (rows, *parallel.weights))
-    last = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
-    separate_weights = [layers[depth].weight for depth in range(len(hidden) + 1) for layers in last]
-    (by_rows, *others) = torch.autograd.grad((weight * expected).sum(), (rows, *separate_weights))
+    (gradient,) = torch.autograd.grad((weight * logit).sum(), rows, retain_graph=True)
+    (weight * logit).sum().backward(inputs=list(parallel.parameters()))
+    (by_rows,) = torch.autograd.grad((weight * expected).sum(), rows, retain_graph=True)
+    (weight * expected).sum().backward(inputs=[p for network in networks for p in network.parameters()])
     torch.testing.assert_close(gradient, by_rows)
-    torch.testing.assert_close([g for layer in by_weights for g in layer], others)
+    by_network = [
+        [p.grad[k].flatten() for layer in zip(block.weights, block.biases, strict=True) for p in layer]
+        for block in parallel.blocks
+        for k in range(len(block.weights[0]))
+    ]
+    torch.testing.assert_close(by_network, [[p.grad.flatten() for p in network.parameters()] for network in networks])
 
 
 @every_depth
+def test_blocks_change_neither_first_weights_nor_what_is_drawn_later(hidden, monkeypatch):
+    drawn = []
+    for most in (10**6, 48, 1):
+        monkeypatch.setattr(_parallel, "_MOST_WEIGHTS", most)
+        torch.manual_seed(1)
+        parallel = ParallelDiscriminators(5, 4, hidden)
+        layers = zip(*(block.parameters() for block in parallel.blocks), strict=True)
+        drawn.append([torch.cat(layer).detach() for layer in layers] + [torch.rand(3)])
+    assert len(parallel.blocks) == 5
+    torch.testing.assert_close(drawn[1:], [drawn[0], drawn[0]], rtol=0, atol=0)
+
+
+def test_gradients_of_weights_lie_in_memory_as_the_weights_do():
+    parallel, rows = make((6, 4))
+    parallel(rows).sum().backward()
+    assert all(p.grad.is_contiguous() for p in parallel.parameters())
+
+
+@every_depth
+def test_autocast_reaches_forward_and_backward_pass(hidden):
+    parallel, rows = make(hidden)
+    parallel, rows = parallel.float(), rows.detach().float().requires_grad_()
+    exact = parallel(rows)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logit = parallel(rows)
+    assert logit.dtype == torch.bfloat16
+    torch.testing.assert_close(logit.float(), exact, rtol=0.05, atol=0.05)
+    gradients = (torch.autograd.grad(value.float().sum(), (rows, *parallel.parameters())) for value in (logit, exact))
+    for half, full in zip(*gradients, strict=True):
+        assert half.dtype == torch.float32
+        torch.testing.assert_close(half, full, rtol=0.1, atol=0.2)
+
+
+@every_depth
+@pytest.mark.usefixtures("_in_blocks")
 def test_the_gradient_in_closed_form_is_that_of_autograd(hidden):
     parallel, rows = make(hidden)
     logit, gradient = parallel.with_gradient(rows)
@@ -60,12 +113,13 @@ def test_the_gradient_in_closed_form_is_that_of_autograd(hidden):
 
 
 @every_depth
+@pytest.mark.usefixtures("_in_blocks")
 def test_the_closed_form_may_be_differentiated_like_a_double_backward_pass(hidden):
     parallel, rows = make(hidden)
     direction = torch.randn_like(rows)
     _, gradient = parallel.with_gradient(rows)
     (again,) = torch.autograd.grad(parallel(rows).sum(), rows, create_graph=True)
-    weights = tuple(parallel.weights)
+    weights = weights_of(parallel)
     ours, theirs = (torch.autograd.grad((direction * g).sum(), weights, retain_graph=True) for g in (gradient, again))
     torch.testing.assert_close(ours, theirs)
 
@@ -95,12 +149,13 @@ def test_a_single_network_starts_from_the_weights_of_a_plain_one(hidden):
     parallel = ParallelDiscriminators(1, 4, hidden)
     torch.manual_seed(3)
     plain = [parameter.detach() for parameter in make_discriminator(4, hidden, 1).parameters()]
-    own = [p[0].detach() for pair in zip(parallel.weights, parallel.biases, strict=True) for p in pair]
+    (block,) = parallel.blocks
+    own = [p[0].detach() for pair in zip(block.weights, block.biases, strict=True) for p in pair]
     torch.testing.assert_close(own, [p.view_as(q) for p, q in zip(plain, own, strict=True)])
 
 
 def test_networks_start_from_different_weights():
-    weights = ParallelDiscriminators(2, 4, (5,)).weights[0]
+    weights = ParallelDiscriminators(2, 4, (5,)).blocks[0].weights[0]
     assert not torch.equal(weights[0], weights[1])
 
 
