@@ -243,6 +243,14 @@ def membership(labels: np.ndarray, weights: np.ndarray, n_clusters: int) -> csr_
     return csr_matrix((shares[order], order, starts), shape=(n_clusters, len(labels)))
 
 
+def changed_clusters(before: np.ndarray | None, after: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Return the clusters that lost or won rows, ascending; all of them where there was no clustering before."""
+    if before is None:
+        return np.arange(n_clusters)
+    differ = after != before
+    return np.union1d(after[differ], before[differ])
+
+
 def weighted_sums(shares: csr_matrix, rows: Array) -> np.ndarray:
     """Return the sums (m, d) of rows (r, d) with weights (m, r)."""
     if not is_tensor(rows):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ._geometry import NOISE, Points, membership
+from ._geometry import Points, changed_clusters, membership, noise_of
 
 # 15000^2 float32 numbers are 0.9 GB.
 MAX_ROWS = 15000
@@ -19,11 +19,12 @@ class GramMeans:
         self.gram, self.weights, self.k = gram, weights, len(seeds)
         self.width = math.prod(factor.shape[1] for factor in points.factors)
         self.norms = gram.diagonal()
-        self.labels, self.shares = np.zeros(len(gram), dtype=np.int64), np.zeros(len(gram))
-        self.labels[seeds], self.shares[seeds] = np.arange(self.k), 1
+        self.labels: np.ndarray | None = None
+        # Each centroid is a seed at first: who else belongs to its cluster has no share in it yet.
+        self.members, self.shares = np.zeros(len(gram), dtype=np.int64), np.zeros(len(gram))
+        self.members[seeds], self.shares[seeds] = np.arange(self.k), 1
         self.inner = gram[seeds]
-        self.sq_norms = self._products(self.labels, self.shares)
-        self._fresh = True
+        self.sq_norms = self._products()
 
     def assign(self) -> tuple[np.ndarray, np.ndarray]:
         """Return each row's nearest centroid and its squared distance to it; what rounding cannot tell from 0 is 0."""
@@ -37,22 +38,21 @@ class GramMeans:
             labels[block] = scores.argmin(axis=1)
             distances[block] = scores.min(axis=1)
         distances += self.norms
-        distances[distances <= NOISE * np.finfo(distances.dtype).eps * self.norms] = 0
+        distances[distances <= noise_of(self.norms)] = 0
         return labels, distances
 
     def move(self, labels: np.ndarray) -> float:
         """Make the centroids the means of new clusters and return how far they moved, squared and summed."""
         shares = membership(labels, self.weights, self.k)
-        differ = labels != self.labels
-        changed = np.arange(self.k) if self._fresh else np.union1d(labels[differ], self.labels[differ])
-        old = self._products(self.labels, self.shares)
+        changed = changed_clusters(self.labels, labels, self.k)
+        old = self._products()
         self.inner[changed] = shares[changed].astype(self.gram.dtype) @ self.gram
-        across = self._products(self.labels, self.shares)
-        self.labels, self.shares = labels, np.asarray(shares.sum(axis=0)).ravel()
-        new = self._products(self.labels, self.shares)
+        across = self._products()
+        self.labels = self.members = labels
+        self.shares = np.asarray(shares.sum(axis=0)).ravel()
+        new = self._products()
         # An empty cluster has no mean; its zero vector must not attract rows.
         self.sq_norms = np.where(np.bincount(labels, minlength=self.k) > 0, new, np.inf)
-        self._fresh = False
         return float((old + new - 2 * across).sum())
 
     def variance(self) -> float:
@@ -60,6 +60,7 @@ class GramMeans:
         total = self.norms.mean(dtype=np.float64) - self.gram.mean(axis=1).mean(dtype=np.float64)
         return float(total) / self.width
 
-    def _products(self, labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    def _products(self) -> np.ndarray:
         """Return each cluster mean's inner product with the centroid of its number."""
-        return np.bincount(labels, shares * self.inner[labels, np.arange(len(labels))], minlength=self.k)
+        inner = self.inner[self.members, np.arange(len(self.members))]
+        return np.bincount(self.members, self.shares * inner, minlength=self.k)

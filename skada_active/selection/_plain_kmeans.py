@@ -6,7 +6,7 @@ import numpy as np
 
 from skada_active._arrays import as_like, to_host
 
-from ._geometry import MAX_PRODUCTS, Points, membership, noise_of
+from ._geometry import MAX_PRODUCTS, Points, changed_clusters, membership, noise_of
 
 # The scores of a block of rows are still in the cache when their minima are taken.
 SCORE_BYTES = 2**20
@@ -53,10 +53,7 @@ class PlainMeans:
 
     def move(self, labels: np.ndarray) -> float:
         """Make the centroids the means of new clusters and return how far they moved, squared and summed."""
-        changed = np.arange(self.k)
-        if self.labels is not None:
-            differ = labels != self.labels
-            changed = np.union1d(labels[differ], self.labels[differ])
+        changed = changed_clusters(self.labels, labels, self.k)
         self.labels, self.nearest = labels, labels.copy()
         shares = membership(labels, self.weights, self.k)[changed]
         before, filled = (self.centers[changed], self.sq_norms[changed]), np.diff(shares.indptr) > 0

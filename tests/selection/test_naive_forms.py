@@ -344,7 +344,7 @@ def test_kmeans_ends_where_scikit_learn_does_from_the_same_seeds(form, seed, n, 
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("form", ["plain"])
+@held_forms
 @settings(max_examples=50, deadline=None)
 @given(st.data(), st.integers(1, 14), st.integers(0, 2**16))
 def test_kmeans_ends_at_a_fixed_point_without_empty_clusters_whatever_the_ties(form, data, k, seed):
@@ -359,7 +359,7 @@ def test_kmeans_ends_at_a_fixed_point_without_empty_clusters_whatever_the_ties(f
     assert len(means) == min(k, len(X)) or np.allclose(own, 0, atol=1e-3)
 
 
-@pytest.mark.parametrize("form", ["plain"])
+@held_forms
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**16), n_init=st.integers(1, 4), weighted=st.booleans())
 def test_kmeans_keeps_the_start_of_least_inertia(form, seed, n_init, weighted):
