@@ -1,8 +1,10 @@
-"""Time a training epoch of AdaptationClassifier against a bare torch loop that does the same steps.
+"""Time training: epochs against a bare torch loop, class-wise discriminators against a loop over the classes.
 
-Run ``python benchmarks/training_speed.py``. Both train the same network on the same kind of batches (64 source rows,
-labelled cross-entropy, fused Adam) with one thread; epochs alternate, and the table gives medians and their paired
-ratio.
+Run ``python benchmarks/training_speed.py``. One thread; contenders take turns. The first table has an epoch of
+AdaptationClassifier and of a bare loop that makes the same steps on the same network (a linear bottleneck of width 256
+with batch normalisation, 64 rows of each role, fused Adam); that the weights agree after an epoch is checked first. The
+second has a forward and backward pass of discriminators with one hidden layer, one for each class: their time
+together over that of a loop over plain networks of the same shapes. Ratios are medians over pairs of neighbouring turns.
 """
 
 from __future__ import annotations
@@ -10,78 +12,86 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
+from _training_contenders import METHODS, discriminators, epochs
 
-from skada_active.deep import AdaptationClassifier
-from skada_active.deep._data import training_data
-from skada_active.domains import resolve_roles
-
-
-def bare_epoch(X: torch.Tensor, y: torch.Tensor, n_classes: int, batch_size: int) -> Callable[[], None]:
-    backbone = nn.Sequential(nn.Linear(X.shape[1], 256), nn.BatchNorm1d(256))
-    head = nn.Linear(256, n_classes)
-    mean, scale = X.mean(0), X.std(0)
-    optimizer = torch.optim.Adam([*backbone.parameters(), *head.parameters()], lr=1e-3, weight_decay=1e-5, fused=True)
-
-    def epoch() -> None:
-        backbone.train()
-        n_steps = -(-len(X) // batch_size)
-        order = torch.cat([torch.randperm(len(X)), torch.randperm(len(X))])[: n_steps * batch_size]
-        for rows in order.split(batch_size):
-            optimizer.zero_grad()
-            features = backbone((X[rows] - mean) / scale)
-            F.cross_entropy(head(features), y[rows]).backward()
-            optimizer.step()
-
-    return epoch
+ROWS, CLASSES, BATCH_SIZE = 6800, 65, 64
+N_FEATURES = (256, 2048)
+N_ROWS, N_CLASSES = (32, 64), (4, 12, 31, 65, 345)
+WIDTHS = (16, 32, 64, 128, 256, 512, 1024)
+#: Most weights of all discriminators; their gradients and those of the other contender take as much memory each.
+MOST_WEIGHTS = 2**28
+#: Seconds that a turn takes at least; what is faster is called several times.
+TURN = 0.03
 
 
-def classifier_epoch(X: torch.Tensor, y: torch.Tensor, batch_size: int) -> Callable[[], None]:
-    model = AdaptationClassifier(batch_size=batch_size, max_epochs=1, device="cpu", random_state=0)
-    model.fit(X.numpy(), y.numpy())
-    labels = y.numpy()
-    data = training_data(
-        X.numpy(), labels, resolve_roles(labels), classes=model.classes_, domains=model.domains_, device=model.device_
-    )
-    return lambda: model.net_.train_epochs(data, 1)
+class Turns:
+    """Seconds of two contenders that were timed in turns."""
+
+    def __init__(self, contenders: dict[str, Callable[[], Any]], repeats: int) -> None:
+        for contender in contenders.values():
+            contender()  # allocators and caches
+        calls = max(1, int(TURN / min(timed(contender, 1) for contender in contenders.values())))
+        turns = [{name: timed(contender, calls) for name, contender in contenders.items()} for _ in range(repeats)]
+        self.medians = {name: statistics.median(turn[name] for turn in turns) for name in contenders}
+        self.ratios = sorted(turn["ours"] / turn["other"] for turn in turns)
+        self.ratio = statistics.median(self.ratios)
 
 
-def compare(n_features: int, n_rows: int, n_classes: int, batch_size: int, repeats: int) -> None:
-    rng = np.random.RandomState(0)
-    X = torch.as_tensor(rng.randn(n_rows, n_features).astype(np.float32))
-    y = torch.as_tensor(np.r_[np.arange(n_classes), rng.randint(n_classes, size=n_rows - n_classes)])
-    epochs = {"bare": bare_epoch(X, y, n_classes, batch_size), "classifier": classifier_epoch(X, y, batch_size)}
-    seconds: dict[str, list[float]] = {name: [] for name in epochs}
-    for repeat in range(repeats + 2):
-        for name, epoch in epochs.items():
-            start = time.perf_counter()
-            epoch()
-            if repeat >= 2:  # the first epochs warm up allocators and caches
-                seconds[name].append(time.perf_counter() - start)
-    ratios = [ours / bare for ours, bare in zip(seconds["classifier"], seconds["bare"], strict=True)]
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    print(
-        f"{n_features:>8} | {medians['bare']:.4f} | {medians['classifier']:.4f} | {statistics.median(ratios):.3f} "
-        f"[{min(ratios):.3f}, {max(ratios):.3f}]"
-    )
+def timed(contender: Callable[[], Any], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        contender()
+    return (time.perf_counter() - start) / calls
+
+
+def epoch_rows(repeats: int) -> Iterable[list[str]]:
+    """Yield the table of epochs: the ratio with its quartiles."""
+    yield ["training", "features", "bare loop, s", "classifier, s", "ratio", "quartiles"]
+    for n_features in N_FEATURES:
+        for method in METHODS:
+            turns = Turns(epochs(method, ROWS, n_features, CLASSES, BATCH_SIZE), repeats)
+            low, _, high = statistics.quantiles(turns.ratios, n=4)
+            seconds = [f"{turns.medians[name]:.4f}" for name in ("other", "ours")]
+            yield [method, str(n_features), *seconds, f"{turns.ratio:.3f}", f"{low:.3f}-{high:.3f}"]
+
+
+def discriminator_rows(repeats: int) -> Iterable[list[str]]:
+    """Yield the table of discriminators: a ratio for every width."""
+    yield ["features", "rows", "classes", *(f"width {width}" for width in WIDTHS)]
+    for n_features in N_FEATURES:
+        for n_rows in N_ROWS:
+            for n_classes in N_CLASSES:
+                ratios = [
+                    f"{Turns(discriminators(n_classes, n_rows, n_features, width), repeats).ratio:.2f}"
+                    if n_classes * n_features * width <= MOST_WEIGHTS
+                    else "\\"
+                    for width in WIDTHS
+                ]
+                yield [str(n_features), str(n_rows), str(n_classes), *ratios]
+
+
+def show(rows: Iterable[list[str]]) -> None:
+    """Print a table line by line, as soon as there is one."""
+    header, *_ = [widths] = [next(iterator := iter(rows))]
+    print()
+    print(" | ".join(header))
+    for row in iterator:
+        print(" | ".join(cell.rjust(len(name)) for cell, name in zip(row, widths, strict=True)), flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--rows", type=int, default=6800)
-    parser.add_argument("--classes", type=int, default=65)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=15, help="turns of each contender")
+    parser.add_argument("--tables", nargs="+", choices=["epochs", "discriminators"], default=["epochs", "discriminators"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("features | bare s/epoch | classifier s/epoch | ratio [min, max]")
-    for n_features in (256, 2048):
-        compare(n_features, arguments.rows, arguments.classes, arguments.batch_size, arguments.repeats)
+    tables = {"epochs": epoch_rows, "discriminators": discriminator_rows}
+    for name in arguments.tables:
+        show(tables[name](arguments.repeats))
 
 
 if __name__ == "__main__":

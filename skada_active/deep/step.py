@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from skada_active.deep.batches import Batch
@@ -101,6 +102,14 @@ class Step:
         """Target rows of the unsupervised losses."""
         return slice(self.batch.n_labeled, len(self.batch))
 
+    def source_and_target(self, rows: Tensor) -> Tensor:
+        """Return the blocks `source` and `target` of `rows` (n, ...), one after the other."""
+        n_source, n_labeled = self.batch.n_source, self.batch.n_labeled
+        if n_source == n_labeled:
+            return rows
+        source, _, target = rows.split([n_source, n_labeled - n_source, len(rows) - n_labeled])
+        return torch.cat([source, target])
+
     @property
     def labeled_logits(self) -> Tensor:
         """Logits of the block `labeled`, shape (n_labeled, C)."""
@@ -139,8 +148,11 @@ class Step:
         if n_source in (0, len(losses)):
             mean = _mean(losses, weight)
             return self.source_weight * mean if n_source and self.source_weight != 1.0 else mean
-        source, target = (None, None) if weight is None else (weight[:n_source], weight[n_source:])
-        return self.source_weight * _mean(losses[:n_source], source) + _mean(losses[n_source:], target)
+        sizes = [n_source, len(losses) - n_source]
+        weights = (None, None) if weight is None else weight.split(sizes)
+        # One split: two slices would each pad their gradient with zeros.
+        source, target = map(_mean, losses.split(sizes), weights)
+        return (source if self.source_weight == 1.0 else self.source_weight * source) + target
 
     def log(self, name: str, value: Tensor) -> None:
         """Record a term of the loss under `name`; the training history keeps its mean over the epoch."""

@@ -138,4 +138,5 @@ def _leaders(distances: np.ndarray, size: int) -> tuple[np.ndarray, float, int]:
 def _medoid(points: Points) -> int:
     """Return the position of the row nearest to the mean."""
     everybody = membership(np.zeros(len(points), dtype=np.int64), np.ones(len(points)), 1)
-    return int((points.sq_norms - 2 * points.mean_inner(everybody)[0]).argmin())
+    nearest = (points.sq_norms - 2 * points.mean_inner(everybody)[0]).argmin()
+    return int(first_twins(points)[nearest])

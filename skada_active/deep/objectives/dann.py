@@ -109,7 +109,7 @@ class _DANN(SourceLogit, AdversarialTerm):
     def loss(self, step: Step) -> Tensor:
         if step.source.stop == 0:
             return step.logits.new_zeros(())  # one domain alone cannot be told from another
-        inputs = self.discriminator_input(step.features, step.logits)
+        inputs = self.discriminator_input(*map(step.source_and_target, (step.features, step.logits)))
         loss = self._domain_loss(functional.gradient_reversal(inputs, self.reversal(step)), step)
         if self.config.trade_off:
             self._mark_trained(step)
@@ -134,8 +134,7 @@ class _Binary(_DANN):
         return self.discriminator(inputs)[:, 0]
 
     def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
-        logit = self._logit(inputs)
-        return functional.domain_adversarial_loss(logit[step.source], logit[step.target])
+        return functional.domain_adversarial_loss(*self._logit(inputs).tensor_split([step.source.stop]))
 
 
 class _MultiSource(_DANN):
@@ -157,16 +156,16 @@ class _PerSource(_MultiSource):
         return logit.logsumexp(dim=0) - math.log(len(logit))
 
     def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
-        source, target = inputs[step.source], inputs[step.target]
+        n_source, n_target = step.source.stop, len(inputs) - step.source.stop
         of_source = F.one_hot(step.domain[step.source], len(self.is_trained)).T
         n_rows = of_source.sum(dim=1, keepdim=True)
         is_present = n_rows > 0
         # Each side of a discriminator counts half; neither does where the batch lacks the source.
-        by_source, by_target = of_source / (2 * n_rows.clamp_min(1)), is_present / (2 * len(target))
-        weight = torch.cat([by_source, by_target.expand(-1, len(target))], dim=1)
+        by_source, by_target = of_source / (2 * n_rows.clamp_min(1)), is_present / (2 * n_target)
+        weight = torch.cat([by_source, by_target.expand(-1, n_target)], dim=1)
         rows = packed_rows(weight)
-        logit = self.discriminators(take_rows(torch.cat([source, target]), rows))
-        losses = functional.weighted_domain_losses(logit, rows < len(source), weight.gather(1, rows))
+        logit = self.discriminators(take_rows(inputs, rows))
+        losses = functional.weighted_domain_losses(logit, rows < n_source, weight.gather(1, rows))
         return losses.sum() / is_present.sum()
 
 
@@ -180,11 +179,10 @@ class _Multiclass(_MultiSource):
         return logits[:, :-1][:, self.is_trained].logsumexp(dim=1) - logits[:, -1]
 
     def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
-        source, target = inputs[step.source], inputs[step.target]
         domain = step.domain[step.source]
         # An output whose domain was never seen must not take part in the softmax.
         unseen = F.pad(~self.is_trained.index_fill(0, domain, True), (0, 1))
-        logits = self.discriminator(torch.cat([source, target])).masked_fill(unseen, -torch.inf)
-        domain = torch.cat([domain, domain.new_full((len(target),), len(self.is_trained))])
+        logits = self.discriminator(inputs).masked_fill(unseen, -torch.inf)
+        domain = torch.cat([domain, domain.new_full((len(inputs) - len(domain),), len(self.is_trained))])
         losses = F.cross_entropy(logits, domain, reduction="none")
         return (functional.class_balance_weights(domain) * losses).mean()

@@ -204,7 +204,7 @@ class _GSDA(AdversarialTerm):
         return self.config.trade_off * loss
 
     def _alignment(self, step: Step) -> Tensor:
-        features = torch.cat([step.features[step.source], step.features[step.target]])
+        features = step.source_and_target(step.features)
         if not self.config.beta:
             features = functional.gradient_reversal(features, self.reversal(step))
         weights, takes_part = self._weights(step)
@@ -261,7 +261,7 @@ class _GSDA(AdversarialTerm):
         return {level: weights[level] for level in self.discriminators}, takes_part
 
     def _proba(self, step: Step) -> Tensor:
-        labels, logits = (torch.cat([rows[step.source], rows[step.target]]) for rows in (step.labels, step.logits))
+        labels, logits = map(step.source_and_target, (step.labels, step.logits))
         known = F.one_hot(labels.clamp_min(0), logits.shape[1])
         return torch.where((labels >= 0)[:, None], known, logits.softmax(dim=1))
 

@@ -115,14 +115,15 @@ class _TSF(AdversarialTerm):
     def loss(self, step: Step) -> Tensor:
         if step.source.stop == 0:
             return step.logits.new_zeros(())  # one domain alone cannot be told from another
-        logit = self.discriminator(functional.gradient_reversal(step.features, self.reversal(step)))
+        features = functional.gradient_reversal(step.source_and_target(step.features), self.reversal(step))
+        by_source, by_target = self.discriminator(features).tensor_split([step.source.stop])
         if self.config.trade_off:
             self.is_trained.fill_(True)
         n_classes = step.logits.shape[1]
         loss = functional.transferability_loss(
-            logit[step.source],
-            logit[step.target],
-            F.one_hot(step.labels[step.source], n_classes).to(logit.dtype),
+            by_source,
+            by_target,
+            F.one_hot(step.labels[step.source], n_classes).to(by_source.dtype),
             self._target_proba(step),
         )
         step.log("transferability_loss", loss)
