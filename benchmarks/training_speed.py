@@ -3,8 +3,8 @@
 Run ``python benchmarks/training_speed.py``. One thread; contenders take turns. The first table has an epoch of
 AdaptationClassifier and of a bare loop that makes the same steps on the same network (a linear bottleneck of width 256
 with batch normalisation, 64 rows of each role, fused Adam); that the weights agree after an epoch is checked first. The
-second has a forward and backward pass of discriminators with one hidden layer, one for each class: their time
-together over that of a loop over plain networks of the same shapes. Ratios are medians over pairs of neighbouring turns.
+second has a forward and backward pass of discriminators with one hidden layer, one for each class: their time together
+over that of a loop over plain networks of the same shapes. Ratios are medians over pairs of neighbouring turns.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -23,9 +23,10 @@ N_FEATURES = (256, 2048)
 N_ROWS, N_CLASSES = (32, 64), (4, 12, 31, 65, 345)
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024)
 #: Most weights of all discriminators; their gradients and those of the other contender take as much memory each.
-MOST_WEIGHTS = 2**28
+MOST_WEIGHTS = 200_000_000
 #: Seconds that a turn takes at least; what is faster is called several times.
 TURN = 0.03
+LONGEST = max(map(len, METHODS))
 
 
 class Turns:
@@ -48,7 +49,7 @@ def timed(contender: Callable[[], Any], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def epoch_rows(repeats: int) -> Iterable[list[str]]:
+def epoch_rows(repeats: int) -> Iterator[list[str]]:
     """Yield the table of epochs: the ratio with its quartiles."""
     yield ["training", "features", "bare loop, s", "classifier, s", "ratio", "quartiles"]
     for n_features in N_FEATURES:
@@ -59,7 +60,7 @@ def epoch_rows(repeats: int) -> Iterable[list[str]]:
             yield [method, str(n_features), *seconds, f"{turns.ratio:.3f}", f"{low:.3f}-{high:.3f}"]
 
 
-def discriminator_rows(repeats: int) -> Iterable[list[str]]:
+def discriminator_rows(repeats: int) -> Iterator[list[str]]:
     """Yield the table of discriminators: a ratio for every width."""
     yield ["features", "rows", "classes", *(f"width {width}" for width in WIDTHS)]
     for n_features in N_FEATURES:
@@ -74,24 +75,32 @@ def discriminator_rows(repeats: int) -> Iterable[list[str]]:
                 yield [str(n_features), str(n_rows), str(n_classes), *ratios]
 
 
-def show(rows: Iterable[list[str]]) -> None:
-    """Print a table line by line, as soon as there is one."""
-    header, *_ = [widths] = [next(iterator := iter(rows))]
-    print()
-    print(" | ".join(header))
-    for row in iterator:
-        print(" | ".join(cell.rjust(len(name)) for cell, name in zip(row, widths, strict=True)), flush=True)
+TABLES = {"epochs": epoch_rows, "discriminators": discriminator_rows}
+
+
+def show(rows: Iterator[list[str]]) -> None:
+    """Print a table in reStructuredText, each line as soon as it is measured."""
+    header = next(rows)
+    widths = [max(len(name), LONGEST if not column else 0) for column, name in enumerate(header)]
+    rule = "  ".join("=" * width for width in widths)
+    print(f"\n{rule}\n{line(header, widths)}\n{rule}", flush=True)
+    for row in rows:
+        print(line(row, widths), flush=True)
+    print(rule)
+
+
+def line(cells: list[str], widths: list[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15, help="turns of each contender")
-    parser.add_argument("--tables", nargs="+", choices=["epochs", "discriminators"], default=["epochs", "discriminators"])
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    tables = {"epochs": epoch_rows, "discriminators": discriminator_rows}
     for name in arguments.tables:
-        show(tables[name](arguments.repeats))
+        show(TABLES[name](arguments.repeats))
 
 
 if __name__ == "__main__":
