@@ -144,8 +144,10 @@ class RoleBatches:
         # A loader that works ahead asks for rows before their batch is trained on.
         plan, ahead = tee(self._plan(index) if self.anchors is None else self._anchored_plan(index))
         rows = read_rows(self.data.rows, (rows for rows, _ in ahead), self.loader_params, seed)
-        for inputs, (_, batch) in zip(rows, plan, strict=False):
+        for inputs in rows:
+            _, batch = next(plan)
             yield as_input(inputs.to(batch.labels.device)), batch
+            del inputs  # the next batch finds this one's memory, warm in the cache
 
     def _plan(self, index: Tensor) -> Iterator[tuple[Tensor, Batch]]:
         n_source = [self.sizes[0]] * self.n_steps

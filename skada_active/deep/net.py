@@ -253,6 +253,7 @@ class AdaptationNet(NeuralNet):
             if training:
                 self.clock_.iteration += 1
                 self.clock_.done += 1
+            del batch, step  # before the next batch is read, see there
         self.history.record(f"{prefix}_batch_count", len(iterator))
         for name, total in sums.items():
             self._record(name, float(total) / len(iterator))
