@@ -81,7 +81,7 @@ TABLES = {"epochs": epoch_rows, "discriminators": discriminator_rows}
 def show(rows: Iterator[list[str]]) -> None:
     """Print a table in reStructuredText, each line as soon as it is measured."""
     header = next(rows)
-    widths = [max(len(name), LONGEST if not column else 0) for column, name in enumerate(header)]
+    widths = [max(len(name), LONGEST if name == "training" else 0) for name in header]
     rule = "  ".join("=" * width for width in widths)
     print(f"\n{rule}\n{line(header, widths)}\n{rule}", flush=True)
     for row in rows:
@@ -95,7 +95,7 @@ def line(cells: list[str], widths: list[int]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=15, help="turns of each contender")
+    parser.add_argument("--repeats", type=int, default=9, help="turns of each contender")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -37,6 +37,13 @@ def test_labelled_logits_and_labels_are_those_of_the_labelled_block(n_target):
     assert len(step.labels) == len(step.domain) == 5 + n_target
 
 
+@pytest.mark.parametrize("n_source", [0, 3, 5])
+def test_source_and_target_rows_leave_labelled_target_rows_out(n_source):
+    step = make_step(n_source)
+    expected = torch.cat([step.logits[:n_source], step.logits[5:]])
+    assert torch.equal(step.source_and_target(step.logits), expected)
+
+
 def test_s_plus_t_adds_the_means_of_the_roles():
     assert make_step().labeled_mean(LOSSES).item() == pytest.approx(9 / 3 + 14 / 2)
 
