@@ -80,7 +80,7 @@ class Rows:
         cross = others.inner(self)
         cross *= -2
         cross += others.sq_norms[:, None]
-        nearest = self.xp.amin(cross, 0)
+        nearest = cross[0] if len(cross) == 1 else self.xp.amin(cross, 0)
         nearest += self.sq_norms
         nearest[nearest <= self.noise] = 0
         np.minimum(distances, to_host(nearest), out=distances)
