@@ -172,8 +172,9 @@ def main() -> None:
     show(comparison(results, arguments.rules, arguments.sizes))
     if arguments.brief:
         return
-    results.take_turns(arguments.rules, growth_sizes(), 1)
-    show(growth(results, arguments.rules))
+    grown = Results(arguments.timeout, not arguments.alone)
+    grown.take_turns(arguments.rules, growth_sizes(), 1)
+    show(growth(grown, arguments.rules))
     show(clustering_costs([label for label in arguments.sizes if label in ("a", "b", "c")]))
 
 

@@ -33,7 +33,7 @@ BLOCK_BYTES, DEVICE_BLOCK_BYTES = 2**20, 2**26
 # A block and all that it is compared with at a time have no more inner products than this.
 MAX_PRODUCTS = 2**24
 # Vectors that take no more than this are moved to the origin once, others whenever they are read.
-MOVED_BYTES = 2**23
+MOVED_BYTES = 2**22
 # So many rows are summed up in their own floating type, the sums of these in float64.
 SUM_ROWS = 2048
 # |x|^2 + |y|^2 - 2 <x, y> is uncertain by a few roundings of |x|^2: a distance below that is no distance.
