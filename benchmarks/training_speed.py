@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from _report import show
 from _training_contenders import METHODS, discriminators, epochs
 
 ROWS, CLASSES, BATCH_SIZE = 6800, 65, 64
@@ -26,7 +27,6 @@ WIDTHS = (16, 32, 64, 128, 256, 512, 1024)
 MOST_WEIGHTS = 200_000_000
 #: Seconds that a turn takes at least; what is faster is called several times.
 TURN = 0.03
-LONGEST = max(map(len, METHODS))
 
 
 class Turns:
@@ -69,28 +69,13 @@ def discriminator_rows(repeats: int) -> Iterator[list[str]]:
                 ratios = [
                     f"{Turns(discriminators(n_classes, n_rows, n_features, width), repeats).ratio:.2f}"
                     if n_classes * n_features * width <= MOST_WEIGHTS
-                    else "\\"
+                    else ""
                     for width in WIDTHS
                 ]
                 yield [str(n_features), str(n_rows), str(n_classes), *ratios]
 
 
 TABLES = {"epochs": epoch_rows, "discriminators": discriminator_rows}
-
-
-def show(rows: Iterator[list[str]]) -> None:
-    """Print a table in reStructuredText, each line as soon as it is measured."""
-    header = next(rows)
-    widths = [max(len(name), LONGEST if name == "training" else 0) for name in header]
-    rule = "  ".join("=" * width for width in widths)
-    print(f"\n{rule}\n{line(header, widths)}\n{rule}", flush=True)
-    for row in rows:
-        print(line(row, widths), flush=True)
-    print(rule)
-
-
-def line(cells: list[str], widths: list[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def main() -> None:
@@ -100,7 +85,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for name in arguments.tables:
-        show(TABLES[name](arguments.repeats))
+        show(list(TABLES[name](arguments.repeats)))
 
 
 if __name__ == "__main__":

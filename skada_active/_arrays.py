@@ -30,7 +30,11 @@ def namespace(array: Array) -> Any:
 
 def to_host(array: Array) -> np.ndarray:
     """Return an ndarray with the values of an array on any device; an ndarray itself."""
-    return array.detach().cpu().numpy() if is_tensor(array) else np.asarray(array)
+    if not is_tensor(array):
+        return np.asarray(array)
+    array = array.detach().cpu()
+    # numpy has no bfloat16, which networks may compute in.
+    return (array.float() if array.dtype == namespace(array).bfloat16 else array).numpy()
 
 
 def host_dtype(array: Array) -> np.dtype:

@@ -150,6 +150,11 @@ class PoolView:
         return row_entropy(self.proba)
 
     @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """Largest probability, shape (n,)."""
+        return self.proba.max(axis=1).astype(np.float64)
+
+    @cached_property
     def margin(self) -> NDArray[np.float64]:
         """Largest minus second largest probability, shape (n,); with one class the second is 0."""
         if self.proba.shape[1] == 1:

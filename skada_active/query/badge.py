@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skada_active._arrays import as_like, host_dtype, is_tensor, rows_inner, to_host
+from skada_active._arrays import as_floats, as_like, host_dtype, rows_inner, to_host
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import Outer, kmeans_plusplus
@@ -52,13 +52,12 @@ def badge_embedding(proba: ArrayLike, features: ArrayLike) -> Outer:
     >>> np.sqrt(badge_embedding([[0.9, 0.1], [0.6, 0.4]], [[3.0, 4.0], [0.0, 2.0]]).sq_norms()).round(6)
     array([0.707107, 1.131371])
     """
-    features = features if is_tensor(features) else np.asarray(features)
-    dtype = host_dtype(features) if host_dtype(features).kind == "f" else np.float64
+    (features,) = as_floats(features)
     proba = to_host(proba)
-    residual = np.array(proba, dtype=dtype)
+    residual = np.array(proba, dtype=host_dtype(features))
     # argmax of the given probabilities: rounding to a shorter type must not change the pseudo-label.
     residual[np.arange(len(residual)), np.argmax(proba, axis=1)] -= 1
-    return Outer(as_like(residual, features) if is_tensor(features) else residual, features)
+    return Outer(as_like(residual, features), features)
 
 
 class BADGE(QueryStrategy):

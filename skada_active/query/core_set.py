@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import StrOptions
 
-from skada_active._arrays import namespace
+from skada_active._arrays import as_floats, namespace
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import farthest_first
@@ -78,6 +78,7 @@ class CoreSet(QueryStrategy):
 
     def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
         """Choose candidates; see `QueryStrategy.select`."""
-        centers = [getattr(view, name) for name in _CENTER_FIELDS[self.initial_centers]]
-        centers = namespace(view.features).concatenate(centers) if centers else None
-        return farthest_first(view.features, n_queries, centers=centers)
+        centers = (getattr(view, name) for name in _CENTER_FIELDS[self.initial_centers])
+        features, *centers = as_floats(view.features, *centers)
+        centers = namespace(features).concatenate(centers) if centers else None
+        return farthest_first(features, n_queries, centers=centers)

@@ -222,7 +222,7 @@ class GALA(QueryStrategy):
         sizes = [len(part) for part in parts]
         if self.target_budget != "need" or len(parts) == 1:
             return share_budget(sizes, sizes, n_queries)
-        needs = [(1 - part.pool.proba.max(axis=1).astype(np.float64)) @ self._gap(part.pool) for part in parts]
+        needs = [(1 - part.pool.confidence) @ self._gap(part.pool) for part in parts]
         return share_budget(needs, sizes, n_queries)
 
     def _choose(self, part: Part, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:

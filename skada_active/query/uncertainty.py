@@ -71,7 +71,7 @@ def least_confidence(proba: ArrayLike) -> NDArray[np.float64]:
     >>> least_confidence([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]]).round(6)
     array([0.3, 0.5])
     """
-    return 1 - PoolView(proba=proba).proba.max(axis=1).astype(np.float64)
+    return 1 - PoolView(proba=proba).confidence
 
 
 def margin_uncertainty(proba: ArrayLike) -> NDArray[np.float64]:
@@ -160,7 +160,7 @@ class LeastConfidenceSampling(QueryStrategy):
 
     def utilities(self, view: PoolView) -> NDArray[np.float64]:
         """Return ``1 - max p``; see `QueryStrategy.utilities`."""
-        return 1 - view.proba.max(axis=1).astype(np.float64)
+        return 1 - view.confidence
 
 
 class MarginSampling(QueryStrategy):

@@ -177,6 +177,15 @@ class Points:
             means[first : last + 1] += weighted_sums(csr_matrix(layout, shape=(last + 1 - first, len(rows))), rows)
         return means
 
+    def variance(self) -> float:
+        """Return the mean variance of the coordinates."""
+        everybody = membership(np.zeros(len(self), dtype=np.int64), np.ones(len(self)), 1)
+        if len(self.factors) == 1:
+            mean = self.means(everybody)
+        else:
+            mean = to_host(self._mean_matrix(everybody.indices, everybody.data)).astype(np.float64)
+        return float(self.sq_norms.mean(dtype=np.float64) - np.square(mean).sum()) / max(1, mean.size)
+
     def _mean_inner_plain(self, membership: csr_matrix) -> np.ndarray:
         means = as_like(self.means(membership), self.norms)
         out = empty_like(membership.shape, self.norms)
@@ -188,14 +197,20 @@ class Points:
         left, right = self.factors
         out = empty_like(membership.shape, self.norms)
         for mean, start, stop in zip(count(), membership.indptr[:-1], membership.indptr[1:], strict=False):
-            matrix = as_like(np.zeros((left.shape[1], right.shape[1])), left)
-            for part in range(start, stop, self._block):
-                members = slice(part, min(part + self._block, stop))
-                a, h = self._centred(membership.indices[members])
-                matrix += (a * as_like(membership.data[members, None], a)).T @ h
+            matrix = self._mean_matrix(membership.indices[start:stop], membership.data[start:stop])
             for block in self._slices():
                 out[mean, block] = rows_inner(left[block] @ matrix, right[block])
         return to_host(out)
+
+    def _mean_matrix(self, members: np.ndarray, shares: np.ndarray) -> Array:
+        """Return a mean of outer products, (C, D)."""
+        left, right = self.factors
+        matrix = as_like(np.zeros((left.shape[1], right.shape[1])), left)
+        for start in range(0, len(members), self._block):
+            part = slice(start, start + self._block)
+            a, h = self._centred(members[part])
+            matrix += (a * as_like(shares[part, None], a)).T @ h
+        return matrix
 
     def gram(self) -> np.ndarray:
         """Return the (n, n) float32 inner products of all vectors with each other."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from ._geometry import Points, changed_clusters, membership, noise_of
+from ._geometry import changed_clusters, membership, noise_of
 
 # 15000^2 float32 numbers are 0.9 GB.
 MAX_ROWS = 15000
@@ -15,9 +13,8 @@ MAX_ROWS = 15000
 class GramMeans:
     """Weighted means of the clusters: their members' shares, inner products with all rows and squared norms."""
 
-    def __init__(self, points: Points, gram: np.ndarray, weights: np.ndarray, seeds: np.ndarray) -> None:
+    def __init__(self, gram: np.ndarray, weights: np.ndarray, seeds: np.ndarray) -> None:
         self.gram, self.weights, self.k = gram, weights, len(seeds)
-        self.width = math.prod(factor.shape[1] for factor in points.factors)
         self.norms = gram.diagonal()
         self.labels: np.ndarray | None = None
         # Each centroid is a seed at first: who else belongs to its cluster has no share in it yet.
@@ -54,11 +51,6 @@ class GramMeans:
         # An empty cluster has no mean; its zero vector must not attract rows.
         self.sq_norms = np.where(np.bincount(labels, minlength=self.k) > 0, new, np.inf)
         return float((old + new - 2 * across).sum())
-
-    def variance(self) -> float:
-        """Return the mean variance of the features."""
-        total = self.norms.mean(dtype=np.float64) - self.gram.mean(axis=1).mean(dtype=np.float64)
-        return float(total) / self.width
 
     def _products(self) -> np.ndarray:
         """Return each cluster mean's inner product with the centroid of its number."""

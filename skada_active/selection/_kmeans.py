@@ -94,17 +94,16 @@ def kmeans(
                 f"{4e-9 * len(points) ** 2:.1f} GB; at most {MAX_ROWS} rows (0.9 GB) are accepted. Draw a "
                 "subset of the rows, or cluster plain vectors, such as the right factors times the left factors' norms."
             )
-        means = partial(GramMeans, points, points.gram())
-    runs = []
+        means = partial(GramMeans, points.gram())
+    runs, tolerance = [], tol * points.variance()
     for _ in range(n_init):
         seeds = d2_sample(points, k, weights, draw(np.cumsum(weights), 1, rng)[0], 2 + int(math.log(k)), rng)
-        runs.append(_lloyd(means(weights, seeds), max_iter, tol))
+        runs.append(_lloyd(means(weights, seeds), max_iter, tolerance))
     return min(runs, key=lambda run: run[0])[1]
 
 
-def _lloyd(means: PlainMeans | GramMeans, max_iter: int, tol: float) -> tuple[float, np.ndarray]:
+def _lloyd(means: PlainMeans | GramMeans, max_iter: int, tolerance: float) -> tuple[float, np.ndarray]:
     """Return the inertia and the labels of one run."""
-    tolerance = tol * means.variance()
     labels, distances = means.assign()
     for _ in range(max_iter):
         _fill_empty(labels, distances, means.k)

@@ -11,7 +11,7 @@ import numpy as np
 
 from skada_active._arrays import on_device, to_host
 
-from ._geometry import NOISE, Points, first_twins
+from ._geometry import Points, first_twins, noise_of
 from ._outer import Vectors
 from ._screening import GROUP, Screen, has_bfloat16
 from ._top_k import top_k_rows
@@ -174,5 +174,5 @@ class _Search:
 def _as_distances(scores: np.ndarray, sq_norms: np.ndarray) -> np.ndarray:
     """Return Euclidean distances from negative squares; what rounding cannot tell from 0 becomes 0."""
     squares = -scores
-    squares[squares <= NOISE * np.finfo(squares.dtype).eps * sq_norms[:, None]] = 0
+    squares[squares <= noise_of(sq_norms)[:, None]] = 0
     return np.sqrt(squares, out=squares)

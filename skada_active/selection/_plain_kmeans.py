@@ -64,11 +64,6 @@ class PlainMeans:
         self.moved = changed[(centers != before[0]).any(axis=1) | (sq_norms != before[1])]
         return float(np.square(centers - before[0]).sum())
 
-    def variance(self) -> float:
-        """Return the mean variance of the features."""
-        mean = self.points.means(membership(np.zeros(len(self.own), dtype=np.int64), np.ones(len(self.own)), 1))[0]
-        return float(self.points.sq_norms.mean(dtype=np.float64) - mean @ mean) / max(1, len(mean))
-
     def _search(self, where: slice | np.ndarray, scores: np.ndarray) -> None:
         """Take the nearest of all centroids."""
         self.nearest[where], self.own[where] = _take_minimum(scores)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from nasty_data import dtypes, matrices
 from scipy.stats import chisquare
 
 from skada_active.pool import PoolView
@@ -47,8 +48,6 @@ from skada_active.selection import kmeans, kmeans_picks
 
 torch = pytest.importorskip("torch")
 
-TOLERANCE = {np.float32: 1e-4, np.float64: 1e-9}
-dtypes = st.sampled_from([np.float32, np.float64])
 budgets = st.integers(1, 14)
 many = settings(max_examples=50, deadline=None)
 some = settings(max_examples=30, deadline=None)
@@ -62,20 +61,6 @@ def arrays_of(draw, X):
     X = np.repeat(X, 2, axis=-1)[..., ::2] if layout == "strided" else np.array(X, order="CF"[layout == "columns"])
     X.flags.writeable = False
     return X
-
-
-@st.composite
-def matrices(draw, n, width, largest=3):
-    """Draw n rows of small integers: any, few distinct ones, with rows of zeros, constant features, or one-hot."""
-    X = draw(arrays(np.int64, (n, width), elements=st.integers(-largest, largest)))
-    kind = draw(st.sampled_from(["any", "duplicates", "zeros", "constant", "one-hot", "identical"]))
-    which = draw(arrays(np.int64, n, elements=st.integers(0, 2)))
-    if kind in ("duplicates", "identical"):
-        return X[np.minimum(which, n - 1) if kind == "duplicates" else 0 * which]
-    if kind == "one-hot":
-        return np.eye(width, dtype=np.int64)[which % width]
-    X[:, : width - 1] = largest if kind == "constant" else X[:, : width - 1]
-    return np.where(which[:, None] == 0, 0, X) if kind == "zeros" else X
 
 
 @st.composite

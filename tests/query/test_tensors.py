@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 from sklearn.frozen import FrozenEstimator
 
@@ -82,6 +83,17 @@ def test_gradients_may_be_tensors(to_tensor):
     assert SAGE().select(PoolView(**fields, class_domain_grad=to_tensor(gradients)), 9).tolist() == expected.tolist()
     view = PoolView(**fields, class_domain_grad=lambda rows: to_tensor(gradients[rows]))
     assert SAGE().select(view, 9).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=repr)
+def test_features_may_be_of_half_the_width(strategy, to_tensor):
+    """As those of a network that computes in mixed precision."""
+    fields = make_fields()
+    rounded = torch.as_tensor(fields["features"]).bfloat16()
+    fields["features"] = rounded.float().numpy()
+    expected = strategy.select(PoolView(**fields), 12, random_state=0)
+    view = PoolView(**fields | {"features": to_tensor(fields["features"]).bfloat16()})
+    assert strategy.select(view, 12, random_state=0).tolist() == expected.tolist()
 
 
 def test_small_fields_come_to_the_host_and_features_stay(to_device):

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from nasty_data import TOLERANCE, dtypes, matrices
 from scipy.stats import chisquare
 from sklearn.cluster import KMeans
 
@@ -30,9 +31,7 @@ from skada_active.selection import (
     top_k,
 )
 
-TOLERANCE = {np.float32: 1e-4, np.float64: 1e-9}
 counts = st.integers(0, 17)
-dtypes = st.sampled_from([np.float32, np.float64])
 layouts = st.sampled_from(["rows", "columns", "strided", "reversed"])
 all_forms = pytest.mark.parametrize("form", ["plain", "outer", "on demand"])
 held_forms = pytest.mark.parametrize("form", ["plain", "outer"])
@@ -48,20 +47,6 @@ def laid_out(X, layout):
     }[layout](X)
     X.flags.writeable = False
     return X
-
-
-@st.composite
-def matrices(draw, n, width, largest=3):
-    """Draw n rows of small integers: any, few distinct ones, with rows of zeros, constant features, or one-hot."""
-    X = draw(arrays(np.int64, (n, width), elements=st.integers(-largest, largest)))
-    kind = draw(st.sampled_from(["any", "duplicates", "zeros", "constant", "one-hot", "identical"]))
-    which = draw(arrays(np.int64, n, elements=st.integers(0, 2)))
-    if kind in ("duplicates", "identical"):
-        return X[np.minimum(which, n - 1) if kind == "duplicates" else 0 * which]
-    if kind == "one-hot":
-        return np.eye(width, dtype=np.int64)[which % width]
-    X[:, : width - 1] = largest if kind == "constant" else X[:, : width - 1]
-    return np.where(which[:, None] == 0, 0, X) if kind == "zeros" else X
 
 
 @st.composite
