@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from skada_active.networks import MLP, ConvNet, CosineHead, Standardize
 if TYPE_CHECKING:
     from skada_active.deep.classifier import AdaptationClassifier
 
-__all__ = ["OPTIMIZERS", "build_net", "own_net_params", "resolve_device"]
+__all__ = ["OPTIMIZERS", "InputProfile", "build_net", "own_net_params", "resolve_device"]
 
 # The fused kernels do the same updates in one pass over the weights; torch has them on the CPU and on CUDA.
 _FUSED = {"optimizer__fused": True}
@@ -31,6 +32,40 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "adadelta": (torch.optim.Adadelta, {}),
     "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9, "optimizer__nesterov": True, **_FUSED}),
 }
+
+#: Default networks by the number of axes of a row.
+_DEFAULT_NETWORKS = {1: MLP, 3: ConvNet}
+
+
+@dataclass(frozen=True)
+class InputProfile:
+    """Hold what a net takes from the rows that it is made for.
+
+    Parameters
+    ----------
+    row_shape : tuple of int
+        Shape of one row.
+    standardize : Standardize or None
+        First layer of the default network.
+    augmentation : callable or None
+        Second views, fitted to the rows if it can be.
+    """
+
+    row_shape: tuple[int, ...]
+    standardize: Standardize | None
+    augmentation: Any
+
+    @classmethod
+    def of(cls, config: AdaptationClassifier, X: Any) -> InputProfile:
+        """Return what a net for rows like those of `X` takes from them."""
+        shape = _row_shape(X)
+        return cls(shape, _standardize(config, X, shape), _fitted(_augmentation(config, shape), X))
+
+    @classmethod
+    def blank(cls, config: AdaptationClassifier, row_shape: tuple[int, ...], standardizes: bool) -> InputProfile:
+        """Return a profile whose statistics are not known yet, for a net whose state is going to be loaded."""
+        layer = Standardize(torch.zeros(row_shape[0]), torch.ones(row_shape[0])) if standardizes else None
+        return cls(row_shape, layer, _augmentation(config, row_shape))
 
 
 def own_net_params(config: AdaptationClassifier) -> dict[str, Any]:
@@ -51,11 +86,11 @@ def resolve_device(config: AdaptationClassifier) -> str:
         ) from error
 
 
-def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains: int) -> AdaptationNet:
-    """Return an initialized net for rows like those of `X`; weights come from torch's global generator."""
+def build_net(config: AdaptationClassifier, inputs: InputProfile, *, n_classes: int, n_domains: int) -> AdaptationNet:
+    """Return an initialized net; its weights come from torch's global generator."""
     params = own_net_params(config)
     net_class = params.pop("net_class", AdaptationNet)
-    module = _build_module(config, X, n_classes)
+    module = _build_module(config, inputs, n_classes)
     objective = None
     target_role = None
     if config.objective is not None:
@@ -72,7 +107,7 @@ def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains
         "lr": config.lr,
         "batch_size": config.batch_size,
         "target_batch_size": config.target_batch_size,
-        "augmentation": _augmentation(config.augmentation, X),
+        "augmentation": inputs.augmentation,
         "mix_alpha": config.mix_alpha,
         "anchors": _anchors(config),
         "optimizer": optimizer,
@@ -85,10 +120,12 @@ def build_net(config: AdaptationClassifier, X: Any, *, n_classes: int, n_domains
     return net_class(module, AdaptationCriterion(objective), **{**defaults, **params}).initialize()
 
 
-def _augmentation(augmentation: Any, X: Any) -> Any:
-    if augmentation is None:
-        return None
-    augmentation = default_augmentation(len(_row_shape(X))) if augmentation == "auto" else augmentation
+def _augmentation(config: AdaptationClassifier, shape: tuple[int, ...]) -> Any:
+    augmentation = default_augmentation(len(shape)) if config.augmentation == "auto" else config.augmentation
+    return clone(augmentation) if hasattr(augmentation, "fit") else augmentation
+
+
+def _fitted(augmentation: Any, X: Any) -> Any:
     if not hasattr(augmentation, "fit"):
         return augmentation
     if is_dataset(X):
@@ -96,7 +133,7 @@ def _augmentation(augmentation: Any, X: Any) -> Any:
             f"augmentation={augmentation!r} has to be fitted to an array of rows, and X is a dataset; pass a callable "
             "without fit, such as ImageAugmentation()."
         )
-    return clone(augmentation).fit(X)
+    return augmentation.fit(X)
 
 
 def _anchors(config: AdaptationClassifier) -> Any:
@@ -111,9 +148,9 @@ def _anchors(config: AdaptationClassifier) -> Any:
     return clone(config.anchors)
 
 
-def _build_module(config: AdaptationClassifier, X: Any, n_classes: int) -> AdaptationModule:
-    shape = _row_shape(X)
-    backbone = _default_backbone(config, X, shape) if config.module is None else _given_backbone(config.module, shape)
+def _build_module(config: AdaptationClassifier, inputs: InputProfile, n_classes: int) -> AdaptationModule:
+    shape = inputs.row_shape
+    backbone = _default_backbone(inputs) if config.module is None else _given_backbone(config.module, shape)
     n_features = _embedding_width(backbone, shape)
     if config.head == "cosine":
         head: nn.Module = CosineHead(n_features, n_classes, config.head_temperature)
@@ -130,18 +167,24 @@ def _given_backbone(module: Any, shape: tuple[int, ...]) -> nn.Module:
     return module(shape)
 
 
-def _default_backbone(config: AdaptationClassifier, X: Any, shape: tuple[int, ...]) -> nn.Module:
-    if len(shape) not in (1, 3):
+def _default_backbone(inputs: InputProfile) -> nn.Module:
+    shape = inputs.row_shape
+    if len(shape) not in _DEFAULT_NETWORKS:
         raise ValueError(
             f"X has rows of shape {shape}; the default networks take (d,) or (C, H, W). Pass a network as `module`."
         )
-    default = MLP(shape[0]) if len(shape) == 1 else ConvNet(shape[0])
-    if is_dataset(X) or config.standardize is False:
-        return default
+    default = _DEFAULT_NETWORKS[len(shape)](shape[0])
+    return default if inputs.standardize is None else nn.Sequential(inputs.standardize, default)
+
+
+def _standardize(config: AdaptationClassifier, X: Any, shape: tuple[int, ...]) -> Standardize | None:
+    is_default = config.module is None and len(shape) in _DEFAULT_NETWORKS
+    if not is_default or is_dataset(X) or config.standardize is False:
+        return None
     standardize = Standardize.fitted_to(torch.as_tensor(X))
     if config.standardize == "auto" and len(shape) == 1 and _share_one_scale(standardize.scale):
-        return default
-    return nn.Sequential(standardize, default)
+        return None
+    return standardize
 
 
 def _share_one_scale(scale: Tensor) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skada_active.deep._assembly import OPTIMIZERS, build_net, own_net_params, resolve_device
+from skada_active.deep._assembly import OPTIMIZERS, InputProfile, build_net, own_net_params, resolve_device
 from skada_active.deep._data import check_fit_data, class_weights, training_data
 from skada_active.deep._prediction import NetPrediction
 from skada_active.deep._seeding import seeded_torch
@@ -273,7 +273,10 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         self._seed = int(check_rng(self.random_state).randint(np.iinfo(np.int32).max))
         self._n_calls = 0
         with seeded_torch(self._seed, resolve_device(self)):
-            self.net_ = build_net(self, X, n_classes=len(classes), n_domains=len(self.domains_))
+            inputs = InputProfile.of(self, X)
+            self.net_ = build_net(self, inputs, n_classes=len(classes), n_domains=len(self.domains_))
+        # A net is made again from these, without its rows, see `_state`.
+        self._row_shape, self._standardizes = inputs.row_shape, inputs.standardize is not None
         self._n_features_out = self.net_.module_.n_features
 
     def _train(self, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> AdaptationClassifier:
