@@ -103,6 +103,12 @@ class Roles:
         excluded[np.asarray(ids, dtype=np.int64)] = True
         return replace(self, is_excluded=excluded)
 
+    def readmit(self, ids: ArrayLike) -> Roles:
+        """Return the roles in which the rows `ids`, excluded before, may be asked about again."""
+        excluded = np.zeros(len(self), dtype=bool) if self.is_excluded is None else self.is_excluded.copy()
+        excluded[np.asarray(ids, dtype=np.int64)] = False
+        return replace(self, is_excluded=excluded)
+
     def hide(self, mask: ArrayLike) -> Roles:
         """Return the roles in which the labels of the rows in the boolean ``mask`` (n,) are unknown."""
         return replace(self, is_labeled=self.is_labeled & ~np.asarray(mask, dtype=bool))

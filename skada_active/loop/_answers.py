@@ -9,37 +9,76 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active.domains import as_labels, is_missing, label_kinds, mask_labels
 
-__all__ = ["check_answers"]
+__all__ = ["OPEN", "check_annotator", "check_answers", "check_ids"]
+
+#: What rows have to be that `tell` takes labels for.
+OPEN = "an open question"
 
 
-def check_answers(
-    ids: ArrayLike, labels: ArrayLike, open_ids: NDArray[np.int64], y: NDArray[Any]
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return ids (int64) and labels (of the type of `y`, missing by its convention), or raise a ValueError."""
-    ids = np.atleast_1d(np.asarray(ids))
+def check_ids(ids: ArrayLike, among: ArrayLike, what: str) -> NDArray[np.int64]:
+    """Return row numbers as int64; one that comes twice or is not `among` those that are `what` is an error."""
+    ids, among = np.atleast_1d(np.asarray(ids)), np.asarray(among, dtype=np.int64)
     if ids.ndim > 1:
         raise ValueError(f"ids must be a list of row numbers, got an array of shape {ids.shape}.")
-    labels = as_labels(np.atleast_1d(labels) if np.ndim(labels) == 0 else labels)
-    if len(ids) != len(labels):
-        raise ValueError(
-            f"labels must hold one label for each of the {len(ids)} ids, got {len(labels)}; a row that nobody can "
-            "label gets a missing label (-1, NaN or None)."
-        )
     if len(ids) and ids.dtype.kind not in "iu":
         raise ValueError(f"ids must be row numbers (integers), got dtype {ids.dtype}.")
     ids = ids.astype(np.int64)
     if len(np.unique(ids)) < len(ids):
         raise ValueError("ids names a row twice; give each row one label.")
-    unasked = ids[~np.isin(ids, open_ids)]
-    if len(unasked):
+    others = ids[~np.isin(ids, among)]
+    if len(others):
         raise ValueError(
-            f"ids holds row {unasked[0]}, which is not an open question; open are {open_ids[:10].tolist()}"
-            f"{'...' if len(open_ids) > 10 else ''}. Call ask() to get the rows to label."
+            f"ids holds row {others[0]}, which is not {what}; {len(among)} row(s) are: {among[:10].tolist()}"
+            f"{'...' if len(among) > 10 else ''}."
         )
-    return ids, _of_type(labels, y)
+    return ids
+
+
+def check_answers(
+    ids: ArrayLike, labels: ArrayLike, among: ArrayLike, y: NDArray[Any], *, what: str = OPEN, classes: Any = None
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return ids (int64) and labels (of the type of `y`, missing by its convention), or raise a ValueError.
+
+    With `classes`, a label that is none of them is refused.
+    """
+    labels = as_labels(np.atleast_1d(labels) if np.ndim(labels) == 0 else labels)
+    n_ids = len(np.atleast_1d(np.asarray(ids)))
+    if n_ids != len(labels):
+        raise ValueError(
+            f"labels must hold one label for each of the {n_ids} ids, got {len(labels)}; a row that nobody can label "
+            "gets a missing label (-1 or None)."
+        )
+    ids = check_ids(ids, among, what)
+    labels = _of_type(labels, y)
+    if classes is not None:
+        _refuse_new_classes(labels[~is_missing(labels)].tolist(), np.asarray(classes).tolist())
+    return ids, labels
+
+
+def check_annotator(annotator: Any, n_annotators: int) -> str | None:
+    """Return the name of an annotator, which sessions with several of them need."""
+    if annotator is None and n_annotators > 1:
+        raise ValueError(
+            f"annotator=None, but {n_annotators} annotators answer for every row; say whose answers these are, for "
+            'example annotator="anna".'
+        )
+    if annotator is not None and (not isinstance(annotator, str) or not annotator):
+        raise ValueError(f"annotator must be a name (str), got {annotator!r}.")
+    return annotator
+
+
+def _refuse_new_classes(labels: list[Any], classes: list[Any]) -> None:
+    new = [label for label in labels if label not in set(classes)]
+    if new:
+        raise ValueError(
+            f"labels holds {new[0]!r}, which is none of the {len(classes)} classes that the model knows "
+            f"({str(classes[:10])[1:-1]}{', ...' if len(classes) > 10 else ''}). Correct it, or set "
+            'new_classes="learn" on the loop if it is a new class.'
+        )
 
 
 def _of_type(labels: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    _refuse_nan(labels, y)
     missing = is_missing(labels)
     known = labels[~missing]
     if labels.dtype.kind == "i" and y.dtype.kind == "f" and missing.any() and (y == -1).any():
@@ -55,6 +94,18 @@ def _of_type(labels: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     result = mask_labels(np.zeros(len(labels), dtype=y.dtype), missing)
     result[~missing] = converted
     return result
+
+
+def _refuse_nan(labels: NDArray[Any], y: NDArray[Any]) -> None:
+    # NaN is what a failed computation or an empty cell leaves; it is a missing label only where y is of floats.
+    if y.dtype.kind == "f" or labels.dtype.kind not in "fO":
+        return
+    is_nan = np.array([isinstance(label, float | np.floating) and label != label for label in labels], dtype=bool)
+    if is_nan.any():
+        raise ValueError(
+            f"labels holds NaN at position {int(np.argmax(is_nan))}, which is no label where y is of {y.dtype}; give "
+            f"the label, or {'-1' if y.dtype.kind == 'i' else 'None'} to abstain."
+        )
 
 
 def _converted(known: NDArray[Any], y: NDArray[Any]) -> NDArray[Any] | None:

@@ -7,32 +7,25 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skada_active._fitting import remember_columns
-from skada_active._rows import as_rows, n_rows, take_rows
-from skada_active.domains import Roles, as_labels, resolve_roles
-from skada_active.loop._arguments import (
-    check_estimator_kind,
-    check_eval_set,
-    check_oracle,
-    check_round_epochs,
-    hide_target,
-)
+from skada_active._rows import take_rows
+from skada_active.loop._arguments import check_data, check_oracle, hide_target
 from skada_active.loop._prediction import DelegatedPrediction
 from skada_active.loop._report import known_accuracies
-from skada_active.loop.budget import BudgetSchedule
+from skada_active.loop._saving import SavedLoop
+from skada_active.loop._start import schedule_of, start_session
 from skada_active.loop.oracle import ArrayOracle, Oracle
 from skada_active.loop.session import AdaptationSession
-from skada_active.query import MarginSampling, QueryStrategy
-from skada_active.selection._validation import check_rng
+from skada_active.query import QueryStrategy
 
 __all__ = ["ActiveAdaptationLoop"]
 
 
-class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class ActiveAdaptationLoop(SavedLoop, DelegatedPrediction, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Adapt a classifier to a target domain by buying the labels that help most.
 
     The estimator is trained on the labelled rows; then, round by round, the query strategy chooses target rows, the
@@ -54,7 +47,10 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         its last entry standing for all later ones.
     warm_start : bool, default=True
         Whether to go on training after a round, where the estimator can (`AdaptationClassifier`); otherwise it is
-        trained anew on everything known. An answer of a class that the model has never seen always means training anew.
+        trained anew on everything known.
+    new_classes : {"refuse", "learn"}, default="refuse"
+        What an answer of a class means that the model does not know: a slip of the pen, which is refused, or a new
+        class, for which the estimator is trained anew. Without an oracle, `fit` always learns: the answers are in `y`.
     verbose : int, default=0
         1: a progress bar over the labels bought, with the accuracies that are known.
     random_state : int, RandomState instance or None, default=None
@@ -106,6 +102,7 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         "estimator": [HasMethods(["fit", "predict"]), None],
         "strategy": [QueryStrategy, None],
         "warm_start": ["boolean"],
+        "new_classes": [StrOptions({"refuse", "learn"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -120,6 +117,7 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         n_rounds: int = 5,
         round_epochs: Any = 5,
         warm_start: bool = True,
+        new_classes: str = "refuse",
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -129,6 +127,7 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         self.n_rounds = n_rounds
         self.round_epochs = round_epochs
         self.warm_start = warm_start
+        self.new_classes = new_classes
         self.verbose = verbose
         self.random_state = random_state
 
@@ -155,8 +154,9 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
             Domain number per row: ``>= 0`` source, ``< 0`` target. ``None``: all rows are source; the estimator is
             trained and nothing is asked.
         oracle : callable, default=None
-            ``oracle(ids, X_rows) -> labels`` answers; a missing label (-1, NaN or None) is an abstention: it costs
-            nothing, and another row is asked about. If it raises, the answers so far are kept: `resume` goes on.
+            ``oracle(ids, X_rows) -> labels`` answers; a missing label (-1, NaN or None, by the type of `y`) is an
+            abstention: it costs nothing, and another row is asked about. If it raises or answers something else than a
+            label per row, the answers so far are kept: `resume` goes on.
         labeled_target : array-like of shape (n,), bool, default=None
             Target rows whose label in `y` is known from the start; only without an `oracle`.
         eval_set : tuple (X, y), default=None
@@ -172,8 +172,7 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         ValueError
             If the data do not fit together, or the estimator lacks what the strategy reads (before any training).
         """
-        X, y, roles = self._check_data(X, y, sample_domain)
-        remember_columns(self, X)
+        X, y, roles = check_data(self, X, y, sample_domain)
         answers = None
         if oracle is None:
             roles, answers = hide_target(y, roles, labeled_target), y.copy()
@@ -181,8 +180,7 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         elif labeled_target is not None:
             raise ValueError("labeled_target goes without an oracle; with one, a label present in y is known.")
         check_oracle(oracle)
-        session = self._start(X, y, roles, answers, eval_set)
-        return self._run(session, oracle)
+        return self._run(start_session(self, X, y, roles, answers=answers, eval_set=eval_set), oracle)
 
     def session(
         self,
@@ -191,8 +189,11 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         *,
         sample_domain: ArrayLike | None = None,
         eval_set: tuple[Any, ArrayLike] | None = None,
+        journal: Any = None,
+        costs: ArrayLike | None = None,
+        n_annotators: int = 1,
     ) -> AdaptationSession:
-        """Start a session in which somebody else asks and answers.
+        """Start a session in which somebody else asks and answers, or go on with one.
 
         Parameters
         ----------
@@ -200,13 +201,34 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
             As in `fit`.
         y : array-like of shape (n,)
             Labels; every label that is present is known, target rows without one (-1, NaN or None) are the pool.
+        journal : str or path, default=None
+            Folder in which every question and answer is on disk before the call returns. A folder that has a session
+            goes on with it: same data and settings, all its answers, same model. ``None``: in memory only.
+        costs : array-like of shape (n,), default=None
+            What the label of each row costs, above 0; the loop's budget is then an amount in whole units of cost (a
+            fraction: of what the whole pool costs). A round asks for as many of the chosen rows as it can pay for.
+            ``None``: 1 each, so that a budget counts labels.
+        n_annotators : int, default=1
+            How many annotators answer for a row. Its label is that of the majority, and costs once what `costs` says.
 
         Returns
         -------
         AdaptationSession
-            A session whose first model is trained.
+            A session whose model is trained on all answers so far.
+
+        Raises
+        ------
+        BlockingIOError
+            If another process, or another session of this one, has the journal open.
+        JournalError
+            If the journal is damaged; the message names file and line.
+        ValueError
+            If data or settings are not valid, or not those of the journal.
         """
-        return self._start(*self._check_data(X, y, sample_domain), None, eval_set)
+        X, y, roles = check_data(self, X, y, sample_domain)
+        return start_session(
+            self, X, y, roles, eval_set=eval_set, journal=journal, costs=costs, n_annotators=n_annotators
+        )
 
     def resume(
         self, oracle: Oracle | None = None, *, budget: Any = None, n_rounds: int | None = None
@@ -235,6 +257,10 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         """
         check_is_fitted(self)
         session = self.session_
+        if session.X is None:
+            raise ValueError(
+                "This loop was loaded without its rows; give them: ActiveAdaptationLoop.load(folder, X=X)."
+            )
         if oracle is None:
             if session.answers is None:
                 raise ValueError("oracle=None, but fit was given an oracle of its own; pass who answers from now on.")
@@ -243,8 +269,8 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         if budget is None and n_rounds is not None:
             raise ValueError(f"n_rounds={n_rounds} says how a new budget is spent; give the budget too.")
         if budget is not None:
-            schedule = self._schedule(budget, self.n_rounds if n_rounds is None else n_rounds)
-            session.extend(schedule.rounds(session.n_initial))
+            schedule = schedule_of(budget, self.n_rounds if n_rounds is None else n_rounds)
+            session.extend(schedule.rounds(session.pool_cost))
         return self._run(session, oracle)
 
     def learning_curve(self, accuracy: str = "unqueried") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -274,35 +300,6 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         values = [entry["accuracy"][accuracy] for entry in entries]
         return np.array([entry["n_queries"] for entry in entries]), np.array(values, dtype=np.float64)
 
-    def _check_data(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None) -> tuple[Any, NDArray[Any], Roles]:
-        self._validate_params()
-        X, y = as_rows(X), as_labels(y)
-        roles = resolve_roles(y, sample_domain)
-        check_consistent_length(range(n_rows(X)), y)
-        check_round_epochs(self.round_epochs)
-        check_estimator_kind(self.estimator)
-        return X, y, roles
-
-    def _start(self, X: Any, y: Any, roles: Roles, answers: Any, eval_set: Any) -> AdaptationSession:
-        estimator = self.estimator
-        if estimator is None:
-            from skada_active.deep import AdaptationClassifier
-
-            estimator = AdaptationClassifier()
-        return AdaptationSession(
-            estimator,
-            MarginSampling() if self.strategy is None else self.strategy,
-            X,
-            y,
-            roles,
-            rounds=self._schedule(self.budget, self.n_rounds).rounds(len(roles.candidates)),
-            round_epochs=self.round_epochs,
-            warm_start=self.warm_start,
-            seed=int(check_rng(self.random_state).randint(np.iinfo(np.int32).max)),
-            answers=answers,
-            eval_set=check_eval_set(eval_set),
-        )
-
     def _run(self, session: AdaptationSession, oracle: Oracle) -> ActiveAdaptationLoop:
         self._adopt(session)
         try:
@@ -315,14 +312,13 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
             self._adopt(session)
         return self
 
-    def _adopt(self, session: AdaptationSession) -> None:
+    def _adopt(self, session: AdaptationSession) -> ActiveAdaptationLoop:
         self.session_ = session
         for name in ("estimator_", "strategy_", "queried_ids_", "query_round_", "history_", "initial_"):
             setattr(self, name, getattr(session, name))
         self.n_queries_ = len(session.queried_ids_)
         self.termination_condition_ = session.termination_condition_
         self.classes_ = session.estimator_.classes_
-
-    @staticmethod
-    def _schedule(budget: Any, n_rounds: int) -> BudgetSchedule:
-        return budget if isinstance(budget, BudgetSchedule) else BudgetSchedule(budget, n_rounds)
+        if session.X is not None:
+            remember_columns(self, session.X)
+        return self

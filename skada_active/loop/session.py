@@ -4,50 +4,55 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
-from skada_active._fitting import continue_fitting, continues_training, fit_estimator, seed_estimator
+from skada_active._fitting import seed_estimator
 from skada_active._readers import split_pipeline
-from skada_active.domains import Roles, is_missing, mask_labels
-from skada_active.loop._answers import check_answers
-from skada_active.loop._report import accuracies, class_counts
+from skada_active.domains import Roles
+from skada_active.loop._answers import check_annotator, check_answers, check_ids
+from skada_active.loop._arguments import check_rounds, estimator_of, strategy_of
+from skada_active.loop._choice import choose_rows
+from skada_active.loop._ledger import Ledger, plain_list
+from skada_active.loop._model import SessionModel
+from skada_active.loop._record import Record
 from skada_active.loop._round import Round
-from skada_active.query._base import QueryStrategy, check_n_queries
+from skada_active.loop._view import SessionView
+from skada_active.query._base import check_n_queries
+
+if TYPE_CHECKING:
+    from skada_active.loop.active_loop import ActiveAdaptationLoop
 
 __all__ = ["AdaptationSession"]
 
 
-class AdaptationSession:
+class AdaptationSession(SessionView):
     """Run active domain adaptation step by step: `ask` for row numbers, `tell` their labels.
 
     Made by `ActiveAdaptationLoop.session`; the loop's own ``fit`` is a short driver of one. A round is: ask, answer,
     retrain. The first model is trained when the session starts, and again whenever the last open question of a round is
     answered.
 
+    With a journal, everything that is asked and told is on disk before the call returns. Whatever happens to the
+    process, a session that is started with the same data and the same journal goes on where that one stopped, with the
+    same model. Only the answers count: the model is trained again from them where the copy beside the journal does not
+    fit.
+
     Parameters
     ----------
-    estimator : estimator
-        Unfitted classifier; cloned.
-    strategy : QueryStrategy
-        Query strategy; cloned.
+    loop : ActiveAdaptationLoop
+        Estimator, strategy and settings; copied.
     X : array-like of shape (n, ...) or dataset
         All rows; kept, not copied.
     y : ndarray of shape (n,)
         Labels; read only where `roles` says that they are known.
     roles : Roles
         Role of every row at the start.
-    rounds : list of int
-        Labels that each round may buy.
-    round_epochs : int or sequence of int
-        Epochs of the retraining after each round.
-    warm_start : bool
-        Whether to go on training after a round, where the estimator can.
-    seed : int
-        Seed of everything random.
+    record : Record
+        Seed, schedule, costs and annotators of the session, and what has happened so far.
     answers : ndarray of shape (n,), default=None
         Labels of all rows, for the accuracies in the history and nothing else.
     eval_set : tuple (X, y), default=None
@@ -65,6 +70,8 @@ class AdaptationSession:
         One entry per round that ended, see `ActiveAdaptationLoop`.
     initial_ : dict
         The same entry for the model before any purchase.
+    loop_ : ActiveAdaptationLoop
+        A fitted loop that goes on with this session.
 
     Examples
     --------
@@ -83,71 +90,39 @@ class AdaptationSession:
 
     def __init__(
         self,
-        estimator: Any,
-        strategy: QueryStrategy,
+        loop: ActiveAdaptationLoop,
         X: Any,
         y: NDArray[Any],
         roles: Roles,
+        record: Record,
         *,
-        rounds: list[int],
-        round_epochs: Any,
-        warm_start: bool,
-        seed: int,
         answers: NDArray[Any] | None = None,
         eval_set: tuple[Any, Any] | None = None,
     ) -> None:
-        self.X, self.roles, self.rounds = X, roles, list(rounds)
-        self.y = mask_labels(y, ~roles.is_labeled)
-        self.round_epochs, self.warm_start, self.seed = round_epochs, warm_start, seed
-        self.answers, self.eval_set = answers, eval_set
-        self.strategy_ = clone(strategy)
+        self._loop = clone(loop)
+        self.X, self.answers, self.eval_set, self.record = X, answers, eval_set, record
+        self.strategy_ = clone(strategy_of(loop))
+        estimator = estimator_of(loop)
+        self.strategy_.check_model(estimator if self.strategy_.estimator is None else self.strategy_.estimator)
         model_seed, scorer_seed, _ = self._seeds(0)
-        self._template = seed_estimator(clone(estimator), model_seed)
+        template = seed_estimator(clone(estimator), model_seed)
         if self.strategy_.estimator is not None:
             self.strategy_.estimator = seed_estimator(self.strategy_.estimator, scorer_seed)
-        self.n_initial = len(roles.candidates)
-        self.query_round_ = np.where(roles.is_labeled, 0, -1)
-        self.events: list[dict[str, Any]] = []
-        self.history_: list[dict[str, Any]] = []
-        self._bought: list[int] = []
-        self._round: Round | None = None
-        self.strategy_.check_model(estimator if strategy.estimator is None else strategy.estimator)
-        start = time.perf_counter()
-        self.estimator_ = fit_estimator(clone(self._template), X, self.y, roles)
-        self.initial_ = self._record(Round(0), time.perf_counter() - start)
+        self._ledger = Ledger(y, roles, rounds=record.rounds, costs=record.costs, n_annotators=record.n_annotators)
+        for event in record.events:
+            self._ledger.apply(event)
+        self._model = SessionModel(
+            template,
+            X,
+            round_epochs=loop.round_epochs,
+            warm_start=loop.warm_start,
+            answers=answers,
+            eval_set=eval_set,
+        )
+        record.restore(self._model, self._ledger)
+        self._follow()
 
-    @property
-    def queried_ids_(self) -> NDArray[np.int64]:
-        """Row numbers of the labels bought, in order of purchase."""
-        return np.array(self._bought, dtype=np.int64)
-
-    @property
-    def budget(self) -> int:
-        """Labels that may be bought in all."""
-        return sum(self.rounds)
-
-    @property
-    def remaining(self) -> int:
-        """Labels that may still be bought."""
-        return self.budget - len(self._bought)
-
-    @property
-    def open_ids(self) -> NDArray[np.int64]:
-        """Row numbers asked about and not answered yet, in order of choice."""
-        return np.array([] if self._round is None else self._round.open_ids, dtype=np.int64)
-
-    @property
-    def termination_condition_(self) -> str | None:
-        """Why there is nothing more to ask: ``"budget"``, ``"pool"`` or ``"no_target"``; None while there is."""
-        if len(self.open_ids):
-            return None
-        if not len(self.roles.target):
-            return "no_target"
-        if not len(self.roles.candidates):
-            return "pool"
-        return "budget" if self.remaining <= 0 else None
-
-    def ask(self, n_queries: int | None = None) -> NDArray[np.int64]:
+    def ask(self, n_queries: int | None = None, *, annotator: str | None = None) -> NDArray[np.int64]:
         """Return row numbers to label.
 
         Asked again before all of them are answered, it returns those that are still open.
@@ -156,25 +131,25 @@ class AdaptationSession:
         ----------
         n_queries : int, default=None
             How many rows; ``None``: what the schedule plans for this round. Never more than the budget that is left.
+        annotator : str, default=None
+            Who will answer: only rows that this annotator has not answered, and those asked again because of a tie.
 
         Returns
         -------
         ndarray of int64
-            Distinct row numbers; empty when budget or pool are used up.
-        """
-        if len(self.open_ids):
-            return self.open_ids
-        if self._round is not None and not self._n_wanted():
-            self._close_round()  # its retraining was interrupted
-        if self._round is None:
-            self._round = Round(len(self.history_) + 1, self._round_size(n_queries))
-        if self._n_wanted():
-            self._choose(self._n_wanted())
-        else:
-            self._round = None
-        return self.open_ids
+            Distinct row numbers; empty when budget or pool are used up, or when others have to answer first.
 
-    def tell(self, ids: ArrayLike, labels: ArrayLike) -> None:
+        Raises
+        ------
+        OSError
+            If the journal cannot be written; nothing is asked then.
+        """
+        self._follow()
+        if not self._ledger.open_ids:
+            self._open_questions(n_queries)
+        return np.array(self._ledger.open_to(annotator), dtype=np.int64)
+
+    def tell(self, ids: ArrayLike, labels: ArrayLike, *, annotator: str | None = None) -> None:
         """Take answers; when nothing is open any more, the round ends and the model is retrained.
 
         Parameters
@@ -182,109 +157,170 @@ class AdaptationSession:
         ids : array-like of int
             Rows that are answered: all or some of those asked about.
         labels : array-like
-            Their labels. A missing one (-1, NaN or None) is an abstention: it costs nothing, the row is not asked about
-            again, and another row takes its place in the round. A label that the model has not seen becomes a new
-            class.
+            Their labels. A missing one (-1, NaN or None, by the type of `y`) is an abstention, see `abstain`.
+        annotator : str, default=None
+            Whose answers these are; needed where several annotators answer for a row. A row is settled by the majority
+            when as many have answered as the session asks for; a tie is asked again, of anybody.
 
         Raises
         ------
         ValueError
-            If a row was not asked about or comes twice, or the labels are too few, too many or of another type. Nothing
-            is taken then.
+            If a row is not an open question or comes twice, or the labels are too few, too many, of another type or of
+            a class that the model does not know. Nothing is taken then.
+        OSError
+            If the journal cannot be written. Nothing is taken then.
         """
-        ids, labels = check_answers(ids, labels, self.open_ids, self.y)
-        if not len(ids):
-            return
-        self._apply({"round": self._round.number, "ids": ids, "labels": labels})
-        if not len(self.open_ids) and not self._n_wanted():
-            self._close_round()
+        annotator = check_annotator(annotator, self._ledger.n_annotators)
+        ids, labels = check_answers(ids, labels, self._ledger.open_ids, self.y, classes=self._allowed_classes())
+        answered = [row for row in ids.tolist() if row not in self._ledger.open_to(annotator)]
+        if answered:
+            raise ValueError(
+                f"ids holds row {answered[0]}, which {annotator} has answered; change the answer by "
+                f"correct(ids, labels, annotator={annotator!r})."
+            )
+        if len(ids):
+            self._take("tell", ids=ids.tolist(), labels=plain_list(labels), annotator=annotator)
+            self._follow()
+
+    def abstain(self, ids: ArrayLike, *, annotator: str | None = None) -> None:
+        """Take it that nobody can label some rows: it costs nothing, and other rows take their place in the round.
+
+        They are not asked about again, unless `readmit` says so.
+
+        Parameters
+        ----------
+        ids : array-like of int
+            Rows among those asked about.
+        annotator : str, default=None
+            Who abstains, as in `tell`; with several annotators the others decide.
+
+        Raises
+        ------
+        ValueError, OSError
+            As `tell`.
+        """
+        n_ids = np.size(ids)
+        self.tell(ids, np.full(n_ids, None) if n_ids else [], annotator=annotator)
+
+    def readmit(self, ids: ArrayLike) -> None:
+        """Let rows that somebody abstained on be asked about again.
+
+        Parameters
+        ----------
+        ids : array-like of int
+            Rows that were abstained on.
+
+        Raises
+        ------
+        ValueError
+            If nobody abstained on a row.
+        """
+        ids = check_ids(ids, self._ledger.abstained, "a row that was abstained on")
+        if len(ids):
+            self._take("readmit", ids=ids.tolist())
+
+    def correct(self, ids: ArrayLike, labels: ArrayLike, *, annotator: str | None = None) -> None:
+        """Replace answers; the model becomes the one that the corrected answers give.
+
+        The journal keeps both. A round that ended is trained again, and so are those after it, with the rows that were
+        asked then; a network that goes on training after each round is trained again from its start.
+
+        Parameters
+        ----------
+        ids : array-like of int
+            Rows that were answered.
+        labels : array-like
+            Their labels; no missing ones, for a label that was bought is not given back.
+        annotator : str, default=None
+            Whose answers are replaced. ``None``: the label itself is set, whatever the annotators said.
+
+        Raises
+        ------
+        ValueError
+            If a row was not answered, the labels are not as in `tell`, or the answers to a row would be a tie.
+        OSError
+            If the journal cannot be written. Nothing is changed then.
+        """
+        among, what = self._ledger.answered_by(annotator), "a row that was answered"
+        if annotator is not None:
+            annotator, what = check_annotator(annotator, 1), f"a row that {annotator} answered"
+        ids, labels = check_answers(ids, labels, among, self.y, what=what, classes=self._allowed_classes())
+        labels = plain_list(labels)
+        if None in labels:
+            raise ValueError(f"labels misses the label of row {ids[labels.index(None)]}; a correction needs a label.")
+        tied = self._ledger.ties_after(ids.tolist(), labels, annotator)
+        if tied:
+            raise ValueError(
+                f"row {tied[0]} would have no majority any more; set its label by correct(ids, labels) without an "
+                "annotator."
+            )
+        if len(ids):
+            self._take("correct", ids=ids.tolist(), labels=labels, annotator=annotator)
+            self._follow()
 
     def extend(self, rounds: list[int]) -> None:
-        """Add rounds to the schedule: more budget for a session that goes on."""
-        self.rounds += rounds
+        """Add rounds to the schedule: more budget for a session that goes on.
 
-    def _apply(self, event: dict[str, Any]) -> None:
-        # The one place where an answer becomes known: a durable record of answers hooks in here.
-        self.events.append(event)
-        ids, labels = event["ids"], event["labels"]
-        abstained = is_missing(labels)
-        bought = ids[~abstained]
-        self.y[bought] = labels[~abstained]
-        self.roles = self.roles.reveal(bought).exclude(ids[abstained])
-        self.query_round_[bought] = event["round"]
-        self._bought += bought.tolist()
-        self._round.answer(bought, ids[abstained])
+        Parameters
+        ----------
+        rounds : list of int
+            What each new round may spend.
+        """
+        self._take("extend", rounds=check_rounds(rounds))
 
-    def _choose(self, n_queries: int) -> None:
+    def _take(self, event: str, **content: Any) -> None:
+        # The one place where something becomes known: on disk first, where there is a journal.
+        entry = {"event": event, **content, "time": time.time()}
+        self.record.append(entry)
+        self._ledger.apply(entry)
+
+    def _follow(self) -> None:
+        # Done again by the next `ask` if it is interrupted.
+        self._model.follow(self._ledger, save=lambda: self.record.save(self._model))
+
+    def _open_questions(self, n_queries: int | None) -> None:
+        ledger = self._ledger
+        current = ledger.round
+        if current is None:
+            size = None if n_queries is None else self._affordable(check_n_queries(n_queries))
+            amount = ledger.next_amount() if size is None else ledger.remaining
+            current = Round(len(ledger.closed) + 1, size, amount)
+        n_wanted = ledger.n_wanted(current)
+        if not n_wanted:
+            return
         start = time.perf_counter()
-        view_seed, choice_seed = self._seeds(self._round.number)[1:]
-        model = self.estimator_
-        if self.strategy_.estimator is not None:
-            model = self.strategy_.fit_model(self.X, self.y, self.roles)
-        roles = self._roles_known_to(model)
-        view = self.strategy_.view(model, self.X, self.y, roles, random_state=view_seed, n_initial=self.n_initial)
-        positions = self.strategy_.choose(view, n_queries, random_state=choice_seed)
-        utilities = self.strategy_.chosen_utilities(view, positions)
-        self._round.ask(view.index[positions], utilities, time.perf_counter() - start)
+        ids, utilities = choose_rows(
+            self.strategy_, self.estimator_, self.X, ledger, current, n_wanted, seeds=self._seeds(current.number)[1:]
+        )
+        self._take(
+            "ask",
+            round=current.number,
+            size=current.size,
+            amount=current.amount,
+            ids=ids.tolist(),
+            utilities=utilities.tolist(),
+            seconds=time.perf_counter() - start,
+        )
 
-    def _round_size(self, n_queries: int | None) -> int:
-        if n_queries is None:
-            bought = len(self._bought)
-            return next((int(end) - bought for end in np.cumsum(self.rounds) if end > bought), 0)
-        n_queries = check_n_queries(n_queries)
-        if n_queries > self.remaining:
+    def _affordable(self, n_queries: int) -> int:
+        candidates = self._ledger.roles.candidates
+        costs = np.cumsum(np.sort(self._ledger.costs[candidates]))
+        n_affordable = int(np.searchsorted(costs, self.remaining + 1e-9, side="right"))
+        if n_queries > n_affordable and (n_affordable < len(candidates) or not len(candidates)):
             warnings.warn(
-                f"n_queries={n_queries} exceeds the {self.remaining} label(s) left of the budget of {self.budget}; "
+                f"n_queries={n_queries} exceeds the {n_affordable} label(s) left of the budget of {self.budget}; "
                 "extend the session's budget to ask for more.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return n_queries
 
-    def _roles_known_to(self, model: Any) -> Roles:
-        # A class that was answered for the first time in a round that goes on has no column in the model yet.
-        labeled = self.roles.labeled_target
-        unseen = labeled[~np.isin(self.y[labeled], split_pipeline(model)[1].classes_)]
-        return self.roles.exclude(unseen).hide(np.isin(np.arange(len(self.y)), unseen)) if len(unseen) else self.roles
-
-    def _n_wanted(self) -> int:
-        # Rows that the round still has to ask about: at its start, and in place of those somebody abstained on.
-        return max(0, min(self._round.missing, self.remaining, len(self.roles.candidates)))
-
-    def _close_round(self) -> None:
-        # The round stays open until its model is trained: if that is interrupted, `ask` does it again.
-        if self._round.bought_ids or self._round.abstained_ids:
-            start = time.perf_counter()
-            if self._round.bought_ids:
-                self._retrain(self._round.number, self.y[self._round.bought_ids])
-            self.history_.append(self._record(self._round, time.perf_counter() - start))
-        self._round = None
-
-    def _retrain(self, number: int, labels: NDArray[Any]) -> None:
-        new_class = not np.isin(labels, split_pipeline(self.estimator_)[1].classes_).all()
-        if self.warm_start and not new_class and continues_training(self.estimator_):
-            epochs = self.round_epochs
-            if np.ndim(epochs):
-                epochs = epochs[min(number, len(epochs)) - 1]
-            continue_fitting(self.estimator_, self.X, self.y, self.roles, int(epochs))
-        else:
-            # A new class changes the width of the head, so a network is trained anew; others always are.
-            self.estimator_ = fit_estimator(clone(self._template), self.X, self.y, self.roles)
-
-    def _record(self, finished: Round, train_seconds: float) -> dict[str, Any]:
-        return {
-            "round": finished.number,
-            "ids": np.array(finished.bought_ids, dtype=np.int64),
-            "utilities": np.array([finished.utilities[row] for row in finished.bought_ids], dtype=np.float64),
-            "abstained_ids": np.array(finished.abstained_ids, dtype=np.int64),
-            "n_queries": len(self._bought),
-            "class_counts": class_counts(self.y[self.roles.labeled_target]),
-            "seconds": {"query": finished.query_seconds, "oracle": finished.oracle_seconds, "train": train_seconds},
-            "loss": dict(getattr(split_pipeline(self.estimator_)[1], "loss_terms_", {})),
-            "accuracy": accuracies(self.estimator_, self.X, self.roles, self.query_round_, self.answers, self.eval_set),
-        }
+    def _allowed_classes(self) -> Any:
+        # What is answered from labels that were given beforehand holds no slip of the pen.
+        learns = self._loop.new_classes == "learn" or self.answers is not None
+        return None if learns else split_pipeline(self.estimator_)[1].classes_
 
     def _seeds(self, number: int) -> list[int]:
         # Each round has seeds of its own, so that a round's choice does not depend on how the rounds before it went.
-        sequence = np.random.SeedSequence(self.seed, spawn_key=(number,))
+        sequence = np.random.SeedSequence(self.record.seed, spawn_key=(number,))
         return [int(seed) for seed in sequence.generate_state(3) >> 1]

@@ -33,19 +33,49 @@ def test_one_answer_may_be_a_scalar():
     assert check_answers(7, "a", OPEN, STRINGS)[1].tolist() == ["a"]
 
 
-@pytest.mark.parametrize("y", [INTEGERS, FLOATS, STRINGS], ids=["int", "float", "object"])
-@pytest.mark.parametrize("missing", [-1, np.nan, None], ids=repr)
-def test_every_missing_label_is_an_abstention_in_the_convention_of_y(y, missing):
+@pytest.mark.parametrize(
+    ("y", "missing"),
+    [(y, missing) for y in (INTEGERS, FLOATS, STRINGS) for missing in (-1, None)] + [(FLOATS, np.nan)],
+    ids=repr,
+)
+def test_a_missing_label_is_an_abstention_in_the_convention_of_y(y, missing):
     labels = check([missing, missing], y)[1]
     assert labels.dtype == y.dtype
     assert is_missing(labels).all()
 
 
-@pytest.mark.parametrize("labels", [[1.0, 0.0], [1, None], [1.0, np.nan], np.array([1, 0], dtype=np.uint8)], ids=repr)
+@pytest.mark.parametrize("labels", [[1.0, 0.0], [1, None], np.array([1, 0], dtype=np.uint8)], ids=repr)
 def test_labels_are_converted_without_loss(labels):
     converted = check(labels)[1]
     assert converted.dtype == INTEGERS.dtype
     assert converted[0] == 1
+
+
+@pytest.mark.parametrize("y", [INTEGERS, STRINGS, np.array([True, False, None])], ids=["int", "str", "bool"])
+@pytest.mark.parametrize(
+    "labels", [[np.nan, np.nan], [None, float("nan")], np.array([np.nan, 1], np.float32)], ids=repr
+)
+def test_nan_is_no_answer_unless_labels_are_floats(y, labels):
+    with pytest.raises(ValueError, match="labels holds NaN at position"):
+        check(labels, y)
+
+
+@pytest.mark.parametrize(
+    ("y", "labels", "classes", "new"),
+    [
+        (INTEGERS, [1, 3], [0, 1], 3),
+        (STRINGS, ["a", "dog"], np.array(["a", "b"]), "dog"),
+        (FLOATS, [2, 1], [0.0, 1.0], 2.0),
+    ],
+    ids=["int", "str", "float"],
+)
+def test_a_class_that_is_not_known_is_refused(y, labels, classes, new):
+    with pytest.raises(ValueError, match=f'labels holds {new!r}, which is none of the 2 classes.*new_classes="learn"'):
+        check_answers([7, 4], labels, OPEN, y, classes=classes)
+
+
+def test_an_abstention_is_of_no_class():
+    assert check_answers([7, 4], [1, -1], OPEN, INTEGERS, classes=[0, 1])[1].tolist() == [1, -1]
 
 
 def test_strings_may_be_longer_than_those_known():
@@ -76,7 +106,7 @@ def test_no_row_twice():
 
 @pytest.mark.parametrize("row", [5, -1, 10**6])
 def test_only_open_questions_are_answered(row):
-    with pytest.raises(ValueError, match=rf"row {row}, which is not an open question; open are \[4, 7, 9\]"):
+    with pytest.raises(ValueError, match=rf"row {row}, which is not an open question; 3 row\(s\) are: \[4, 7, 9\]"):
         check([1, 0], ids=[4, row])
 
 

@@ -138,7 +138,7 @@ def test_nothing_is_taken_of_a_wrong_answer(start, position, label):
         session.tell(ids[position], label)
     assert session.ask().tolist() == ids.tolist()
     assert session.remaining == 10
-    assert session.events == []
+    assert [event["event"] for event in session.events] == ["ask"]
     np.testing.assert_array_equal(session.y, before)
 
 
@@ -261,8 +261,16 @@ def test_more_rounds_may_be_added(start, blobs, finish):
     assert [len(entry["ids"]) for entry in session.history_] == [5, 5, 3, 4]
 
 
-def test_an_unknown_class_is_learned(start, blobs):
+def test_an_unknown_class_is_refused_and_nothing_is_taken(start, blobs):
     session, y = start(), blobs[1]
+    ids = session.ask()
+    with pytest.raises(ValueError, match="labels holds 7, which is none of the 3 classes"):
+        session.tell(ids, [*y[ids[:4]], 7])
+    assert session.open_ids.tolist() == ids.tolist()
+
+
+def test_an_unknown_class_is_learned(start, blobs):
+    session, y = start(new_classes="learn"), blobs[1]
     ids = session.ask()
     session.tell(ids, [7, *y[ids[1:]]])
     assert session.estimator_.classes_.tolist() == [0, 1, 2, 7]
@@ -273,7 +281,7 @@ def test_an_unknown_class_is_learned(start, blobs):
 
 @pytest.mark.parametrize("wrap", [lambda model: model, lambda model: make_pipeline(StandardScaler(), model)])
 def test_a_network_is_trained_anew_for_an_unknown_class(start, blobs, wrap):
-    session, y = start(estimator=wrap(network())), blobs[1]
+    session, y = start(estimator=wrap(network()), new_classes="learn"), blobs[1]
     first = session.estimator_
     ids = session.ask()
     session.tell(ids, [7, *y[ids[1:]]])
@@ -286,7 +294,7 @@ def test_a_network_is_trained_anew_for_an_unknown_class(start, blobs, wrap):
 
 
 def test_an_unknown_class_does_not_stop_the_replacement_of_an_abstention(start):
-    session = start(strategy=ReadsLabels())
+    session = start(strategy=ReadsLabels(), new_classes="learn")
     ids = session.ask()
     session.tell(ids, [7, 1, 2, -1, -1])
     replacements = session.ask()
@@ -308,7 +316,7 @@ def test_labels_of_any_type(start, blobs, finish, make, dtype):
 @pytest.mark.parametrize("make", [LogisticRegression, network])
 def test_strings_longer_than_those_known_are_learned(start, blobs, make):
     y = blobs[1].astype(str)
-    session = start(y, make(), budget=3, n_rounds=1)
+    session = start(y, make(), budget=3, n_rounds=1, new_classes="learn")
     session.tell(session.ask(), ["a much longer label", "0", "1"])
     assert "a much longer label" in session.estimator_.classes_.tolist()
 

@@ -1,0 +1,125 @@
+"""The model of a session: what the rounds that ended make of the estimator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from skada_active._fitting import continue_fitting, continues_training, fit_estimator
+from skada_active._readers import split_pipeline
+from skada_active.loop._ledger import Ledger
+from skada_active.loop._report import accuracies, class_counts
+from skada_active.loop._round import Round
+
+__all__ = ["SessionModel"]
+
+
+class SessionModel:
+    """Train an estimator round by round, and again where a corrected answer changes a round.
+
+    The model is a function of the ledger: the estimator trained on the rows known at the start, then after each round
+    that ended. What was trained on is remembered by a key per round, so only what changed is trained.
+
+    Parameters
+    ----------
+    template : estimator
+        Unfitted estimator with all its seeds.
+    X : array-like of shape (n, ...) or dataset
+        All rows.
+    round_epochs : int or sequence of int
+        Epochs of the training after each round.
+    warm_start : bool
+        Whether to go on training after a round, where the estimator can.
+    answers, eval_set
+        For the accuracies of the history, see `AdaptationSession`.
+
+    Attributes
+    ----------
+    estimator_
+        The fitted estimator.
+    initial_, history_
+        Entries of the history, see `ActiveAdaptationLoop`.
+    keys : list of str or None
+        Keys of the rounds that the estimator is trained on; None before the first training, and while a training that
+        changes the estimator in place goes on.
+    """
+
+    def __init__(
+        self, template: Any, X: Any, *, round_epochs: Any, warm_start: bool, answers: Any = None, eval_set: Any = None
+    ) -> None:
+        self.template, self.X = template, X
+        self.round_epochs, self.warm_start = round_epochs, warm_start
+        self.answers, self.eval_set = answers, eval_set
+        self.keys: list[str] | None = None
+        self.history_: list[dict[str, Any]] = []
+
+    def follow(self, ledger: Ledger, save: Callable[[], None] | None = None) -> None:
+        """Train what the ledger has and the model has not; `save` is called after every training."""
+        wanted = ledger.round_keys()
+        if self.keys is None or (self.keys != wanted[: len(self.keys)] and self._goes_on()):
+            self._start(ledger)
+            self.keys = []
+            if save is not None:
+                save()
+        # Trained anew after every round, a model needs only the rounds from the first change on.
+        self.keys = self.keys[: _n_equal(self.keys, wanted)]
+        del self.history_[len(self.keys) :]
+        for finished in ledger.closed[len(self.keys) :]:
+            keys = [*self.keys, wanted[finished.number - 1]]
+            self._train(ledger, finished)
+            self.keys = keys
+            if save is not None:
+                save()
+
+    def restore(self, estimator: Any, initial: dict[str, Any], history: list[dict[str, Any]], keys: list[str]) -> None:
+        """Take over a model that was trained before."""
+        self.estimator_, self.initial_, self.history_, self.keys = estimator, initial, history, keys
+
+    def _goes_on(self) -> bool:
+        return self.warm_start and continues_training(self.estimator_)
+
+    def _start(self, ledger: Ledger) -> None:
+        start = time.perf_counter()
+        y, roles, _ = ledger.as_of(0)
+        self.estimator_ = fit_estimator(clone(self.template), self.X, y, roles)
+        self.history_ = []
+        self.initial_ = self._record(ledger, Round(0), time.perf_counter() - start)
+
+    def _train(self, ledger: Ledger, finished: Round) -> None:
+        start = time.perf_counter()
+        if finished.bought_ids:
+            y, roles, _ = ledger.as_of(finished.number)
+            new_class = not np.isin(y[finished.bought_ids], split_pipeline(self.estimator_)[1].classes_).all()
+            if new_class or not self._goes_on():
+                # A new class changes the width of the head, so a network is trained anew; others always are.
+                self.estimator_ = fit_estimator(clone(self.template), self.X, y, roles)
+            else:
+                self.keys = None
+                continue_fitting(self.estimator_, self.X, y, roles, self._epochs(finished.number))
+        self.history_.append(self._record(ledger, finished, time.perf_counter() - start))
+
+    def _epochs(self, number: int) -> int:
+        epochs = self.round_epochs
+        return int(epochs[min(number, len(epochs)) - 1] if np.ndim(epochs) else epochs)
+
+    def _record(self, ledger: Ledger, finished: Round, train_seconds: float) -> dict[str, Any]:
+        y, roles, query_round = ledger.as_of(finished.number)
+        return {
+            "round": finished.number,
+            "ids": np.array(finished.bought_ids, dtype=np.int64),
+            "utilities": np.array([finished.utilities[row] for row in finished.bought_ids], dtype=np.float64),
+            "abstained_ids": np.array(finished.abstained_ids, dtype=np.int64),
+            "n_queries": int((query_round > 0).sum()),
+            "class_counts": class_counts(y[roles.labeled_target]),
+            "seconds": {"query": finished.query_seconds, "oracle": finished.oracle_seconds, "train": train_seconds},
+            "loss": dict(getattr(split_pipeline(self.estimator_)[1], "loss_terms_", {})),
+            "accuracy": accuracies(self.estimator_, self.X, roles, query_round, self.answers, self.eval_set),
+        }
+
+
+def _n_equal(keys: list[str], wanted: list[str]) -> int:
+    return next((n for n, pair in enumerate(zip(keys, wanted, strict=False)) if pair[0] != pair[1]), len(keys))

@@ -1,0 +1,181 @@
+"""What a session starts from, and what has happened since: in memory, or in a journal."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skada_active._description import describe, differences
+from skada_active._storage import digest_of
+from skada_active._versions import package_versions
+from skada_active.domains import Roles
+from skada_active.loop._arguments import estimator_of, strategy_of
+from skada_active.loop._checkpoint import restore_checkpoint, save_checkpoint
+from skada_active.loop._fingerprint import check_fingerprint, fingerprint
+from skada_active.loop._ledger import Ledger
+from skada_active.loop._model import SessionModel
+from skada_active.loop.journal import Journal, JournalError
+
+__all__ = ["JournalRecord", "Record"]
+
+_FORMAT = 1
+#: Settings that may change from one day to the next: they change no model.
+_FREE = ("new_classes", "verbose")
+
+
+class Record:
+    """Keep the settings and the events of a session in memory.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of everything random.
+    rounds : list of int
+        What each round may spend.
+    costs : ndarray of shape (n,), default=None
+        Cost of every row's label; ``None``: 1 each.
+    n_annotators : int, default=1
+        Answers that settle a row.
+    events : list of dict, default=()
+        What has happened so far.
+    """
+
+    #: Folder of the record, None in memory.
+    folder: Any = None
+
+    def __init__(
+        self,
+        seed: int,
+        rounds: list[int],
+        costs: NDArray[Any] | None = None,
+        n_annotators: int = 1,
+        events: Any = (),
+    ) -> None:
+        self.seed, self.rounds, self.costs, self.n_annotators = seed, rounds, costs, n_annotators
+        self.events: list[dict[str, Any]] = list(events)
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Take an event; nothing is taken where this raises."""
+        self.events.append(event)
+
+    def restore(self, model: SessionModel, ledger: Ledger) -> None:
+        """Give the model what is left of its training."""
+
+    def save(self, model: SessionModel) -> None:
+        """Keep the trained model."""
+
+    def close(self) -> None:
+        """Take no more events."""
+
+
+class JournalRecord(Record):
+    """Keep the settings and the events of a session in a journal, and the trained model beside it.
+
+    Parameters
+    ----------
+    folder : str or path
+        Folder of the journal. An empty or new one begins a session, any other one goes on with it.
+    loop : ActiveAdaptationLoop
+        Estimator, strategy and settings; those of the journal must be the same.
+    X, y, roles
+        The data; those of the journal must be the same.
+    record : Record
+        Seed and settings of a session that begins.
+
+    Raises
+    ------
+    BlockingIOError
+        If another session has the folder open.
+    JournalError
+        If the journal is damaged.
+    ValueError
+        If the data or the settings are not those of the journal.
+    """
+
+    def __init__(self, folder: Any, loop: Any, X: Any, y: NDArray[Any], roles: Roles, record: Record) -> None:
+        self.journal = Journal(folder)
+        self.folder = self.journal.folder
+        try:
+            start = self._begin_or_check(loop, X, y, roles, record)
+        except BaseException:
+            self.journal.close()
+            raise
+        self.session = start["session"]
+        super().__init__(start["seed"], list(start["rounds"]), record.costs, record.n_annotators)
+        self.events = self.journal.events[1:]
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Take an event: it is on disk when this returns."""
+        self.journal.append(event)
+        super().append(event)
+
+    def restore(self, model: SessionModel, ledger: Ledger) -> None:
+        """Give the model what is beside the journal, if it fits."""
+        restore_checkpoint(self.folder, self.session, model, ledger)
+
+    def save(self, model: SessionModel) -> None:
+        """Write the trained model beside the journal."""
+        save_checkpoint(self.folder, self.session, model)
+
+    def close(self) -> None:
+        """Close the journal, so that another session may open it."""
+        self.journal.close()
+
+    def _begin_or_check(self, loop: Any, X: Any, y: NDArray[Any], roles: Roles, record: Record) -> dict[str, Any]:
+        settings = _settings(loop, record)
+        if self.journal.events:
+            start = self.journal.events[0]
+            try:
+                self._check(start, settings, X, y, roles)
+            except ValueError:
+                # Nothing was asked yet, so nothing binds a session that begins with other data or settings.
+                if len(self.journal.events) > 1 or start.get("format") != _FORMAT:
+                    raise
+                self.journal.clear()
+            else:
+                return start
+        start = {
+            "event": "start",
+            "format": _FORMAT,
+            "session": uuid4().hex,
+            "seed": record.seed,
+            "rounds": list(record.rounds),
+            "versions": package_versions(),
+            "data": fingerprint(X, y, roles.domain),
+            "settings": settings,
+        }
+        self.journal.append(start)
+        return start
+
+    def _check(self, start: dict[str, Any], settings: Any, X: Any, y: NDArray[Any], roles: Roles) -> None:
+        if start.get("event") != "start" or start.get("format") != _FORMAT:
+            raise JournalError(
+                f"{self.folder}: a journal of format {start.get('format')!r}, this version reads {_FORMAT}; go on with "
+                "the version of skada_active that wrote it."
+            )
+        check_fingerprint(start["data"], X, y, roles.domain, where=str(self.folder))
+        changed = differences(start["settings"], settings)
+        if changed:
+            raise ValueError(
+                f"The journal in {self.folder} is of a session with other settings: {'; '.join(changed)}. Use those of "
+                "the journal, or begin a new folder. (To buy more labels, open it as it was and call session.extend.)"
+            )
+        if start["versions"] != package_versions():
+            warnings.warn(
+                f"The session in {self.folder} began with {start['versions']}, now there is {package_versions()}: the "
+                "model that is trained from its answers may differ a little from the one it had.",
+                UserWarning,
+                stacklevel=7,
+            )
+
+
+def _settings(loop: Any, record: Record) -> dict[str, Any]:
+    params = {name: value for name, value in loop.get_params(deep=False).items() if name not in _FREE}
+    params["estimator"], params["strategy"] = estimator_of(loop), strategy_of(loop)
+    costs = None if record.costs is None else digest_of(np.asarray(record.costs, dtype=np.float64).tobytes())
+    described = {name: describe(value) for name, value in sorted(params.items())}
+    return {**described, "costs": costs, "n_annotators": record.n_annotators}
