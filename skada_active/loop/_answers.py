@@ -12,7 +12,7 @@ from skada_active.domains import as_labels, is_missing, label_kinds, mask_labels
 __all__ = ["OPEN", "check_annotator", "check_answers", "check_ids"]
 
 #: What rows have to be that `tell` takes labels for.
-OPEN = "an open question"
+OPEN = "an open question (`correct` changes an answer that was given)"
 
 
 def check_ids(ids: ArrayLike, among: ArrayLike, what: str) -> NDArray[np.int64]:
@@ -68,7 +68,8 @@ def check_annotator(annotator: Any, n_annotators: int) -> str | None:
 
 
 def _refuse_new_classes(labels: list[Any], classes: list[Any]) -> None:
-    new = [label for label in labels if label not in set(classes)]
+    known = set(classes)
+    new = [label for label in labels if label not in known]
     if new:
         raise ValueError(
             f"labels holds {new[0]!r}, which is none of the {len(classes)} classes that the model knows "

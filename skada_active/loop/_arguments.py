@@ -20,6 +20,7 @@ __all__ = [
     "check_data",
     "check_eval_set",
     "check_oracle",
+    "check_reply",
     "check_rounds",
     "estimator_of",
     "hide_target",
@@ -99,6 +100,13 @@ def check_eval_set(eval_set: Any) -> tuple[Any, NDArray[Any]] | None:
     X, y = as_rows(eval_set[0]), as_labels(eval_set[1])
     check_consistent_length(range(n_rows(X)), y)
     return X, y
+
+
+def check_reply(labels: Any) -> Any:
+    """Return what an oracle answered; that it answered nothing is an error, not an abstention."""
+    if labels is None:
+        raise ValueError("oracle returned None; it must return one label a row, a missing one (-1, None) to abstain.")
+    return labels
 
 
 def check_costs(costs: ArrayLike | None, n: int) -> NDArray[np.float64] | None:

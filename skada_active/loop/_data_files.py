@@ -51,7 +51,7 @@ def _parts(X: Any) -> tuple[dict[str, Any] | None, dict[str, NDArray[Any]]]:
     if sparse.issparse(X):
         tree = {"kind": "csr", "shape": list(X.shape), "is_array": isinstance(X, sparse.sparray)}
         return tree, {part: getattr(X, part) for part in _CSR}
-    if type(X).__module__.startswith("pandas.") and not is_dataset(X) and hasattr(X, "columns"):
+    if type(X).__module__.partition(".")[0] == "pandas" and not is_dataset(X) and hasattr(X, "columns"):
         names = list(X.columns)
         if all(isinstance(dtype, np.dtype) for dtype in X.dtypes) and all(isinstance(name, str) for name in names):
             columns = {str(number): X.iloc[:, number].to_numpy() for number in range(len(names))}

@@ -17,7 +17,10 @@ from skada_active.loop._round import Round
 
 __all__ = ["Ledger", "labels_of", "plain_list"]
 
+#: What `settle` returns where a row has no label yet.
 UNSETTLED = object()
+#: What sums of costs may be off by.
+_SLACK = 1e-9
 
 
 def plain_list(labels: NDArray[Any]) -> list[Any]:
@@ -111,7 +114,7 @@ class Ledger:
     @property
     def pool_cost(self) -> int:
         """What all labels of the initial pool cost, in whole units."""
-        return int(self._cost(self.initial_roles.candidates) + 1e-9)
+        return int(self._cost(self.initial_roles.candidates) + _SLACK)
 
     @property
     def abstained(self) -> NDArray[np.int64]:
@@ -149,31 +152,42 @@ class Ledger:
     def affordable(self, amount: float) -> NDArray[np.int64]:
         """Return the candidates whose label costs `amount` at most, ascending."""
         candidates = self.roles.candidates
-        return candidates[self.costs[candidates] <= amount + 1e-9]
+        return candidates[self.costs[candidates] <= amount + _SLACK]
 
     def affordable_in(self, current: Round) -> NDArray[np.int64]:
         """Return the candidates that a round can pay for, each alone."""
         return self.affordable(self._left(current))
 
-    def next_amount(self) -> Any:
-        """Return what the schedule lets the next round spend: what its rounds so far leave and a candidate costs."""
-        spent = self.spent
-        ends = (int(end) for end in np.cumsum(self.rounds))
-        return next((end - spent for end in ends if end > spent and len(self.affordable(end - spent))), 0)
+    @property
+    def n_affordable(self) -> int:
+        """How many more labels the budget pays for, the cheapest ones."""
+        costs = np.cumsum(np.sort(self.costs[self.roles.candidates]))
+        return int(np.searchsorted(costs, self.remaining + _SLACK, side="right"))
+
+    def next_round(self, size: int | None = None) -> Round:
+        """Return the round that comes next, with `size` rows or what the schedule lets it spend.
+
+        What earlier rounds left is spent in the first round in which a candidate can be paid for.
+        """
+        number, spent = len(self.closed) + 1, self.spent
+        if size is not None:
+            return Round(number, size, self.budget - spent)
+        left = (int(end) - spent for end in np.cumsum(self.rounds))
+        return Round(number, None, next((amount for amount in left if amount > 0 and len(self.affordable(amount))), 0))
 
     def n_wanted(self, current: Round) -> int:
         """Return how many rows a round has to ask about: at its start, and in place of those somebody abstained on."""
         candidates = self.affordable_in(current)
         if not len(candidates):
             return 0
-        n_rows = max(1, int((self._left(current) + 1e-9) / self.costs[candidates].mean()))
+        n_rows = max(1, int((self._left(current) + _SLACK) / self.costs[candidates].mean()))
         if current.size is not None:
             n_rows = min(n_rows, current.size - len(current.bought_ids))
         return max(0, min(n_rows, len(candidates)))
 
     def fitting(self, current: Round, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which of the rows, in their order, the round can pay for together."""
-        left, fits = self._left(current) + 1e-9, np.zeros(len(ids), dtype=bool)
+        left, fits = self._left(current) + _SLACK, np.zeros(len(ids), dtype=bool)
         for position, cost in enumerate(self.costs[ids].tolist()):
             fits[position] = cost <= left
             left -= cost if fits[position] else 0

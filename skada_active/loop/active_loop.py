@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from skada_active._fitting import remember_columns
 from skada_active._rows import take_rows
-from skada_active.loop._arguments import check_data, check_oracle, hide_target
+from skada_active.loop._arguments import check_data, check_oracle, check_reply, hide_target
 from skada_active.loop._prediction import DelegatedPrediction
 from skada_active.loop._report import known_accuracies
 from skada_active.loop._saving import SavedLoop
@@ -257,10 +257,6 @@ class ActiveAdaptationLoop(SavedLoop, DelegatedPrediction, MetaEstimatorMixin, C
         """
         check_is_fitted(self)
         session = self.session_
-        if session.X is None:
-            raise ValueError(
-                "This loop was loaded without its rows; give them: ActiveAdaptationLoop.load(folder, X=X)."
-            )
         if oracle is None:
             if session.answers is None:
                 raise ValueError("oracle=None, but fit was given an oracle of its own; pass who answers from now on.")
@@ -305,7 +301,8 @@ class ActiveAdaptationLoop(SavedLoop, DelegatedPrediction, MetaEstimatorMixin, C
         try:
             with tqdm(total=session.budget, initial=len(session.queried_ids_), disable=not self.verbose) as bar:
                 while len(ids := session.ask()):
-                    session.tell(ids, oracle(ids, take_rows(session.X, ids)))
+                    # A copy: what an oracle does to its rows must not change what is told about.
+                    session.tell(ids, check_reply(oracle(ids.copy(), take_rows(session.X, ids))))
                     bar.update(len(session.queried_ids_) - bar.n)
                     bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
         finally:

@@ -19,7 +19,6 @@ from skada_active.loop._choice import choose_rows
 from skada_active.loop._ledger import Ledger, plain_list
 from skada_active.loop._model import SessionModel
 from skada_active.loop._record import Record
-from skada_active.loop._round import Round
 from skada_active.loop._view import SessionView
 from skada_active.query._base import check_n_queries
 
@@ -144,6 +143,7 @@ class AdaptationSession(SessionView):
         OSError
             If the journal cannot be written; nothing is asked then.
         """
+        self._check_rows()
         self._follow()
         if not self._ledger.open_ids:
             self._open_questions(n_queries)
@@ -170,6 +170,7 @@ class AdaptationSession(SessionView):
         OSError
             If the journal cannot be written. Nothing is taken then.
         """
+        self._check_rows()
         annotator = check_annotator(annotator, self._ledger.n_annotators)
         ids, labels = check_answers(ids, labels, self._ledger.open_ids, self.y, classes=self._allowed_classes())
         answered = [row for row in ids.tolist() if row not in self._ledger.open_to(annotator)]
@@ -241,6 +242,7 @@ class AdaptationSession(SessionView):
         OSError
             If the journal cannot be written. Nothing is changed then.
         """
+        self._check_rows()
         among, what = self._ledger.answered_by(annotator), "a row that was answered"
         if annotator is not None:
             annotator, what = check_annotator(annotator, 1), f"a row that {annotator} answered"
@@ -268,6 +270,10 @@ class AdaptationSession(SessionView):
         """
         self._take("extend", rounds=check_rounds(rounds))
 
+    def _check_rows(self) -> None:
+        if self.X is None:
+            raise ValueError("The loop was loaded without its rows; give them: ActiveAdaptationLoop.load(folder, X=X).")
+
     def _take(self, event: str, **content: Any) -> None:
         # The one place where something becomes known: on disk first, where there is a journal.
         entry = {"event": event, **content, "time": time.time()}
@@ -282,9 +288,7 @@ class AdaptationSession(SessionView):
         ledger = self._ledger
         current = ledger.round
         if current is None:
-            size = None if n_queries is None else self._affordable(check_n_queries(n_queries))
-            amount = ledger.next_amount() if size is None else ledger.remaining
-            current = Round(len(ledger.closed) + 1, size, amount)
+            current = ledger.next_round(None if n_queries is None else self._check_n_queries(n_queries))
         n_wanted = ledger.n_wanted(current)
         if not n_wanted:
             return
@@ -302,11 +306,10 @@ class AdaptationSession(SessionView):
             seconds=time.perf_counter() - start,
         )
 
-    def _affordable(self, n_queries: int) -> int:
-        candidates = self._ledger.roles.candidates
-        costs = np.cumsum(np.sort(self._ledger.costs[candidates]))
-        n_affordable = int(np.searchsorted(costs, self.remaining + 1e-9, side="right"))
-        if n_queries > n_affordable and (n_affordable < len(candidates) or not len(candidates)):
+    def _check_n_queries(self, n_queries: int) -> int:
+        n_queries = check_n_queries(n_queries)
+        n_affordable = self._ledger.n_affordable
+        if n_queries > n_affordable and (n_affordable < len(self.roles.candidates) or not n_affordable):
             warnings.warn(
                 f"n_queries={n_queries} exceeds the {n_affordable} label(s) left of the budget of {self.budget}; "
                 "extend the session's budget to ask for more.",
