@@ -4,8 +4,8 @@ A person in the loop
 
 A model of heart disease was trained in one hospital (Cleveland) and is to be used in another (Long Beach), where a
 cardiologist can look at some patients. Nobody is at hand when the program runs through, so the program must wait: a
-session asks, and takes answers whenever they come. The person here is simulated; she answers a few questions at a time
-and abstains where she cannot tell.
+session asks, and takes answers whenever they come. The person here is simulated; she answers a few questions a day and
+abstains where she cannot tell. Overnight nothing runs: a journal keeps what was asked and answered.
 """
 
 # %%
@@ -14,6 +14,8 @@ and abstains where she cannot tell.
 # Any scikit-learn classifier will do, here a pipeline that fills in missing measurements. In a session, every label
 # that is present in ``y`` is known, so the target labels are taken out. Half of the patients of Long Beach are held
 # out, to see what the answers are worth.
+
+import tempfile
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,7 +39,7 @@ X, y, sample_domain = X[~is_held_out], y[~is_held_out], sample_domain[~is_held_o
 
 model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(class_weight="balanced"))
 loop = ActiveAdaptationLoop(model, MarginSampling(), budget=30, n_rounds=6, random_state=0)
-session = loop.session(X, mask_target(y, sample_domain), sample_domain=sample_domain, eval_set=eval_set)
+known = mask_target(y, sample_domain)
 
 # %%
 # The person
@@ -51,13 +53,21 @@ person = AbstainingOracle(ArrayOracle(y), rate=0.25, random_state=0)
 # Ask and tell
 # ------------
 # ``ask`` returns the open questions. ``tell`` takes answers to all or some of them. An abstention costs nothing:
-# another patient takes the place. When a round is complete, the model is retrained.
+# another patient takes the place. When a round is complete, the model is retrained. Every day opens the session anew,
+# as a new process would: with the same data and the same folder it goes on where it stopped.
 
-while len(ids := session.ask()):
-    today = ids[:3]  # three patients a day
-    session.tell(today, person(today, X[today]))
+folder = tempfile.mkdtemp()
+n_days = 0
+done = False
+while not done:
+    with loop.session(X, known, sample_domain=sample_domain, eval_set=eval_set, journal=folder) as session:
+        today = session.ask()[:3]  # three patients a day
+        session.tell(today, person(today, X[today]))
+        n_days += 1
+        done = session.termination_condition_ is not None
 
-print(f"stopped because of: {session.termination_condition_}")
+print(f"{n_days} days")
+print(session.status())
 for entry in session.history_:
     print(f"round {entry['round']}: bought {entry['ids']}, abstained on {entry['abstained_ids']}")
 
