@@ -56,11 +56,19 @@ class Record:
         events: Any = (),
     ) -> None:
         self.seed, self.rounds, self.costs, self.n_annotators = seed, rounds, costs, n_annotators
-        self.events: list[dict[str, Any]] = list(events)
+        self._events = list(events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What has happened so far."""
+        return list(self._events)
 
     def append(self, event: dict[str, Any]) -> None:
         """Take an event; nothing is taken where this raises."""
-        self.events.append(event)
+        self._events.append(event)
 
     def restore(self, model: SessionModel, ledger: Ledger) -> None:
         """Give the model what is left of its training."""
@@ -105,13 +113,20 @@ class JournalRecord(Record):
             self.journal.close()
             raise
         self.session = start["session"]
-        super().__init__(start["seed"], list(start["rounds"]), record.costs, record.n_annotators)
-        self.events = self.journal.events[1:]
+        self.seed, self.rounds = start["seed"], list(start["rounds"])
+        self.costs, self.n_annotators = record.costs, record.n_annotators
+
+    def __len__(self) -> int:
+        return len(self.journal) - 1  # without the start
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What has happened so far."""
+        return self.journal.events[1:]
 
     def append(self, event: dict[str, Any]) -> None:
         """Take an event: it is on disk when this returns."""
         self.journal.append(event)
-        super().append(event)
 
     def restore(self, model: SessionModel, ledger: Ledger) -> None:
         """Give the model what is beside the journal, if it fits."""
@@ -127,13 +142,13 @@ class JournalRecord(Record):
 
     def _begin_or_check(self, loop: Any, X: Any, y: NDArray[Any], roles: Roles, record: Record) -> dict[str, Any]:
         settings = _settings(loop, record)
-        if self.journal.events:
+        if len(self.journal):
             start = self.journal.events[0]
             try:
                 self._check(start, settings, X, y, roles)
             except ValueError:
                 # Nothing was asked yet, so nothing binds a session that begins with other data or settings.
-                if len(self.journal.events) > 1 or start.get("format") != _FORMAT:
+                if len(self.journal) > 1 or start.get("format") != _FORMAT:
                     raise
                 self.journal.clear()
             else:
@@ -169,7 +184,7 @@ class JournalRecord(Record):
                 f"The session in {self.folder} began with {start['versions']}, now there is {package_versions()}: the "
                 "model that is trained from its answers may differ a little from the one it had.",
                 UserWarning,
-                stacklevel=7,
+                stacklevel=6,
             )
 
 

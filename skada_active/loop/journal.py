@@ -18,11 +18,11 @@ from skada_active._storage import digest_of, sync_folder
 __all__ = ["Journal", "JournalError"]
 
 _LINES, _TAIL, _LOCK = "journal.jsonl", "journal.tail", "journal.lock"
-_SEAL = re.compile(rb', "digest": "([0-9a-f]{16})"\}\Z')
+_SEAL = re.compile(rb'(?:, )?"digest": "([0-9a-f]{16})"\}\Z')
 _TAIL_WIDTH = 100
 _RESTORE = "Nothing was changed. Restore the file from a copy, or begin anew in another folder."
 #: Frames between `Journal._open` and the code that opens a session.
-_CALLER = 7
+_CALLER = 6
 
 
 class _End(NamedTuple):
@@ -52,11 +52,6 @@ class Journal:
     folder : str or path
         Folder of the session; made if it is not there.
 
-    Attributes
-    ----------
-    events : list of dict
-        The events, in order: what was read, and what was appended since.
-
     Raises
     ------
     BlockingIOError
@@ -83,8 +78,8 @@ class Journal:
     def __init__(self, folder: Any) -> None:
         self.folder = _make_folder(folder)
         self._lock = _take_lock(self.folder)
-        self.events: list[dict[str, Any]] = []
-        self._end = _End(0, 0, "")
+        # One list holds what is committed, so that an interruption cannot leave events and end of the file apart.
+        self._log: list[tuple[dict[str, Any], _End]] = []
         self._is_clean = True
         self._file = self._tail = None
         try:
@@ -92,6 +87,18 @@ class Journal:
         except BaseException:
             self.close()
             raise
+
+    def __len__(self) -> int:
+        return len(self._log)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events, in order: what was read, and what was appended since."""
+        return [event for event, _ in self._log]
+
+    @property
+    def _end(self) -> _End:
+        return self._log[-1][1] if self._log else _End(0, 0, "")
 
     @property
     def is_open(self) -> bool:
@@ -113,35 +120,34 @@ class Journal:
         ValueError
             If the journal is closed.
         """
-        if not self.is_open:
-            raise ValueError(f"The journal in {self.folder} is closed; open the session again with journal=...")
-        line, digest = _seal(event, self._end.digest)
-        end = _End(self._end.n_lines + 1, self._end.size + len(line) + 1, digest)
+        self._check_open()
+        end = self._end
+        line, digest = _seal(event, end.digest)
         try:
             if not self._is_clean:
                 self._roll_back()
             self._is_clean = False
-            _write(self._file, self._end.size, line + b"\n")
+            _write(self._file, end.size, line + b"\n")
+            end = _End(end.n_lines + 1, end.size + len(line) + 1, digest)
             self._write_tail(end)
+            self._log.append((event, end))
+            self._is_clean = True
         except BaseException as error:
             with contextlib.suppress(OSError):  # if that fails too, the next append tries again before it writes
                 self._roll_back()
             if isinstance(error, OSError):
                 raise OSError(
                     error.errno,
-                    f"{error.strerror}; nothing of this {event.get('event')!r} was taken, what came before is safe. "
-                    "Make room and do it again",
+                    f"{error.strerror or error}; nothing of this {event.get('event')!r} was taken, what came before is "
+                    "safe. Make room and do it again",
                     str(self.folder / _LINES),
                 ) from error
             raise
-        self.events.append(event)
-        self._end = end
-        self._is_clean = True
 
     def clear(self) -> None:
-        """Forget all events."""
-        self.events.clear()
-        self._end = _End(0, 0, "")
+        """Forget all events; a ValueError if the journal is closed."""
+        self._check_open()
+        self._log.clear()
         self._roll_back()
 
     def close(self) -> None:
@@ -164,46 +170,48 @@ class Journal:
             "journal. Save the loop instead, session.loop_.save(folder), or open the journal again."
         )
 
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise ValueError(f"The journal in {self.folder} is closed; open the session again with journal=...")
+
     def _open(self) -> None:
         path = self.folder / _LINES
         *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
-        digests = [""]
         for line in lines:
-            digests.append(self._take(line, digests[-1]))
-        if last and _unseal(last, digests[-1]) is not None:  # all of it is there but the end of the line
-            digests.append(self._take(last, digests[-1]))
-            lines.append(last)
+            self._read(line)
+        if last and _unseal(last, self._end.digest) is not None:
+            self._read(last)  # all of it is there but the end of the line
             last = b""
-        self._check_against_tail(digests, n_torn=1 if last else 0)
+        self._check_against_tail(n_torn=1 if last else 0)
         if last:
             warnings.warn(
-                f"{path}, line {len(digests)}: incomplete, as a kill or a full disk during writing leaves it; dropped "
-                f"({last[:60]!r}...). What it would have recorded has to be told again.",
+                f"{path}, line {len(self._log) + 1}: incomplete, as a kill or a full disk during writing leaves it; "
+                f"dropped ({last[:60]!r}...). What it would have recorded has to be told again.",
                 UserWarning,
                 stacklevel=_CALLER,
             )
-        self._end = _End(len(lines), sum(map(len, lines)) + len(lines), digests[-1])
         self._file, self._tail = (_open_file(self.folder / name) for name in (_LINES, _TAIL))
-        if lines:
+        if self._log:
             _write(self._file, self._end.size - 1, b"\n")
         self._roll_back()
 
-    def _take(self, line: bytes, before: str) -> str:
-        opened = _unseal(line, before)
+    def _read(self, line: bytes) -> None:
+        end = self._end
+        opened = _unseal(line, end.digest)
         if opened is None:
             raise JournalError(
-                f"{self.folder / _LINES}, line {len(self.events) + 1}: damaged; it does not hold what was written, or "
-                f"does not follow the line before. {_RESTORE}"
+                f"{self.folder / _LINES}, line {end.n_lines + 1}: damaged; it does not hold what was written, or does "
+                f"not follow the line before. {_RESTORE}"
             )
-        self.events.append(opened[0])
-        return opened[1]
+        event, digest = opened
+        self._log.append((event, _End(end.n_lines + 1, end.size + len(line) + 1, digest)))
 
-    def _check_against_tail(self, digests: list[str], n_torn: int) -> None:
+    def _check_against_tail(self, n_torn: int) -> None:
         try:
             opened = _unseal((self.folder / _TAIL).read_bytes().rstrip(b" \n"), "")
         except FileNotFoundError:
             opened = None
-        path, n_lines = self.folder / _LINES, len(self.events)
+        path, n_lines = self.folder / _LINES, len(self._log)
         if opened is None:
             if n_lines > 1:
                 warnings.warn(
@@ -216,13 +224,14 @@ class Journal:
         n_marked = opened[0]["lines"]
         if n_lines + n_torn < n_marked:
             raise JournalError(f"{path}, line {n_lines + 1}: missing; {_TAIL} counts {n_marked} line(s). {_RESTORE}")
-        if n_marked <= n_lines and opened[0]["last"] != digests[n_marked]:
+        if 0 < n_marked <= n_lines and opened[0]["last"] != self._log[n_marked - 1][1].digest:
             raise JournalError(
                 f"{path}, line {n_marked}: not the line that {_TAIL} names; one of the two is of another session. "
                 f"{_RESTORE}"
             )
 
     def _roll_back(self) -> None:
+        self._is_clean = False
         # The count first: a kill in between leaves a line too many, which is whole, never one too few.
         self._write_tail(self._end)
         os.ftruncate(self._file.fileno(), self._end.size)
@@ -272,9 +281,10 @@ def _write(file: Any, position: int, data: bytes) -> None:
 
 
 def _seal(event: dict[str, Any], before: str) -> tuple[bytes, str]:
-    text = json.dumps(to_plain(event), ensure_ascii=False, allow_nan=False).encode()
+    # Half of a surrogate pair, all that UTF-8 has no form for, becomes its escape in JSON.
+    text = json.dumps(to_plain(event), ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace")
     digest = digest_of(before.encode(), text)
-    return text[:-1] + b', "digest": "' + digest.encode() + b'"}', digest
+    return text[:-1] + (b", " if event else b"") + b'"digest": "' + digest.encode() + b'"}', digest
 
 
 def _unseal(line: bytes, before: str) -> tuple[dict[str, Any], str] | None:

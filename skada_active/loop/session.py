@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,9 +108,10 @@ class AdaptationSession(SessionView):
         template = seed_estimator(clone(estimator), model_seed)
         if self.strategy_.estimator is not None:
             self.strategy_.estimator = seed_estimator(self.strategy_.estimator, scorer_seed)
-        self._ledger = Ledger(y, roles, rounds=record.rounds, costs=record.costs, n_annotators=record.n_annotators)
-        for event in record.events:
-            self._ledger.apply(event)
+        self._begin = partial(
+            Ledger, y, roles, rounds=record.rounds, costs=record.costs, n_annotators=record.n_annotators
+        )
+        self._n_applied: int | None = None
         self._model = SessionModel(
             template,
             X,
@@ -274,11 +276,21 @@ class AdaptationSession(SessionView):
         if self.X is None:
             raise ValueError("The loop was loaded without its rows; give them: ActiveAdaptationLoop.load(folder, X=X).")
 
+    @property
+    def _ledger(self) -> Ledger:
+        # Follows the record, so that a Ctrl-C between the two, or within the folding, leaves nothing behind.
+        if self._n_applied is None:
+            self._folded, self._n_applied = self._begin(), 0
+        if self._n_applied < len(self.record):
+            events, self._n_applied = self.record.events[self._n_applied :], None
+            for event in events:
+                self._folded.apply(event)
+            self._n_applied = len(self.record)
+        return self._folded
+
     def _take(self, event: str, **content: Any) -> None:
         # The one place where something becomes known: on disk first, where there is a journal.
-        entry = {"event": event, **content, "time": time.time()}
-        self.record.append(entry)
-        self._ledger.apply(entry)
+        self.record.append({"event": event, **content, "time": time.time()})
 
     def _follow(self) -> None:
         # Done again by the next `ask` if it is interrupted.
