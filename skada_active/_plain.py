@@ -32,12 +32,17 @@ def to_plain(value: Any) -> Any:
         if all(type(key) is str for key in value) and not (len(value) == 1 and _MARKS & value.keys()):
             return {key: to_plain(item) for key, item in value.items()}
         return {_DICT: [[to_plain(key), to_plain(item)] for key, item in value.items()]}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufUO":
+    if isinstance(value, np.ndarray) and _has_form(value.dtype):
         items = [to_plain(item) for item in value.ravel().tolist()]
         return {_ARRAY: {"dtype": value.dtype.str, "shape": list(value.shape), "items": items}}
-    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
+    if isinstance(value, np.generic) and _has_form(value.dtype):
         return {_SCALAR: {"dtype": value.dtype.str, "item": to_plain(value.item())}}
     raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} has no form in JSON.")
+
+
+def _has_form(dtype: np.dtype[Any]) -> bool:
+    # Extended floats are wider than those of Python, which JSON is written from.
+    return dtype.kind in "biufUO" and dtype.char != "g"
 
 
 def from_plain(tree: Any) -> Any:

@@ -43,7 +43,8 @@ def save_checkpoint(folder: Path, session: str, model: SessionModel) -> None:
         write_bundle(folder, _NAME, {"session": session, "versions": package_versions(), **content}, writers)
     except UnsaveableError:
         return  # such a model is trained again, as the documentation says
-    except OSError as error:
+    except Exception as error:
+        # A full disk comes out of safetensors as an error of its own. The answers are taken: nothing may stop here.
         warnings.warn(
             f"The model could not be written to {folder} ({error}). The answers are safe; resuming trains it again.",
             UserWarning,
