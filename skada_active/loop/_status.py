@@ -92,7 +92,7 @@ class SessionStatus:
     def rows(self) -> list[tuple[str, str]]:
         """Return names and values, as they are shown."""
         rows = [
-            ("budget", f"{self.spent:g} of {self.budget:g} spent, {self.remaining:g} left"),
+            ("budget", f"{self.spent:.10g} of {self.budget:.10g} spent, {self.remaining:.10g} left"),
             ("rounds", f"{self.n_rounds} of {self.n_rounds_planned} done"),
             ("labels", f"{self.n_labels} bought; {self.pool} row(s) left to ask about"),
             ("classes", _listed(f"{label!r}: {count}" for label, count in self.class_counts.items())),

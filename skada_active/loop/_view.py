@@ -81,6 +81,11 @@ class SessionView:
         return self.record.events
 
     @property
+    def spent(self) -> Any:
+        """Labels bought so far; with costs, what they cost."""
+        return self._ledger.spent
+
+    @property
     def remaining(self) -> Any:
         """Labels that may still be bought; with costs, what may still be spent."""
         return self._ledger.remaining

@@ -299,11 +299,11 @@ class ActiveAdaptationLoop(SavedLoop, DelegatedPrediction, MetaEstimatorMixin, C
     def _run(self, session: AdaptationSession, oracle: Oracle) -> ActiveAdaptationLoop:
         self._adopt(session)
         try:
-            with tqdm(total=session.budget, initial=len(session.queried_ids_), disable=not self.verbose) as bar:
+            with tqdm(total=session.budget, initial=session.spent, disable=not self.verbose) as bar:
                 while len(ids := session.ask()):
                     # A copy: what an oracle does to its rows must not change what is told about.
                     session.tell(ids, check_reply(oracle(ids.copy(), take_rows(session.X, ids))))
-                    bar.update(len(session.queried_ids_) - bar.n)
+                    bar.update(session.spent - bar.n)
                     bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
         finally:
             self._adopt(session)

@@ -244,7 +244,11 @@ class Journal:
 
 
 def _make_folder(folder: Any) -> Path:
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+        raise ValueError(f"journal must be the path of a folder, got {folder!r}.")
     folder = Path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"journal must be the path of a folder, {folder} is a file.")
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
