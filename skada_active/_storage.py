@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DamagedFileError", "digest_of", "read_bundle", "sync_folder", "write_aside", "write_bundle"]
+__all__ = [
+    "DamagedFileError",
+    "digest_of",
+    "read_bundle",
+    "remove_bundle",
+    "sync_folder",
+    "write_aside",
+    "write_bundle",
+]
 
 _PARTIAL = ".partial"
 _BLOCK = 2**20
@@ -102,9 +110,7 @@ def write_bundle(folder: Path, name: str, content: Any, files: Mapping[str, Writ
     body = {"content": content, "files": written}
     text = json.dumps({"digest": digest_of(_canonical(body)), **body}, allow_nan=False)
     write_aside(folder / f"{name}.json", lambda path: path.write_text(text, encoding="utf-8"))
-    for path in folder.glob(f"{name}-*"):
-        if path.name not in written.values():
-            path.unlink(missing_ok=True)
+    _remove_files(folder, name, keep=written.values())
 
 
 def read_bundle(folder: Path, name: str) -> tuple[Any, dict[str, Path]]:
@@ -133,6 +139,18 @@ def read_bundle(folder: Path, name: str) -> tuple[Any, dict[str, Path]]:
         if not file.is_file() or file.stem.rpartition("-")[2] != _file_digest(file):
             raise DamagedFileError(f"{file} is damaged or missing: {path.name} names other contents.")
     return body["content"], files
+
+
+def remove_bundle(folder: Path, name: str) -> None:
+    """Remove a bundle, if it is there."""
+    (folder / f"{name}.json").unlink(missing_ok=True)
+    _remove_files(folder, name)
+
+
+def _remove_files(folder: Path, name: str, keep: Collection[str] = ()) -> None:
+    for path in folder.glob(f"{name}-*"):
+        if path.name not in keep:
+            path.unlink(missing_ok=True)
 
 
 def _canonical(body: Any) -> bytes:

@@ -8,12 +8,12 @@ from typing import Any
 
 from skada_active._persistence import UnsaveableError, load_fitted, save_fitted
 from skada_active._plain import from_plain, to_plain
-from skada_active._storage import read_bundle, write_bundle
+from skada_active._storage import read_bundle, remove_bundle, write_bundle
 from skada_active._versions import package_versions
 from skada_active.loop._ledger import Ledger
 from skada_active.loop._model import SessionModel
 
-__all__ = ["model_files", "restore_checkpoint", "restore_model", "save_checkpoint"]
+__all__ = ["model_files", "remove_checkpoint", "restore_checkpoint", "restore_model", "save_checkpoint"]
 
 _NAME = "checkpoint"
 
@@ -34,6 +34,11 @@ def restore_model(model: SessionModel, content: dict[str, Any], files: dict[str,
     """Give a model what `model_files` returned."""
     estimator = load_fitted(content["estimator"], files, model.template)
     model.restore(estimator, from_plain(content["initial"]), from_plain(content["history"]), list(content["keys"]))
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove the model from the session's folder."""
+    remove_bundle(folder, _NAME)
 
 
 def save_checkpoint(folder: Path, session: str, model: SessionModel) -> None:

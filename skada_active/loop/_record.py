@@ -14,7 +14,7 @@ from skada_active._storage import digest_of
 from skada_active._versions import package_versions
 from skada_active.domains import Roles
 from skada_active.loop._arguments import estimator_of, strategy_of
-from skada_active.loop._checkpoint import restore_checkpoint, save_checkpoint
+from skada_active.loop._checkpoint import remove_checkpoint, restore_checkpoint, save_checkpoint
 from skada_active.loop._fingerprint import check_fingerprint, fingerprint
 from skada_active.loop._ledger import Ledger
 from skada_active.loop._model import SessionModel
@@ -151,6 +151,7 @@ class JournalRecord(Record):
                 if len(self.journal) > 1 or start.get("format") != _FORMAT:
                     raise
                 self.journal.clear()
+                remove_checkpoint(self.folder)
             else:
                 return start
         start = {
