@@ -53,7 +53,7 @@ def save_checkpoint(folder: Path, session: str, model: SessionModel) -> None:
         warnings.warn(
             f"The model could not be written to {folder} ({error}). The answers are safe; resuming trains it again.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=7,
         )
 
 
@@ -75,5 +75,5 @@ def restore_checkpoint(folder: Path, session: str, model: SessionModel, ledger: 
         warnings.warn(
             f"The model in {folder} is not used: {error}. It is trained again from the journal.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=6,
         )
