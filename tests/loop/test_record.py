@@ -150,6 +150,7 @@ def test_other_versions_are_warned_of(open_session, blobs, monkeypatch):
     with pytest.warns(UserWarning, match="now there is {'torch': '9.9'}: the model .* may differ") as caught:
         again = open_session(AdaptationClassifier(max_epochs=1))
     assert any("trained again from the journal" in str(warning.message) for warning in caught)
+    assert {warning.filename for warning in caught} == {__file__}
     np.testing.assert_array_equal(again.estimator_.predict_proba(blobs[0]), session.estimator_.predict_proba(blobs[0]))
 
 
