@@ -44,8 +44,8 @@ class SessionModel:
     initial_, history_
         Entries of the history, see `ActiveAdaptationLoop`.
     keys : list of str or None
-        Keys of the rounds that the estimator is trained on; None before the first training, and while a training that
-        changes the estimator in place goes on.
+        Keys of the rounds that the estimator is trained on; None before the first training, and while a model that later
+        rounds go on from is trained.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class SessionModel:
 
     def _start(self, ledger: Ledger) -> None:
         start = time.perf_counter()
+        self.keys = None
         y, roles, _ = ledger.as_of(0)
         self.estimator_ = fit_estimator(clone(self.template), self.X, y, roles)
         self.history_ = []
@@ -94,11 +95,13 @@ class SessionModel:
         if finished.bought_ids:
             y, roles, _ = ledger.as_of(finished.number)
             new_class = not np.isin(y[finished.bought_ids], split_pipeline(self.estimator_)[1].classes_).all()
-            if new_class or not self._goes_on():
+            goes_on = self._goes_on()
+            if goes_on:
+                self.keys = None  # what is interrupted before it is on record must not be gone on from
+            if new_class or not goes_on:
                 # A new class changes the width of the head, so a network is trained anew; others always are.
                 self.estimator_ = fit_estimator(clone(self.template), self.X, y, roles)
             else:
-                self.keys = None
                 continue_fitting(self.estimator_, self.X, y, roles, self._epochs(finished.number))
         self.history_.append(self._record(ledger, finished, time.perf_counter() - start))
 
