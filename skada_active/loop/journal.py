@@ -77,7 +77,7 @@ class Journal:
 
     def __init__(self, folder: Any) -> None:
         self.folder = _make_folder(folder)
-        self._lock = _take_lock(self.folder)
+        self._lock, self._process = _take_lock(self.folder), os.getpid()
         # One list holds what is committed, so that an interruption cannot leave events and end of the file apart.
         self._log: list[tuple[dict[str, Any], _End]] = []
         self._is_clean = True
@@ -116,7 +116,7 @@ class Journal:
         Raises
         ------
         OSError
-            If the disk is full or fails.
+            If the disk is full or fails, or this process was forked from the one that opened the journal.
         ValueError
             If the journal is closed.
         """
@@ -156,7 +156,8 @@ class Journal:
             if file is not None:
                 file.close()
         self._file = self._tail = None
-        self._lock.release()
+        if os.getpid() == self._process:  # the lock is that of the process that took it, not of its forks
+            self._lock.release()
 
     def __enter__(self) -> Journal:
         return self
@@ -173,6 +174,11 @@ class Journal:
     def _check_open(self) -> None:
         if not self.is_open:
             raise ValueError(f"The journal in {self.folder} is closed; open the session again with journal=...")
+        if os.getpid() != self._process:
+            raise BlockingIOError(
+                f"The journal in {self.folder} is open in the process that this one was forked from, and two of them "
+                "would write to it; open the session after the fork."
+            )
 
     def _open(self) -> None:
         path = self.folder / _LINES
