@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -148,8 +149,10 @@ def remove_bundle(folder: Path, name: str) -> None:
 
 
 def _remove_files(folder: Path, name: str, keep: Collection[str] = ()) -> None:
-    for path in folder.glob(f"{name}-*"):
-        if path.name not in keep:
+    # Only names that `write_bundle` gives: the folder may hold other people's files.
+    own = re.compile(rf"{re.escape(name)}-.+(-[0-9a-f]{{16}}(\.\w+)?|\.partial)")
+    for path in folder.iterdir():
+        if own.fullmatch(path.name) and path.name not in keep:
             path.unlink(missing_ok=True)
 
 

@@ -10,7 +10,7 @@ import os
 import pytest
 
 from skada_active import _storage
-from skada_active._storage import DamagedFileError, digest_of, read_bundle, write_aside, write_bundle
+from skada_active._storage import DamagedFileError, digest_of, read_bundle, remove_bundle, write_aside, write_bundle
 
 CONTENT = {"version": 1, "weights": [0.5, None, "é"], "nested": {"b": 1, "a": 2}}
 FILES = {"model.bin": b"\x00weights\xff", "data.bin": b"rows"}
@@ -151,10 +151,19 @@ class TestBundle:
         assert len(names(tmp_path)) == 3
 
     def test_other_files_of_the_folder_are_left(self, tmp_path):
-        for name in ("journal.jsonl", "other-model.bin", "bundles.json"):
+        others = {"journal.jsonl", "other-model.bin", "bundles.json", "bundle-results.csv", "bundle-2024-01-31.bin"}
+        for name in others:
             (tmp_path / name).write_bytes(b"mine")
         write(tmp_path)
-        assert {"journal.jsonl", "other-model.bin", "bundles.json"} <= set(names(tmp_path))
+        remove_bundle(tmp_path, "bundle")
+        assert set(names(tmp_path)) == others
+
+    def test_a_removed_bundle_is_gone_with_all_its_files(self, tmp_path):
+        write(tmp_path)
+        (tmp_path / "bundle-model.bin.partial").write_bytes(b"rest")
+        remove_bundle(tmp_path, "bundle")
+        assert names(tmp_path) == []
+        remove_bundle(tmp_path, "bundle")
 
     def test_two_bundles_live_in_one_folder(self, tmp_path):
         write(tmp_path, name="checkpoint")
