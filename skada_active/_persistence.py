@@ -100,8 +100,6 @@ def load_fitted(tree: dict[str, Any], files: dict[str, Path], unfitted: Any) -> 
 
 
 def _save_network(model: Any, name: str) -> tuple[dict[str, Any], Writers]:
-    from safetensors.torch import save_file
-
     from skada_active.deep._state import hidden_state, network_state
 
     hidden = hidden_state(model)
@@ -112,7 +110,14 @@ def _save_network(model: Any, name: str) -> tuple[dict[str, Any], Writers]:
         )
     state, tensors = network_state(model)
     file = f"{name}.safetensors"
-    return {"kind": "network", "state": to_plain(state), "file": file}, {file: partial(save_file, tensors)}
+    return {"kind": "network", "state": to_plain(state), "file": file}, {file: partial(_write_tensors, tensors)}
+
+
+def _write_tensors(tensors: dict[str, Any], path: Path) -> None:
+    from safetensors.torch import save
+
+    # Its `save_file` writes to a file of a random name first, which a kill leaves behind and only its owner may read.
+    path.write_bytes(save(tensors))
 
 
 def _save_with_skops(estimator: Any, name: str) -> tuple[dict[str, Any], Writers]:

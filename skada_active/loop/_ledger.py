@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -214,12 +215,13 @@ class Ledger:
     def _apply_ask(self, event: dict[str, Any]) -> None:
         if self.round is None:
             self.round = Round(len(self.closed) + 1, event["size"], event["amount"])
-        self.round.ask(event["ids"], event["utilities"], event["seconds"], event["time"])
+        utilities = [math.nan] * len(event["ids"]) if event["utilities"] is None else event["utilities"]
+        self.round.ask(event["ids"], utilities, event["seconds"], _when(event))
 
     def _apply_tell(self, event: dict[str, Any]) -> None:
         self._vote(event)
         settled = {row: settle(self.votes[row].values(), self.n_annotators) for row in event["ids"]}
-        self._take({row: label for row, label in settled.items() if label is not UNSETTLED}, event["time"])
+        self._take({row: label for row, label in settled.items() if label is not UNSETTLED}, _when(event))
 
     def _apply_correct(self, event: dict[str, Any]) -> None:
         self.n_corrections += len(event["ids"])
@@ -234,7 +236,7 @@ class Ledger:
         self.y[known] = labels_of([settled[row] for row in known], self.y)
         self._take(
             {row: label for row, label in settled.items() if row in self.open_ids and label is not UNSETTLED},
-            event["time"],
+            _when(event),
         )
 
     def _apply_readmit(self, event: dict[str, Any]) -> None:
@@ -268,3 +270,7 @@ class Ledger:
 
     def _cost(self, ids: Any) -> Any:
         return math.fsum(self.costs[ids].tolist()) if self.has_costs else len(ids)
+
+
+def _when(event: dict[str, Any]) -> float:
+    return datetime.fromisoformat(event["time"]).timestamp()

@@ -44,8 +44,8 @@ class SessionModel:
     initial_, history_
         Entries of the history, see `ActiveAdaptationLoop`.
     keys : list of str or None
-        Keys of the rounds that the estimator is trained on; None before the first training, and while a model that later
-        rounds go on from is trained.
+        Keys of the rounds that the estimator is trained on; None before the first training, and while a model that
+        later rounds go on from is trained.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -290,7 +291,7 @@ class AdaptationSession(SessionView):
 
     def _take(self, event: str, **content: Any) -> None:
         # The one place where something becomes known: on disk first, where there is a journal.
-        self.record.append({"event": event, **content, "time": time.time()})
+        self.record.append({"event": event, **content, "time": datetime.now(timezone.utc).isoformat()})
 
     def _follow(self) -> None:
         # Done again by the next `ask` if it is interrupted.
@@ -314,7 +315,7 @@ class AdaptationSession(SessionView):
             size=current.size,
             amount=current.amount,
             ids=ids.tolist(),
-            utilities=utilities.tolist(),
+            utilities=None if np.isnan(utilities).all() else utilities.tolist(),
             seconds=time.perf_counter() - start,
         )
 
