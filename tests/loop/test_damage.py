@@ -171,6 +171,16 @@ def test_a_folder_without_a_model_gives_the_model(recorded):
     assert recorded.reopened() == (recorded.states[recorded.n_events], [])
 
 
+def test_who_may_read_the_journal_may_read_the_model(recorded, monkeypatch):
+    monkeypatch.undo()
+    recorded.put_back()
+    for path in recorded.folder.glob("checkpoint*"):
+        path.unlink()
+    recorded.open().close()
+    modes = {path.stat().st_mode for path in recorded.folder.iterdir() if path.name != "journal.lock"}
+    assert len(modes) == 1
+
+
 def test_a_damaged_model_is_replaced_by_a_whole_one(recorded):
     recorded.put_back()
     path = recorded.folder / recorded.name("checkpoint-estimator")
