@@ -171,14 +171,22 @@ def test_a_folder_without_a_model_gives_the_model(recorded):
     assert recorded.reopened() == (recorded.states[recorded.n_events], [])
 
 
+@pytest.fixture
+def open_umask():
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("open_umask")
 def test_who_may_read_the_journal_may_read_the_model(recorded, monkeypatch):
     monkeypatch.undo()
-    recorded.put_back()
-    for path in recorded.folder.glob("checkpoint*"):
+    for path in recorded.folder.iterdir():
         path.unlink()
     recorded.open().close()
-    modes = {path.stat().st_mode for path in recorded.folder.iterdir() if path.name != "journal.lock"}
-    assert len(modes) == 1
+    readable = {path.suffix: path.stat().st_mode & 0o444 == 0o444 for path in recorded.folder.iterdir()}
+    assert readable == dict.fromkeys(readable, True)
+    recorded.put_back()
 
 
 def test_a_damaged_model_is_replaced_by_a_whole_one(recorded):
