@@ -55,15 +55,15 @@ def check_answers(
     return ids, labels
 
 
-def check_annotator(annotator: Any, n_annotators: int) -> str | None:
+def check_annotator(annotator: Any, n_annotators: int = 1) -> str | None:
     """Return the name of an annotator, which sessions with several of them need."""
     if annotator is None and n_annotators > 1:
         raise ValueError(
             f"annotator=None, but {n_annotators} annotators answer for every row; say whose answers these are, for "
             'example annotator="anna".'
         )
-    if annotator is not None and (not isinstance(annotator, str) or not annotator):
-        raise ValueError(f"annotator must be a name (str), got {annotator!r}.")
+    if annotator is not None and not (isinstance(annotator, str) and annotator and annotator.isprintable()):
+        raise ValueError(f"annotator must be a name (a str of one line), got {annotator!r}.")
     return annotator
 
 

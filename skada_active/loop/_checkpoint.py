@@ -66,14 +66,14 @@ def restore_checkpoint(folder: Path, session: str, model: SessionModel, ledger: 
         if content["versions"] != package_versions():
             raise ValueError(f"it was written with {content['versions']}, now there is {package_versions()}")
         if content["keys"] != ledger.round_keys()[: len(content["keys"])]:
-            raise ValueError("it was trained on other answers, some of which were corrected since")
+            raise ValueError("it was trained on other answers than the journal has now")
         restore_model(model, content, files)
     except FileNotFoundError:
         return
     except Exception as error:
         # Whatever is wrong with a cache, the journal has all that it takes to train the model again.
         warnings.warn(
-            f"The model in {folder} is not used: {error}. It is trained again from the journal.",
+            f"The model in {folder} is not used: {str(error).rstrip('.')}. It is trained again from the journal.",
             UserWarning,
             stacklevel=6,
         )

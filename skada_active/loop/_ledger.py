@@ -91,6 +91,7 @@ class Ledger:
         self.round: Round | None = None
         self.votes: dict[int, dict[str | None, Any]] = {}
         self.n_corrections = 0
+        self.n_answers: Counter[str] = Counter()
 
     @property
     def budget(self) -> int:
@@ -219,6 +220,8 @@ class Ledger:
         self.round.ask(event["ids"], utilities, event["seconds"], _when(event))
 
     def _apply_tell(self, event: dict[str, Any]) -> None:
+        if event["annotator"] is not None:
+            self.n_answers[event["annotator"]] += len(event["ids"])
         self._vote(event)
         settled = {row: settle(self.votes[row].values(), self.n_annotators) for row in event["ids"]}
         self._take({row: label for row, label in settled.items() if label is not UNSETTLED}, _when(event))
@@ -243,6 +246,8 @@ class Ledger:
         self.roles = self.roles.readmit(event["ids"])
         for row in event["ids"]:
             del self.votes[row]
+            if self.round is not None and row in self.round.abstained_ids:
+                self.round.abstained_ids.remove(row)
 
     def _apply_extend(self, event: dict[str, Any]) -> None:
         self.rounds += event["rounds"]

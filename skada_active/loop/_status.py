@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -70,7 +69,6 @@ class SessionStatus:
     def of(cls, session: Any) -> SessionStatus:
         """Return where a session stands."""
         ledger = session._ledger
-        named = Counter(name for votes in ledger.votes.values() for name in votes if name is not None)
         return cls(
             budget=ledger.budget,
             spent=ledger.spent,
@@ -83,7 +81,7 @@ class SessionStatus:
             tied_ids=[row for row in ledger.open_ids if ledger.is_tied(row)],
             abstained_ids=ledger.abstained.tolist(),
             n_corrections=ledger.n_corrections,
-            n_answers=dict(sorted(named.items())),
+            n_answers=dict(sorted(ledger.n_answers.items())),
             pool=len(np.setdiff1d(ledger.roles.candidates, ledger.open_ids)),
             termination_condition=session.termination_condition_,
             journal=None if session.record.folder is None else str(session.record.folder),
@@ -106,10 +104,17 @@ class SessionStatus:
             rows.append(("corrections", str(self.n_corrections)))
         if self.n_answers:
             rows.append(("annotators", _listed(f"{name}: {count}" for name, count in self.n_answers.items())))
-        rows.append(("state", _STATES[self.termination_condition] if not self.open_ids else "waiting for answers"))
+        rows.append(("state", self._state()))
         if self.journal is not None:
             rows.append(("journal", self.journal))
         return rows
+
+    def _state(self) -> str:
+        if self.open_ids:
+            return "waiting for answers"
+        if self.termination_condition == "budget" and self.remaining > 0:
+            return "done: what is left of the budget pays for no row"
+        return _STATES[self.termination_condition]
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<12} {value}" for name, value in self.rows())

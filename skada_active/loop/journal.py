@@ -106,7 +106,10 @@ class Journal:
         return self._file is not None
 
     def append(self, event: dict[str, Any]) -> None:
-        """Write an event; it is on disk when this returns, and nothing of it is left when this raises.
+        """Write an event; it is on disk when this returns.
+
+        When this raises nothing of it is left, unless the disk fails in taking it back too: then that is done by the
+        next call, and a process that ends before it may leave the event on disk.
 
         Parameters
         ----------
@@ -188,11 +191,12 @@ class Journal:
         if last and _unseal(last, self._end.digest) is not None:
             self._read(last)  # all of it is there but the end of the line
             last = b""
-        self._check_against_tail(n_torn=1 if last else 0)
+        was_counted = self._check_against_tail(n_torn=1 if last else 0)
         if last:
+            cause = "it was whole once: the file was damaged" if was_counted else "as a kill during writing leaves it"
             warnings.warn(
-                f"{path}, line {len(self._log) + 1}: incomplete, as a kill or a full disk during writing leaves it; "
-                f"dropped ({last[:60]!r}...). What it would have recorded has to be told again.",
+                f"{path}, line {len(self._log) + 1}: incomplete ({cause}); dropped: {last[:60]!r}... What it recorded "
+                "has to be told again.",
                 UserWarning,
                 stacklevel=_CALLER,
             )
@@ -212,7 +216,8 @@ class Journal:
         event, digest = opened
         self._log.append((event, _End(end.n_lines + 1, end.size + len(line) + 1, digest)))
 
-    def _check_against_tail(self, n_torn: int) -> None:
+    def _check_against_tail(self, n_torn: int) -> bool:
+        """Tell whether the tail counts a line that is torn; what it counts and the file does not have is an error."""
         try:
             opened = _unseal((self.folder / _TAIL).read_bytes().rstrip(b" \n"), "")
         except FileNotFoundError:
@@ -226,7 +231,7 @@ class Journal:
                     UserWarning,
                     stacklevel=_CALLER + 1,
                 )
-            return
+            return False
         n_marked = opened[0]["lines"]
         if n_lines + n_torn < n_marked:
             raise JournalError(f"{path}, line {n_lines + 1}: missing; {_TAIL} counts {n_marked} line(s). {_RESTORE}")
@@ -235,6 +240,7 @@ class Journal:
                 f"{path}, line {n_marked}: not the line that {_TAIL} names; one of the two is of another session. "
                 f"{_RESTORE}"
             )
+        return n_marked > n_lines
 
     def _roll_back(self) -> None:
         self._is_clean = False

@@ -146,6 +146,7 @@ class AdaptationSession(SessionView):
         OSError
             If the journal cannot be written; nothing is asked then.
         """
+        annotator = check_annotator(annotator)
         self._check_rows()
         self._follow()
         if not self._ledger.open_ids:
@@ -248,7 +249,7 @@ class AdaptationSession(SessionView):
         self._check_rows()
         among, what = self._ledger.answered_by(annotator), "a row that was answered"
         if annotator is not None:
-            annotator, what = check_annotator(annotator, 1), f"a row that {annotator} answered"
+            annotator, what = check_annotator(annotator), f"a row that {annotator} answered"
         ids, labels = check_answers(ids, labels, among, self.y, what=what, classes=self._allowed_classes())
         labels = plain_list(labels)
         if None in labels:

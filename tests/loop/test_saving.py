@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from skada_active import ActiveAdaptationLoop
+from skada_active._persistence import save_fitted
 from skada_active.deep import DANN, MCC, AdaptationClassifier, AnchorSet
 from skada_active.domains import mask_target
 from skada_active.loop import AbstainingOracle, ArrayOracle, BudgetSchedule
@@ -124,6 +125,7 @@ def test_it_comes_back_in_another_process(blobs, tmp_path):
     code = f"""
 import numpy as np
 from skada_active import ActiveAdaptationLoop
+from skada_active._persistence import save_fitted
 loop = ActiveAdaptationLoop.load({str(tmp_path / "saved")!r})
 np.save({str(tmp_path / "proba.npy")!r}, loop.predict_proba(np.load({str(tmp_path / "X.npy")!r})))
 """
@@ -288,6 +290,17 @@ def test_what_needs_skops_is_refused_without_it(blobs, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="LogisticRegression is saved through skops, which is not installed"):
         fit(LogisticRegression(), blobs).save(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_functions_of_numbers_are_saved_others_are_not(blobs, tmp_path):
+    pytest.importorskip("skops")
+    loop = fit(make_pipeline(FunctionTransformer(np.tanh), LogisticRegression()), blobs)
+    np.testing.assert_array_equal(reload(loop, tmp_path).predict_proba(blobs[0]), loop.predict_proba(blobs[0]))
+    runs_code = make_pipeline(
+        FunctionTransformer(np.testing.assert_array_equal, check_inverse=False), RandomForestClassifier()
+    )
+    with pytest.raises(ValueError, match="of no package whose classes are made from files"):
+        save_fitted(runs_code)
 
 
 def test_an_estimator_with_code_of_its_own_is_refused(blobs, tmp_path):
