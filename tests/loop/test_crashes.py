@@ -43,8 +43,8 @@ ESTIMATORS = {
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no os.fork")
 
 
-def opened(folder, estimator="bayes"):
-    loop = ActiveAdaptationLoop(ESTIMATORS[estimator](), budget=2, n_rounds=1, round_epochs=1, random_state=0)
+def opened(folder, estimator="bayes", seed=0):
+    loop = ActiveAdaptationLoop(ESTIMATORS[estimator](), budget=2, n_rounds=1, round_epochs=1, random_state=seed)
     with warnings.catch_warnings():
         for text in ("incomplete", "written anew", "trained again from the journal"):  # as kills leave it
             warnings.filterwarnings("ignore", f"(?s).*{text}")
@@ -468,7 +468,7 @@ def test_a_correction_that_is_interrupted_and_taken_back_leaves_the_model_as_it_
 
 def half_way(folder, estimator):
     """Return a session in which a round has ended and a question is to be asked."""
-    session = opened(folder, estimator)
+    session = opened(folder, estimator, seed=None)
     while not session.history_:
         next_call(session)()
     session.extend([3])
@@ -532,7 +532,7 @@ def test_networks_that_are_killed_at_random_instants_end_alike(elsewhere):
 def main(folder):
     asked = {}
     for name in ("network", "pipeline"):
-        with opened(folder / name, name) as session:
+        with opened(folder / name, name, seed=None) as session:
             asked[name] = [session.ask().tolist(), weights(session.estimator_)]
     kills = kill_at_random(folder, "network", 10) if hasattr(os, "fork") else None
     print(json.dumps({"asked": asked, "kills": kills}))
