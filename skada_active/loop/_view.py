@@ -32,7 +32,7 @@ class SessionView:
 
     @property
     def history_(self) -> list[dict[str, Any]]:
-        """One entry per round that ended."""
+        """One entry per round that ended, see `ActiveAdaptationLoop`."""
         return self._model.history_
 
     @property
@@ -57,12 +57,15 @@ class SessionView:
 
     @property
     def queried_ids_(self) -> NDArray[np.int64]:
-        """Row numbers of the labels bought, in order of purchase."""
+        """Row numbers of the labels bought, in order of purchase, shape (n_labels,)."""
         return np.array(self._ledger.bought, dtype=np.int64)
 
     @property
     def query_round_(self) -> NDArray[np.int64]:
-        """Round in which a row's label was bought; 0 known from the start, -1 not known."""
+        """Round in which a row's label was bought, shape (n,).
+
+        0: known from the start, as all source rows are; -1: not known.
+        """
         return self._ledger.query_round.copy()
 
     @property

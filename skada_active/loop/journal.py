@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from skada_active._plain import from_plain, to_plain
-from skada_active._storage import digest_of, sync_folder
+from skada_active._storage import sync_folder
+from skada_active.loop._lines import seal, unseal
 
 __all__ = ["Journal", "JournalError"]
 
 _LINES, _TAIL, _LOCK = "journal.jsonl", "journal.tail", "journal.lock"
-_SEAL = re.compile(rb'(?:, )?"digest": "([0-9a-f]{16})"\}\Z')
 _TAIL_WIDTH = 100
 _RESTORE = "Nothing was changed. Restore the file from a copy, or begin anew in another folder."
 #: Frames between `Journal._open` and the code that opens a session.
@@ -125,7 +122,7 @@ class Journal:
         """
         self._check_open()
         end = self._end
-        line, digest = _seal(event, end.digest)
+        line, digest = seal(event, end.digest)
         try:
             if not self._is_clean:
                 self._roll_back()
@@ -188,7 +185,7 @@ class Journal:
         *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
         for line in lines:
             self._read(line)
-        if last and _unseal(last, self._end.digest) is not None:
+        if last and unseal(last, self._end.digest) is not None:
             self._read(last)  # all of it is there but the end of the line
             last = b""
         was_counted = self._check_against_tail(n_torn=1 if last else 0)
@@ -207,7 +204,7 @@ class Journal:
 
     def _read(self, line: bytes) -> None:
         end = self._end
-        opened = _unseal(line, end.digest)
+        opened = unseal(line, end.digest)
         if opened is None:
             raise JournalError(
                 f"{self.folder / _LINES}, line {end.n_lines + 1}: damaged; it does not hold what was written, or does "
@@ -219,7 +216,7 @@ class Journal:
     def _check_against_tail(self, n_torn: int) -> bool:
         """Tell whether the tail counts a line that is torn; what it counts and the file does not have is an error."""
         try:
-            opened = _unseal((self.folder / _TAIL).read_bytes().rstrip(b" \n"), "")
+            opened = unseal((self.folder / _TAIL).read_bytes().rstrip(b" \n"), "")
         except FileNotFoundError:
             opened = None
         path, n_lines = self.folder / _LINES, len(self._log)
@@ -251,7 +248,7 @@ class Journal:
         self._is_clean = True
 
     def _write_tail(self, end: _End) -> None:
-        line, _ = _seal({"lines": end.n_lines, "last": end.digest}, "")
+        line, _ = seal({"lines": end.n_lines, "last": end.digest}, "")
         _write(self._tail, 0, line.ljust(_TAIL_WIDTH) + b"\n")
 
 
@@ -294,21 +291,3 @@ def _write(file: Any, position: int, data: bytes) -> None:
     while view:
         view = view[file.write(view) :]
     os.fsync(file.fileno())
-
-
-def _seal(event: dict[str, Any], before: str) -> tuple[bytes, str]:
-    # Half of a surrogate pair, all that UTF-8 has no form for, becomes its escape in JSON.
-    text = json.dumps(to_plain(event), ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace")
-    digest = digest_of(before.encode(), text)
-    return text[:-1] + (b", " if event else b"") + b'"digest": "' + digest.encode() + b'"}', digest
-
-
-def _unseal(line: bytes, before: str) -> tuple[dict[str, Any], str] | None:
-    """Return the event of a line and its digest, None where the line is not what followed `before`."""
-    seal = _SEAL.search(line)
-    if seal is None:
-        return None
-    text, digest = line[: seal.start()] + b"}", seal[1].decode()
-    if digest != digest_of(before.encode(), text):
-        return None
-    return from_plain(json.loads(text)), digest

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import time
 import warnings
-from datetime import datetime, timezone
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 
-from skada_active._fitting import seed_estimator
 from skada_active._readers import split_pipeline
-from skada_active.domains import Roles
 from skada_active.loop._answers import check_annotator, check_answers, check_ids
-from skada_active.loop._arguments import check_rounds, estimator_of, strategy_of
+from skada_active.loop._arguments import check_rounds
 from skada_active.loop._choice import choose_rows
-from skada_active.loop._ledger import Ledger, plain_list
-from skada_active.loop._model import SessionModel
-from skada_active.loop._record import Record
+from skada_active.loop._core import SessionCore, in_turn
+from skada_active.loop._ledger import plain_list
 from skada_active.loop._view import SessionView
 from skada_active.query._base import check_n_queries
-
-if TYPE_CHECKING:
-    from skada_active.loop.active_loop import ActiveAdaptationLoop
 
 __all__ = ["AdaptationSession"]
 
 
-class AdaptationSession(SessionView):
+class AdaptationSession(SessionView, SessionCore):
     """Run active domain adaptation step by step: `ask` for row numbers, `tell` their labels.
 
     Made by `ActiveAdaptationLoop.session`; the loop's own ``fit`` is a short driver of one. A round is: ask, answer,
@@ -59,20 +50,9 @@ class AdaptationSession(SessionView):
     eval_set : tuple (X, y), default=None
         Held-out rows for the holdout accuracy.
 
-    Attributes
-    ----------
-    estimator_, strategy_
-        The model, fitted on all answers of the rounds that ended, and the strategy.
-    queried_ids_ : ndarray of int64
-        Row numbers of the labels bought, in order of purchase.
-    query_round_ : ndarray of shape (n,), int64
-        Round in which a row's label was bought; 0 known from the start (all source rows are), -1 not known.
-    history_ : list of dict
-        One entry per round that ended, see `ActiveAdaptationLoop`.
-    initial_ : dict
-        The same entry for the model before any purchase.
-    loop_ : ActiveAdaptationLoop
-        A fitted loop that goes on with this session.
+    Notes
+    -----
+    Threads may share a session: calls that ask or tell take turns, also while a model is trained.
 
     Examples
     --------
@@ -89,41 +69,7 @@ class AdaptationSession(SessionView):
     5
     """
 
-    def __init__(
-        self,
-        loop: ActiveAdaptationLoop,
-        X: Any,
-        y: NDArray[Any],
-        roles: Roles,
-        record: Record,
-        *,
-        answers: NDArray[Any] | None = None,
-        eval_set: tuple[Any, Any] | None = None,
-    ) -> None:
-        self._loop = clone(loop)
-        self.X, self.answers, self.eval_set, self.record = X, answers, eval_set, record
-        self.strategy_ = clone(strategy_of(loop))
-        estimator = estimator_of(loop)
-        self.strategy_.check_model(estimator if self.strategy_.estimator is None else self.strategy_.estimator)
-        model_seed, scorer_seed, _ = self._seeds(0)
-        template = seed_estimator(clone(estimator), model_seed)
-        if self.strategy_.estimator is not None:
-            self.strategy_.estimator = seed_estimator(self.strategy_.estimator, scorer_seed)
-        self._begin = partial(
-            Ledger, y, roles, rounds=record.rounds, costs=record.costs, n_annotators=record.n_annotators
-        )
-        self._n_applied: int | None = None
-        self._model = SessionModel(
-            template,
-            X,
-            round_epochs=loop.round_epochs,
-            warm_start=loop.warm_start,
-            answers=answers,
-            eval_set=eval_set,
-        )
-        record.restore(self._model, self._ledger)
-        self._follow()
-
+    @in_turn
     def ask(self, n_queries: int | None = None, *, annotator: str | None = None) -> NDArray[np.int64]:
         """Return row numbers to label.
 
@@ -153,6 +99,7 @@ class AdaptationSession(SessionView):
             self._open_questions(n_queries)
         return np.array(self._ledger.open_to(annotator), dtype=np.int64)
 
+    @in_turn
     def tell(self, ids: ArrayLike, labels: ArrayLike, *, annotator: str | None = None) -> None:
         """Take answers; when nothing is open any more, the round ends and the model is retrained.
 
@@ -207,6 +154,7 @@ class AdaptationSession(SessionView):
         n_ids = np.size(ids)
         self.tell(ids, np.full(n_ids, None) if n_ids else [], annotator=annotator)
 
+    @in_turn
     def readmit(self, ids: ArrayLike) -> None:
         """Let rows that somebody abstained on be asked about again.
 
@@ -224,6 +172,7 @@ class AdaptationSession(SessionView):
         if len(ids):
             self._take("readmit", ids=ids.tolist())
 
+    @in_turn
     def correct(self, ids: ArrayLike, labels: ArrayLike, *, annotator: str | None = None) -> None:
         """Replace answers; the model becomes the one that the corrected answers give.
 
@@ -264,6 +213,7 @@ class AdaptationSession(SessionView):
             self._take("correct", ids=ids.tolist(), labels=labels, annotator=annotator)
             self._follow()
 
+    @in_turn
     def extend(self, rounds: list[int]) -> None:
         """Add rounds to the schedule: more budget for a session that goes on.
 
@@ -273,30 +223,6 @@ class AdaptationSession(SessionView):
             What each new round may spend.
         """
         self._take("extend", rounds=check_rounds(rounds))
-
-    def _check_rows(self) -> None:
-        if self.X is None:
-            raise ValueError("The loop was loaded without its rows; give them: ActiveAdaptationLoop.load(folder, X=X).")
-
-    @property
-    def _ledger(self) -> Ledger:
-        # Follows the record, so that a Ctrl-C between the two, or within the folding, leaves nothing behind.
-        if self._n_applied is None:
-            self._folded, self._n_applied = self._begin(), 0
-        if self._n_applied < len(self.record):
-            events, self._n_applied = self.record.events[self._n_applied :], None
-            for event in events:
-                self._folded.apply(event)
-            self._n_applied = len(self.record)
-        return self._folded
-
-    def _take(self, event: str, **content: Any) -> None:
-        # The one place where something becomes known: on disk first, where there is a journal.
-        self.record.append({"event": event, **content, "time": datetime.now(timezone.utc).isoformat()})
-
-    def _follow(self) -> None:
-        # Done again by the next `ask` if it is interrupted.
-        self._model.follow(self._ledger, save=lambda: self.record.save(self._model))
 
     def _open_questions(self, n_queries: int | None) -> None:
         ledger = self._ledger
@@ -328,7 +254,7 @@ class AdaptationSession(SessionView):
                 f"n_queries={n_queries} exceeds the {n_affordable} label(s) left of the budget of {self.budget}; "
                 "extend the session's budget to ask for more.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return n_queries
 
@@ -336,8 +262,3 @@ class AdaptationSession(SessionView):
         # What is answered from labels that were given beforehand holds no slip of the pen.
         learns = self._loop.new_classes == "learn" or self.answers is not None
         return None if learns else split_pipeline(self.estimator_)[1].classes_
-
-    def _seeds(self, number: int) -> list[int]:
-        # Each round has seeds of its own, so that a round's choice does not depend on how the rounds before it went.
-        sequence = np.random.SeedSequence(self.record.seed, spawn_key=(number,))
-        return [int(seed) for seed in sequence.generate_state(3) >> 1]

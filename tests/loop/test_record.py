@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -147,10 +148,12 @@ def test_other_versions_are_warned_of(open_session, blobs, monkeypatch):
     session.tell(ids, y[ids])
     for module in ("_record", "_checkpoint"):
         monkeypatch.setattr(f"skada_active.loop.{module}.package_versions", lambda: {"torch": "9.9"})
-    with pytest.warns(UserWarning, match="now there is {'torch': '9.9'}: the model .* may differ") as caught:
+    with (
+        pytest.warns(UserWarning, match="now there is {'torch': '9.9'}: the model .* may differ") as began,
+        pytest.warns(UserWarning, match="is not used: it was written with .* trained again from the journal") as model,
+    ):
         again = open_session(AdaptationClassifier(max_epochs=1))
-    assert any("trained again from the journal" in str(warning.message) for warning in caught)
-    assert {warning.filename for warning in caught} == {__file__}
+    assert {warning.filename for warning in [*began, *model]} == {__file__}
     np.testing.assert_array_equal(again.estimator_.predict_proba(blobs[0]), session.estimator_.predict_proba(blobs[0]))
 
 
@@ -249,3 +252,32 @@ def test_resuming_imports_no_torch_for_a_scikit_learn_model(open_session, tmp_pa
     open_session(strategy=MarginSampling()).close()
     code = "import sys; from skada_active.loop import AdaptationSession, Journal; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["in memory", "with a journal"])
+def test_threads_take_turns(open_session, blobs, start, durable):
+    params = {"budget": 60, "n_rounds": 1, "strategy": RandomSampling()}
+    session, y = (open_session if durable else start)(**params), blobs[1]
+    ids, refused = session.ask(), []
+
+    def tell(row):
+        try:
+            session.tell(row, y[row])
+        except ValueError:
+            refused.append(row)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(tell, np.repeat(ids, 2).tolist()))
+    assert sorted(session.queried_ids_) == sorted(refused) == sorted(ids)
+    if durable:
+        assert sorted(open_session(**params).queried_ids_) == sorted(ids)
+
+
+def test_a_session_in_memory_is_copied_whole(start, blobs):
+    session, y = start(), blobs[1]
+    ids = session.ask()
+    session.tell(ids[:2], y[ids[:2]])
+    copy = pickle.loads(pickle.dumps(session))
+    for either in (session, copy):
+        either.tell(ids[2:], y[ids[2:]])
+    assert copy.ask().tolist() == session.ask().tolist()
