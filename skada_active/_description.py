@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import Enum
 from functools import partial
 from importlib import import_module
@@ -17,7 +17,15 @@ from skada_active._digests import learned_digest, state_digest
 from skada_active._names import full_name, is_configurable, name_of, params_of, resolve
 from skada_active._plain import from_plain, to_plain
 
-__all__ = ["RebuildError", "describe", "differences", "rebuild"]
+__all__ = [
+    "RebuildError",
+    "describe",
+    "differences",
+    "opaque_paths",
+    "rebuild",
+    "shared_parameters",
+    "without_parameters",
+]
 
 # Through these, scikit-learn and skorch unpickle a file.
 _UNPICKLES = frozenset({"memory", "torch_load_kwargs"})
@@ -98,6 +106,33 @@ def differences(recorded: Any, now: Any, path: str = "") -> list[str]:
         else:
             lines += differences(before[label], after[label], where)
     return lines or [f"{path or 'value'} has its entries in another order"]
+
+
+def without_parameters(tree: Any, names: Collection[str]) -> Any:
+    """Return a description in which no object has a parameter of these names."""
+    if isinstance(tree, list):
+        return [without_parameters(item, names) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    # Names are those of parameters in a dict of them; every other dict of a description begins with a mark.
+    return {key: without_parameters(item, names) for key, item in tree.items() if key not in names}
+
+
+def shared_parameters(tree: Any, other: Any) -> Any:
+    """Return a description without the parameters that the objects of `other` do not have."""
+    if isinstance(tree, list) and isinstance(other, list) and len(tree) == len(other):
+        return [shared_parameters(*pair) for pair in zip(tree, other, strict=True)]
+    if not isinstance(tree, dict) or not isinstance(other, dict) or tree.get("$object") != other.get("$object"):
+        return tree
+    return {key: shared_parameters(item, other[key]) for key, item in tree.items() if key in other}
+
+
+def opaque_paths(tree: Any, path: str = "") -> list[str]:
+    """Return the paths of what has a state that a description only has a digest of, but for frozen estimators."""
+    if isinstance(tree, dict) and "$opaque" in tree:
+        return [path] if "digest" in tree else []
+    _, parts = _parts(tree)
+    return [found for label, item in parts.items() for found in opaque_paths(item, _join(path, label))]
 
 
 def _describe_object(value: Any) -> Any:

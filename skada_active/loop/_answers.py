@@ -21,8 +21,7 @@ def check_ids(ids: ArrayLike, among: ArrayLike, what: str) -> NDArray[np.int64]:
     if ids.ndim > 1:
         raise ValueError(f"ids must be a list of row numbers, got an array of shape {ids.shape}.")
     if len(ids) and ids.dtype.kind not in "iu":
-        raise ValueError(f"ids must be row numbers (integers), got dtype {ids.dtype}.")
-    ids = ids.astype(np.int64)
+        raise ValueError(f"ids must be row numbers (integers), got dtype {ids.dtype}; convert them by ids.astype(int).")
     if len(np.unique(ids)) < len(ids):
         raise ValueError("ids names a row twice; give each row one label.")
     others = ids[~np.isin(ids, among)]
@@ -31,15 +30,23 @@ def check_ids(ids: ArrayLike, among: ArrayLike, what: str) -> NDArray[np.int64]:
             f"ids holds row {others[0]}, which is not {what}; {len(among)} row(s) are: {among[:10].tolist()}"
             f"{'...' if len(among) > 10 else ''}."
         )
-    return ids
+    return ids.astype(np.int64)
 
 
 def check_answers(
-    ids: ArrayLike, labels: ArrayLike, among: ArrayLike, y: NDArray[Any], *, what: str = OPEN, classes: Any = None
+    ids: ArrayLike,
+    labels: ArrayLike,
+    among: ArrayLike,
+    y: NDArray[Any],
+    *,
+    kinds: set[str],
+    what: str = OPEN,
+    classes: Any = None,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return ids (int64) and labels (of the type of `y`, missing by its convention), or raise a ValueError.
 
-    With `classes`, a label that is none of them is refused.
+    `kinds` are those of the labels that are known (`label_kinds`), empty where none is. With `classes`, a label that is
+    none of them is refused.
     """
     labels = as_labels(np.atleast_1d(labels) if np.ndim(labels) == 0 else labels)
     n_ids = len(np.atleast_1d(np.asarray(ids)))
@@ -49,7 +56,7 @@ def check_answers(
             "gets a missing label (-1 or None)."
         )
     ids = check_ids(ids, among, what)
-    labels = _of_type(labels, y)
+    labels = _of_type(labels, y, kinds)
     if classes is not None:
         _refuse_new_classes(labels[~is_missing(labels)].tolist(), np.asarray(classes).tolist())
     return ids, labels
@@ -78,7 +85,7 @@ def _refuse_new_classes(labels: list[Any], classes: list[Any]) -> None:
         )
 
 
-def _of_type(labels: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+def _of_type(labels: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[Any]:
     _refuse_nan(labels, y)
     missing = is_missing(labels)
     known = labels[~missing]
@@ -87,7 +94,7 @@ def _of_type(labels: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
             "labels holds the integer -1, which means 'missing', but y is of floats and -1.0 is one of its classes; "
             "give floats, NaN for missing ones."
         )
-    converted = _converted(known, y)
+    converted = _converted(known, y, kinds)
     if converted is None:
         raise ValueError(
             f"labels must be of the type of y ({y.dtype}), got {known[:3].tolist()} ({labels.dtype}); convert them."
@@ -109,10 +116,9 @@ def _refuse_nan(labels: NDArray[Any], y: NDArray[Any]) -> None:
         )
 
 
-def _converted(known: NDArray[Any], y: NDArray[Any]) -> NDArray[Any] | None:
+def _converted(known: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[Any] | None:
     """Return the labels in the type of `y`, None where that loses something or they are no classes."""
     if y.dtype.kind == "O":
-        kinds = label_kinds(y[~is_missing(y)])
         return known.astype(object) if not len(known) or not kinds or label_kinds(known) <= kinds else None
     try:
         with np.errstate(invalid="ignore"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from copy import deepcopy
 from datetime import datetime, timezone
-from functools import partial, wraps
+from functools import partial
 from threading import RLock
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +19,13 @@ from skada_active.loop._arguments import estimator_of, strategy_of
 from skada_active.loop._ledger import Ledger
 from skada_active.loop._model import SessionModel
 from skada_active.loop._record import Record
+from skada_active.loop._turns import in_turn
 
-__all__ = ["SessionCore", "in_turn"]
-
-Method = TypeVar("Method", bound=Callable[..., Any])
+__all__ = ["SessionCore", "TrainingError"]
 
 
-def in_turn(method: Method) -> Method:
-    """Let the calls of some of a session's methods take turns between threads."""
-
-    @wraps(method)
-    def taking_turns(self: SessionCore, *args: Any, **kwargs: Any) -> Any:
-        with self._turn:
-            return method(self, *args, **kwargs)
-
-    return taking_turns
+class TrainingError(RuntimeError):
+    """A model could not be trained on answers that are on record."""
 
 
 class SessionCore:
@@ -72,7 +65,11 @@ class SessionCore:
             eval_set=eval_set,
         )
         record.restore(self._model, self._ledger)
-        self._follow()
+        try:
+            self._follow()
+        except TrainingError as error:
+            # An answer may be to blame, and can only be corrected in a session that is open.
+            warnings.warn(str(error), UserWarning, stacklevel=4)
 
     def _check_rows(self) -> None:
         if self.X is None:
@@ -85,11 +82,14 @@ class SessionCore:
             if self._n_applied is None:
                 self._folded, self._n_applied = self._begin(), 0
             if self._n_applied < len(self.record):
-                events, self._n_applied = self.record.events[self._n_applied :], None
+                events, self._n_applied = self.record.since(self._n_applied), None
                 for event in events:
                     self._folded.apply(event)
                 self._n_applied = len(self.record)
             return self._folded
+
+    def __copy__(self) -> SessionCore:
+        return deepcopy(self)  # two that share what is known would count an answer twice
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_turn", "_folding")}
@@ -102,9 +102,18 @@ class SessionCore:
         # The one place where something becomes known: on disk first, where there is a journal.
         self.record.append({"event": event, **content, "time": datetime.now(timezone.utc).isoformat()})
 
+    @in_turn
     def _follow(self) -> None:
-        # Done again by the next `ask` if it is interrupted.
-        self._model.follow(self._ledger, save=lambda: self.record.save(self._model))
+        # What is interrupted is done again by the next call.
+        try:
+            self._model.follow(self._ledger, save=lambda: self.record.save(self._model))
+        except Exception as error:
+            if not len(self.record) or not hasattr(self._model, "initial_"):
+                raise
+            raise TrainingError(
+                f"The answers are on record, but the model could not be trained on them: {error} Correct what is wrong "
+                "by correct(ids, labels); ask() tries again."
+            ) from error
 
     def _seeds(self, number: int) -> list[int]:
         # Each round has seeds of its own, so that a round's choice does not depend on how the rounds before it went.

@@ -57,7 +57,7 @@ def fingerprint(X: Any, y: ArrayLike, domain: ArrayLike) -> dict[str, Any]:
     return {name: {**head, **content(None)} for name, (head, content) in _read(X, y, domain).items()}
 
 
-def check_fingerprint(recorded: dict[str, Any], X: Any, y: ArrayLike, domain: ArrayLike, where: str) -> None:
+def check_fingerprint(recorded: dict[str, Any], X: Any, y: ArrayLike, domain: ArrayLike, what: str) -> None:
     """Raise a ValueError that says what differs, unless the data are those of the recorded fingerprint.
 
     Parameters
@@ -66,15 +66,15 @@ def check_fingerprint(recorded: dict[str, Any], X: Any, y: ArrayLike, domain: Ar
         What `fingerprint` returned, perhaps written and read as JSON.
     X, y, domain
         The data now.
-    where : str
-        Folder of the journal, for the error.
+    what : str
+        What was made with the data, for the error, such as "the journal in labels/".
 
     Notes
     -----
     Costs what `fingerprint` does, and next to nothing where a shape, type or name differs.
     """
     now = _read(X, y, domain)
-    made = f"the journal in {where} was made with"
+    made = f"{what} was made with"
     found = {name: list(_head_differences(name, recorded[name], head, made)) for name, (head, _) in now.items()}
     if now["X"][0]["shape"][0] != recorded["X"]["shape"][0]:
         found = {"X": found["X"]}
@@ -86,7 +86,7 @@ def check_fingerprint(recorded: dict[str, Any], X: Any, y: ArrayLike, domain: Ar
     if found.get("y"):
         found["y"].append("a label that became known since belongs in tell, not in y")
     if words := "; ".join(line for lines in found.values() for line in lines):
-        raise ValueError(f"{words}. Give the data that the journal was made with, or begin a new folder.")
+        raise ValueError(f"{words}. Give the same data, or begin anew.")
 
 
 def _read(X: Any, y: ArrayLike, domain: ArrayLike) -> dict[str, _Reading]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from skada_active._plain import to_plain
 from skada_active._storage import digest_of
-from skada_active.domains import Roles, is_missing, mask_labels
+from skada_active.domains import Roles, is_missing, label_kinds, mask_labels
 from skada_active.loop._round import Round
 
-__all__ = ["Ledger", "labels_of", "plain_list"]
+__all__ = ["Ledger", "labels_of", "plain_list", "pool_cost"]
 
 #: What `settle` returns where a row has no label yet.
 UNSETTLED = object()
@@ -44,6 +44,11 @@ def settle(votes: Iterable[Any], n_needed: int) -> Any:
         return UNSETTLED
     (label, n_votes), *others = Counter(vote for vote in votes if vote is not None).most_common(2) or [(None, 1)]
     return UNSETTLED if others and others[0][1] == n_votes else label
+
+
+def pool_cost(costs: NDArray[Any], roles: Roles) -> int:
+    """Return what the labels of all candidates cost, in whole units that pay for all of them."""
+    return math.ceil(math.fsum(costs[roles.candidates].tolist()) - _SLACK)
 
 
 class Ledger:
@@ -90,6 +95,8 @@ class Ledger:
         self.closed: list[Round] = []
         self.round: Round | None = None
         self.votes: dict[int, dict[str | None, Any]] = {}
+        self._keys: list[str] = []
+        self._kinds = label_kinds(y[roles.is_labeled])
         self.n_corrections = 0
         self.n_answers: Counter[str] = Counter()
 
@@ -116,7 +123,12 @@ class Ledger:
     @property
     def pool_cost(self) -> int:
         """What all labels of the initial pool cost, in whole units."""
-        return int(self._cost(self.initial_roles.candidates) + _SLACK)
+        return pool_cost(self.costs, self.initial_roles)
+
+    @property
+    def label_kinds(self) -> set[str]:
+        """Kinds of the labels that are known, see `domains.label_kinds`."""
+        return self._kinds or label_kinds(self.y[self.bought])
 
     @property
     def abstained(self) -> NDArray[np.int64]:
@@ -129,12 +141,13 @@ class Ledger:
         return [
             row
             for row in self.open_ids
-            if annotator is None or annotator not in self.votes.get(row, ()) or self.is_tied(row)
+            if annotator is None or annotator not in self.votes.get(row, ()) or self._is_tied(row)
         ]
 
-    def is_tied(self, row: int) -> bool:
-        """Tell whether a row has all the answers that it needs, and no majority."""
-        return row in self.open_ids and len(self.votes.get(row, ())) >= self.n_annotators
+    @property
+    def tied_ids(self) -> list[int]:
+        """Open rows that have all the answers that they need, and no majority."""
+        return [row for row in self.open_ids if self._is_tied(row)]
 
     def answered_by(self, annotator: str | None) -> list[int]:
         """Return the rows whose answers can be corrected: all that are settled, or those an annotator answered."""
@@ -201,11 +214,11 @@ class Ledger:
 
     def round_keys(self) -> list[str]:
         """Return a digest for every round that ended: of all rows and labels that its model is trained on."""
-        keys = [""]
-        for finished in self.closed:
+        for finished in self.closed[len(self._keys) :]:
             labels = plain_list(self.y[finished.bought_ids])
-            keys.append(digest_of(keys[-1].encode(), repr(to_plain([finished.bought_ids, labels])).encode()))
-        return keys[1:]
+            before = self._keys[-1] if self._keys else ""
+            self._keys.append(digest_of(before.encode(), repr(to_plain([finished.bought_ids, labels])).encode()))
+        return list(self._keys)
 
     def as_of(self, number: int) -> tuple[NDArray[Any], Roles, NDArray[np.int64]]:
         """Return labels, roles and rounds of purchase at the end of a round, corrections included."""
@@ -236,6 +249,8 @@ class Ledger:
         self._vote(event)
         settled = {row: settle(self.votes[row].values(), n_needed) for row in event["ids"]}
         known = [row for row in event["ids"] if self.query_round[row] > 0]
+        if known:
+            del self._keys[self.query_round[known].min() - 1 :]
         self.y[known] = labels_of([settled[row] for row in known], self.y)
         self._take(
             {row: label for row, label in settled.items() if row in self.open_ids and label is not UNSETTLED},
@@ -251,6 +266,9 @@ class Ledger:
 
     def _apply_extend(self, event: dict[str, Any]) -> None:
         self.rounds += event["rounds"]
+
+    def _is_tied(self, open_row: int) -> bool:
+        return len(self.votes.get(open_row, ())) >= self.n_annotators
 
     def _vote(self, event: dict[str, Any]) -> None:
         for row, label in zip(event["ids"], event["labels"], strict=True):

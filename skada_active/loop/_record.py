@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 from numpy.typing import NDArray
 
-from skada_active._description import describe, differences
+from skada_active._description import describe, differences, opaque_paths, shared_parameters, without_parameters
 from skada_active._storage import digest_of
 from skada_active._versions import package_versions
 from skada_active.domains import Roles
@@ -23,8 +23,10 @@ from skada_active.loop.journal import Journal, JournalError
 __all__ = ["JournalRecord", "Record"]
 
 _FORMAT = 1
-#: Settings that may change from one day to the next: they change no model.
-_FREE = ("new_classes", "verbose")
+#: Parameters, of any part, that may change from one day to the next: they do not say what is trained.
+_FREE = frozenset({"device", "n_jobs", "new_classes", "verbose"})
+#: Parameters of the loop that the record holds as what they come to.
+_IN_RECORD = frozenset({"budget", "n_rounds", "random_state"})
 
 
 class Record:
@@ -65,6 +67,10 @@ class Record:
     def events(self) -> list[dict[str, Any]]:
         """What has happened so far."""
         return list(self._events)
+
+    def since(self, n_events: int) -> list[dict[str, Any]]:
+        """Return what has happened after the first `n_events`."""
+        return self._events[n_events:]
 
     def append(self, event: dict[str, Any]) -> None:
         """Take an event; nothing is taken where this raises."""
@@ -122,7 +128,11 @@ class JournalRecord(Record):
     @property
     def events(self) -> list[dict[str, Any]]:
         """What has happened so far."""
-        return self.journal.events[1:]
+        return self.since(0)
+
+    def since(self, n_events: int) -> list[dict[str, Any]]:
+        """Return what has happened after the first `n_events`."""
+        return self.journal.since(n_events + 1)
 
     def append(self, event: dict[str, Any]) -> None:
         """Take an event: it is on disk when this returns."""
@@ -165,6 +175,7 @@ class JournalRecord(Record):
             "settings": settings,
         }
         self.journal.append(start)
+        _warn_of_own_state(settings)
         return start
 
     def _check(self, start: dict[str, Any], settings: Any, X: Any, y: NDArray[Any], roles: Roles) -> None:
@@ -173,13 +184,8 @@ class JournalRecord(Record):
                 f"{self.folder}: a journal of format {start.get('format')!r}, this version reads {_FORMAT}; go on with "
                 "the version of skada_active that wrote it."
             )
-        check_fingerprint(start["data"], X, y, roles.domain, where=str(self.folder))
-        changed = differences(start["settings"], settings)
-        if changed:
-            raise ValueError(
-                f"The journal in {self.folder} is of a session with other settings: {'; '.join(changed)}. Use those of "
-                "the journal, or begin a new folder. (To buy more labels, open it as it was and call session.extend.)"
-            )
+        check_fingerprint(start["data"], X, y, roles.domain, what=f"the journal in {self.folder}")
+        self._check_settings(start, settings)
         if start["versions"] != package_versions():
             warnings.warn(
                 f"The session in {self.folder} began with {start['versions']}, now there is {package_versions()}: the "
@@ -188,10 +194,41 @@ class JournalRecord(Record):
                 stacklevel=6,
             )
 
+    def _check_settings(self, start: dict[str, Any], settings: dict[str, Any]) -> None:
+        recorded = start["settings"]
+        if start["versions"] != package_versions():
+            # A release may add or drop a parameter; what both know has to be the same.
+            recorded, settings = shared_parameters(recorded, settings), shared_parameters(settings, recorded)
+        changed = differences(*({**tree, "rounds": None, "costs": None} for tree in (recorded, settings)))
+        if recorded["rounds"] != settings["rounds"]:
+            changed.append(f"the budget made rounds of {recorded['rounds']}, now of {settings['rounds']}")
+        if recorded["costs"] != settings["costs"]:
+            changed.append("costs are not those that the session began with, give the same array (None for none)")
+        if changed:
+            raise ValueError(
+                f"The journal in {self.folder} is of a session with other settings: {'; '.join(changed)}. Use those of "
+                "the journal, or begin a new folder. (To buy more labels, open it as it was and call session.extend.)"
+            )
+
 
 def _settings(loop: Any, record: Record) -> dict[str, Any]:
-    params = {name: value for name, value in loop.get_params(deep=False).items() if name not in _FREE}
+    params = {name: value for name, value in loop.get_params(deep=False).items() if name not in _IN_RECORD}
     params["estimator"], params["strategy"] = estimator_of(loop), strategy_of(loop)
-    costs = None if record.costs is None else digest_of(np.asarray(record.costs, dtype=np.float64).tobytes())
     described = {name: describe(value) for name, value in sorted(params.items())}
-    return {**described, "costs": costs, "n_annotators": record.n_annotators}
+    return {
+        **without_parameters(described, _FREE),
+        "random_state": int(loop.random_state) if isinstance(loop.random_state, Integral) else None,
+        "rounds": list(record.rounds),
+        "costs": None if record.costs is None else digest_of(record.costs.tobytes()),
+        "n_annotators": record.n_annotators,
+    }
+
+
+def _warn_of_own_state(settings: dict[str, Any]) -> None:
+    for path in opaque_paths(settings):
+        warnings.warn(
+            f"{path} has a state of its own, which no file can bring back: the session can be opened again only with "
+            "an equal one. Make it in the same way each time, from a seed or a file.",
+            UserWarning,
+            stacklevel=7,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,10 @@ class SavedLoop:
             If the loop holds what cannot be written without pickle; the message says what.
         """
         check_is_fitted(self)
-        session = self.session_
+        with self.session_._turn:
+            self._save(Path(folder), self.session_)
+
+    def _save(self, folder: Path, session: AdaptationSession) -> None:
         session._follow()
         model, writers = model_files(session._model)
         frozen, more = _frozen_files(self)
@@ -64,6 +68,13 @@ class SavedLoop:
         for name, rows in {"X": session.X, "eval_X": None if session.eval_set is None else session.eval_set[0]}.items():
             data[name], more = (None, {}) if rows is None else data_files(rows, name)
             writers |= more
+            if rows is not None and data[name] is None:
+                given = "X=X" if name == "X" else "eval_set=(X, y)"
+                warnings.warn(
+                    f"Rows of type {type(rows).__name__} are not saved; to go on, give them to load(folder, {given}).",
+                    UserWarning,
+                    stacklevel=3,
+                )
         content = {
             "format": _FORMAT,
             "versions": package_versions(),
@@ -74,9 +85,14 @@ class SavedLoop:
             "data": data,
             **_session_content(session),
         }
-        for name in set(content["loop"]) - {"estimator", "strategy"}:
-            rebuild(content["loop"][name], path=name)  # refused now, not when it is loaded
-        folder = Path(folder)
+        for name in sorted(set(content["loop"]) - {"estimator", "strategy"}):
+            try:
+                rebuild(content["loop"][name], path=name)
+            except RebuildError as error:  # refused now, not when it is loaded
+                raise ValueError(
+                    f"{error.path}: {error.name} cannot be written without pickle; give the loop a plain value before "
+                    f"saving, by loop.set_params({name}=...)."
+                ) from error
         folder.mkdir(parents=True, exist_ok=True)
         write_bundle(folder, _NAME, content, writers)
 
@@ -111,7 +127,10 @@ class SavedLoop:
             If a file is damaged, or what was given is not what the loop was saved with.
         """
         folder = Path(folder)
-        content, files = read_bundle(folder, _NAME)
+        try:
+            content, files = read_bundle(folder, _NAME)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"No loop was saved in {folder}: it has no {_NAME}.json.") from None
         if content["format"] != _FORMAT:
             raise ValueError(
                 f"{folder} has a loop of format {content['format']}, this version reads {_FORMAT}; load it with "
@@ -131,9 +150,10 @@ class SavedLoop:
 
 
 class _SavedRecord(Record):
-    """Restore the trained model from the files of a saved loop."""
+    """Restore the trained model (`saved`) from the files of a saved loop; `data` is the fingerprint of its rows."""
 
     saved: Any = None
+    data: Any = None
 
     def restore(self, model: SessionModel, ledger: Ledger) -> None:
         restore_model(model, *self.saved)
@@ -148,7 +168,7 @@ def _session_content(session: AdaptationSession) -> dict[str, Any]:
         "is_labeled": roles.is_labeled.tolist(),
         "answers": to_plain(session.answers),
         "eval_y": None if session.eval_set is None else to_plain(session.eval_set[1]),
-        "fingerprint": None if session.X is None else fingerprint(session.X, y, roles.domain),
+        "fingerprint": record.data if session.X is None else fingerprint(session.X, y, roles.domain),
         "seed": record.seed,
         "rounds": list(record.rounds),
         "costs": to_plain(record.costs),
@@ -164,7 +184,7 @@ def _load_session(
     roles = Roles(np.array(content["domain"], dtype=np.int64), np.array(content["is_labeled"], dtype=bool))
     if X is not None:
         X = as_rows(X)
-        check_fingerprint(content["fingerprint"], X, y, roles.domain, where=str(folder))
+        check_fingerprint(content["fingerprint"], X, y, roles.domain, what=f"the loop in {folder}")
     elif content["data"]["X"] is not None:
         X = load_data(content["data"]["X"], files)
     record = _SavedRecord(
@@ -174,7 +194,7 @@ def _load_session(
         content["n_annotators"],
         events=from_plain(content["events"]),
     )
-    record.saved = content["model"], files
+    record.saved, record.data = (content["model"], files), content["fingerprint"]
     return AdaptationSession(loop, X, y, roles, record, answers=from_plain(content["answers"]), eval_set=eval_set)
 
 

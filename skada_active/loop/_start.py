@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active.domains import Roles
 from skada_active.loop._arguments import check_annotators, check_costs, check_eval_set
+from skada_active.loop._ledger import pool_cost
 from skada_active.loop._record import JournalRecord, Record
 from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.session import AdaptationSession
@@ -31,11 +32,11 @@ def start_session(
 ) -> AdaptationSession:
     """Return a session of the loop on checked data, see `ActiveAdaptationLoop.session`."""
     eval_set, costs, n_annotators = check_eval_set(eval_set), check_costs(costs, len(y)), check_annotators(n_annotators)
-    pool = roles.candidates
-    pool_cost = len(pool) if costs is None else int(costs[pool].sum() + 1e-9)
     record = Record(
         seed=int(check_rng(loop.random_state).randint(np.iinfo(np.int32).max)),
-        rounds=schedule_of(loop.budget, loop.n_rounds).rounds(pool_cost),
+        rounds=schedule_of(loop.budget, loop.n_rounds).rounds(
+            len(roles.candidates) if costs is None else pool_cost(costs, roles)
+        ),
         costs=costs,
         n_annotators=n_annotators,
     )

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from skada_active.loop._report import class_counts
 
 __all__ = ["SessionStatus"]
@@ -78,11 +76,11 @@ class SessionStatus:
             n_rounds_planned=max(len(ledger.rounds), len(ledger.closed)),
             class_counts=class_counts(ledger.y[ledger.roles.labeled_target]),
             open_ids=list(ledger.open_ids),
-            tied_ids=[row for row in ledger.open_ids if ledger.is_tied(row)],
+            tied_ids=ledger.tied_ids,
             abstained_ids=ledger.abstained.tolist(),
             n_corrections=ledger.n_corrections,
             n_answers=dict(sorted(ledger.n_answers.items())),
-            pool=len(np.setdiff1d(ledger.roles.candidates, ledger.open_ids)),
+            pool=len(ledger.roles.candidates) - len(ledger.open_ids),
             termination_condition=session.termination_condition_,
             journal=None if session.record.folder is None else str(session.record.folder),
         )
@@ -116,7 +114,7 @@ class SessionStatus:
             return "done: what is left of the budget pays for no row"
         return _STATES[self.termination_condition]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(f"{name:<12} {value}" for name, value in self.rows())
 
     def _repr_html_(self) -> str:

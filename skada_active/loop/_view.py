@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from skada_active.domains import Roles
 from skada_active.loop._status import SessionStatus
+from skada_active.loop._turns import in_turn
 
 if TYPE_CHECKING:
     from skada_active.loop.active_loop import ActiveAdaptationLoop
@@ -22,7 +23,8 @@ class SessionView:
 
     @property
     def estimator_(self) -> Any:
-        """The model, fitted on all answers of the rounds that ended."""
+        """The model, fitted on all answers of the rounds that ended; trained first where that was interrupted."""
+        self._follow()
         return self._model.estimator_
 
     @property
@@ -38,6 +40,7 @@ class SessionView:
     @property
     def loop_(self) -> ActiveAdaptationLoop:
         """A fitted loop that goes on with this session: `ActiveAdaptationLoop.resume`, ``predict``, ``save``."""
+        self._follow()
         return clone(self._loop)._adopt(self)
 
     @property
@@ -118,6 +121,7 @@ class SessionView:
         """Return what was asked, answered and spent; it prints as text and shows as a table in a notebook."""
         return SessionStatus.of(self)
 
+    @in_turn
     def close(self) -> None:
         """Close the journal, so that another process may open it; without a journal there is nothing to close."""
         self.record.close()
@@ -127,6 +131,9 @@ class SessionView:
 
     def __exit__(self, *exception: Any) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}\n{self.status()}"
 
     def _repr_html_(self) -> str:
         return self.status()._repr_html_()

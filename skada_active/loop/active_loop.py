@@ -231,7 +231,12 @@ class ActiveAdaptationLoop(SavedLoop, DelegatedPrediction, MetaEstimatorMixin, C
         )
 
     def resume(
-        self, oracle: Oracle | None = None, *, budget: Any = None, n_rounds: int | None = None
+        self,
+        oracle: Oracle | None = None,
+        *,
+        budget: Any = None,
+        n_rounds: int | None = None,
+        annotator: str | None = None,
     ) -> ActiveAdaptationLoop:
         """Go on where the loop stopped: with what is left of the budget, or with more.
 
@@ -244,6 +249,8 @@ class ActiveAdaptationLoop(SavedLoop, DelegatedPrediction, MetaEstimatorMixin, C
             pool); ``None``: what is left, for example after an oracle raised.
         n_rounds : int, default=None
             Number of rounds of the new budget; ``None``: the loop's.
+        annotator : str, default=None
+            Who the oracle is, in a session of several annotators: it is asked until the others have to answer.
 
         Returns
         -------
@@ -267,7 +274,7 @@ class ActiveAdaptationLoop(SavedLoop, DelegatedPrediction, MetaEstimatorMixin, C
         if budget is not None:
             schedule = schedule_of(budget, self.n_rounds if n_rounds is None else n_rounds)
             session.extend(schedule.rounds(session.pool_cost))
-        return self._run(session, oracle)
+        return self._run(session, oracle, annotator)
 
     def learning_curve(self, accuracy: str = "unqueried") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return how an accuracy grew with the labels bought.
@@ -296,13 +303,14 @@ class ActiveAdaptationLoop(SavedLoop, DelegatedPrediction, MetaEstimatorMixin, C
         values = [entry["accuracy"][accuracy] for entry in entries]
         return np.array([entry["n_queries"] for entry in entries]), np.array(values, dtype=np.float64)
 
-    def _run(self, session: AdaptationSession, oracle: Oracle) -> ActiveAdaptationLoop:
+    def _run(self, session: AdaptationSession, oracle: Oracle, annotator: str | None = None) -> ActiveAdaptationLoop:
         self._adopt(session)
         try:
             with tqdm(total=session.budget, initial=session.spent, disable=not self.verbose) as bar:
-                while len(ids := session.ask()):
+                while len(ids := session.ask(annotator=annotator)):
                     # A copy: what an oracle does to its rows must not change what is told about.
-                    session.tell(ids, check_reply(oracle(ids.copy(), take_rows(session.X, ids))))
+                    labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
+                    session.tell(ids, labels, annotator=annotator)
                     bar.update(session.spent - bar.n)
                     bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
         finally:
@@ -311,11 +319,12 @@ class ActiveAdaptationLoop(SavedLoop, DelegatedPrediction, MetaEstimatorMixin, C
 
     def _adopt(self, session: AdaptationSession) -> ActiveAdaptationLoop:
         self.session_ = session
-        for name in ("estimator_", "strategy_", "queried_ids_", "query_round_", "history_", "initial_"):
+        self.estimator_ = session._model.estimator_
+        for name in ("strategy_", "queried_ids_", "query_round_", "history_", "initial_"):
             setattr(self, name, getattr(session, name))
         self.n_queries_ = len(session.queried_ids_)
         self.termination_condition_ = session.termination_condition_
-        self.classes_ = session.estimator_.classes_
+        self.classes_ = self.estimator_.classes_
         if session.X is not None:
             remember_columns(self, session.X)
         return self

@@ -6,12 +6,14 @@ import contextlib
 import os
 import warnings
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from skada_active._storage import sync_folder
 from skada_active.loop._lines import seal, unseal
+from skada_active.loop._turns import in_turn
 
 __all__ = ["Journal", "JournalError"]
 
@@ -75,6 +77,7 @@ class Journal:
     def __init__(self, folder: Any) -> None:
         self.folder = _make_folder(folder)
         self._lock, self._process = _take_lock(self.folder), os.getpid()
+        self._turn = RLock()  # threads take turns
         # One list holds what is committed, so that an interruption cannot leave events and end of the file apart.
         self._log: list[tuple[dict[str, Any], _End]] = []
         self._is_clean = True
@@ -91,7 +94,11 @@ class Journal:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The events, in order: what was read, and what was appended since."""
-        return [event for event, _ in self._log]
+        return self.since(0)
+
+    def since(self, n_events: int) -> list[dict[str, Any]]:
+        """Return the events after the first `n_events`."""
+        return [event for event, _ in self._log[n_events:]]
 
     @property
     def _end(self) -> _End:
@@ -102,6 +109,7 @@ class Journal:
         """Whether the journal can be appended to."""
         return self._file is not None
 
+    @in_turn
     def append(self, event: dict[str, Any]) -> None:
         """Write an event; it is on disk when this returns.
 
@@ -144,12 +152,14 @@ class Journal:
                 ) from error
             raise
 
+    @in_turn
     def clear(self) -> None:
         """Forget all events; a ValueError if the journal is closed."""
         self._check_open()
         self._log.clear()
         self._roll_back()
 
+    @in_turn
     def close(self) -> None:
         """Give the folder back: another session may open it. Closing twice does no harm."""
         for file in (self._file, self._tail):
@@ -164,6 +174,10 @@ class Journal:
 
     def __exit__(self, *exception: Any) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None:
+            self.close()
 
     def __reduce__(self) -> Any:
         raise TypeError(

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skada_active._readers import split_pipeline
-from skada_active.loop._answers import check_annotator, check_answers, check_ids
+from skada_active.loop._answers import OPEN, check_annotator, check_answers, check_ids
 from skada_active.loop._arguments import check_rounds
 from skada_active.loop._choice import choose_rows
-from skada_active.loop._core import SessionCore, in_turn
+from skada_active.loop._core import SessionCore
 from skada_active.loop._ledger import plain_list
+from skada_active.loop._turns import in_turn
 from skada_active.loop._view import SessionView
 from skada_active.query._base import check_n_queries
 
@@ -49,6 +50,21 @@ class AdaptationSession(SessionView, SessionCore):
         Labels of all rows, for the accuracies in the history and nothing else.
     eval_set : tuple (X, y), default=None
         Held-out rows for the holdout accuracy.
+
+    Attributes
+    ----------
+    estimator_, strategy_
+        The model, fitted on all answers of the rounds that ended, and the strategy.
+    queried_ids_ : ndarray of int64
+        Row numbers of the labels bought, in order of purchase.
+    query_round_ : ndarray of shape (n,), int64
+        Round in which a row's label was bought; 0 known from the start (all source rows are), -1 not known.
+    history_, initial_
+        Entries of the rounds that ended, and of the model before any purchase, see `ActiveAdaptationLoop`.
+    termination_condition_ : str or None
+        Why there is nothing more to ask; None while there is.
+    loop_ : ActiveAdaptationLoop
+        A fitted loop that goes on with this session.
 
     Notes
     -----
@@ -120,11 +136,14 @@ class AdaptationSession(SessionView, SessionCore):
             a class that the model does not know. Nothing is taken then.
         OSError
             If the journal cannot be written. Nothing is taken then.
+        RuntimeError
+            If the model cannot be trained on the answers. They are taken all the same.
         """
         self._check_rows()
         annotator = check_annotator(annotator, self._ledger.n_annotators)
-        ids, labels = check_answers(ids, labels, self._ledger.open_ids, self.y, classes=self._allowed_classes())
-        answered = [row for row in ids.tolist() if row not in self._ledger.open_to(annotator)]
+        ids, labels = self._check_answers(ids, labels, self._ledger.open_ids, OPEN)
+        open_to = set(self._ledger.open_to(annotator))
+        answered = [row for row in ids.tolist() if row not in open_to]
         if answered:
             raise ValueError(
                 f"ids holds row {answered[0]}, which {annotator} has answered; change the answer by "
@@ -194,12 +213,14 @@ class AdaptationSession(SessionView, SessionCore):
             If a row was not answered, the labels are not as in `tell`, or the answers to a row would be a tie.
         OSError
             If the journal cannot be written. Nothing is changed then.
+        RuntimeError
+            If the model cannot be trained on the corrected answers. They are taken all the same.
         """
         self._check_rows()
-        among, what = self._ledger.answered_by(annotator), "a row that was answered"
+        among, what = self._ledger.answered_by(annotator), "a row whose label is settled (`tell` answers open ones)"
         if annotator is not None:
             annotator, what = check_annotator(annotator), f"a row that {annotator} answered"
-        ids, labels = check_answers(ids, labels, among, self.y, what=what, classes=self._allowed_classes())
+        ids, labels = self._check_answers(ids, labels, among, what)
         labels = plain_list(labels)
         if None in labels:
             raise ValueError(f"labels misses the label of row {ids[labels.index(None)]}; a correction needs a label.")
@@ -233,9 +254,8 @@ class AdaptationSession(SessionView, SessionCore):
         if not n_wanted:
             return
         start = time.perf_counter()
-        ids, utilities = choose_rows(
-            self.strategy_, self.estimator_, self.X, ledger, current, n_wanted, seeds=self._seeds(current.number)[1:]
-        )
+        seeds, model = self._seeds(current.number)[1:], self._model.estimator_
+        ids, utilities = choose_rows(self.strategy_, model, self.X, ledger, current, n_wanted, seeds=seeds)
         self._take(
             "ask",
             round=current.number,
@@ -249,7 +269,7 @@ class AdaptationSession(SessionView, SessionCore):
     def _check_n_queries(self, n_queries: int) -> int:
         n_queries = check_n_queries(n_queries)
         n_affordable = self._ledger.n_affordable
-        if n_queries > n_affordable and (n_affordable < len(self.roles.candidates) or not n_affordable):
+        if n_queries > n_affordable > 0 and n_affordable < len(self.roles.candidates):
             warnings.warn(
                 f"n_queries={n_queries} exceeds the {n_affordable} label(s) left of the budget of {self.budget}; "
                 "extend the session's budget to ask for more.",
@@ -258,7 +278,11 @@ class AdaptationSession(SessionView, SessionCore):
             )
         return n_queries
 
-    def _allowed_classes(self) -> Any:
+    def _check_answers(
+        self, ids: ArrayLike, labels: ArrayLike, among: list[int], what: str
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
         # What is answered from labels that were given beforehand holds no slip of the pen.
         learns = self._loop.new_classes == "learn" or self.answers is not None
-        return None if learns else split_pipeline(self.estimator_)[1].classes_
+        classes = None if learns else split_pipeline(self._model.estimator_)[1].classes_
+        kinds = self._ledger.label_kinds
+        return check_answers(ids, labels, among, self.y, what=what, kinds=kinds, classes=classes)

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from skada_active.domains import is_missing
+from skada_active.domains import is_missing, label_kinds
 from skada_active.loop._answers import check_answers
 
 OPEN = np.array([4, 7, 9])
@@ -16,8 +16,12 @@ FLOATS = np.array([0.0, 1.0, np.nan])
 STRINGS = np.array(["a", "b", None], dtype=object)
 
 
+def kinds_of(y):
+    return label_kinds(y[~is_missing(y)])
+
+
 def check(labels, y=INTEGERS, ids=(7, 4)):
-    return check_answers(list(ids), labels, OPEN, y)
+    return check_answers(list(ids), labels, OPEN, y, kinds=kinds_of(y))
 
 
 def test_answers_keep_their_order():
@@ -28,9 +32,9 @@ def test_answers_keep_their_order():
 
 
 def test_one_answer_may_be_a_scalar():
-    ids, labels = check_answers(7, 1, OPEN, INTEGERS)
+    ids, labels = check_answers(7, 1, OPEN, INTEGERS, kinds={"i"})
     assert (ids.tolist(), labels.tolist()) == ([7], [1])
-    assert check_answers(7, "a", OPEN, STRINGS)[1].tolist() == ["a"]
+    assert check_answers(7, "a", OPEN, STRINGS, kinds={"U"})[1].tolist() == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -71,11 +75,11 @@ def test_nan_is_no_answer_unless_labels_are_floats(y, labels):
 )
 def test_a_class_that_is_not_known_is_refused(y, labels, classes, new):
     with pytest.raises(ValueError, match=f'labels holds {new!r}, which is none of the 2 classes.*new_classes="learn"'):
-        check_answers([7, 4], labels, OPEN, y, classes=classes)
+        check_answers([7, 4], labels, OPEN, y, kinds=kinds_of(y), classes=classes)
 
 
 def test_an_abstention_is_of_no_class():
-    assert check_answers([7, 4], [1, -1], OPEN, INTEGERS, classes=[0, 1])[1].tolist() == [1, -1]
+    assert check_answers([7, 4], [1, -1], OPEN, INTEGERS, kinds={"i"}, classes=[0, 1])[1].tolist() == [1, -1]
 
 
 def test_strings_may_be_longer_than_those_known():

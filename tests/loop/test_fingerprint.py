@@ -41,15 +41,15 @@ def recorded(X=X, y=y, domain=domain):
 
 def same(X_then, X_now, y_then=y, y_now=y):
     n = len(y_then)
-    check_fingerprint(recorded(X_then, y_then, domain[:n]), X_now, y_now, domain[:n], "labels/")
+    check_fingerprint(recorded(X_then, y_then, domain[:n]), X_now, y_now, domain[:n], "the journal in labels/")
     return fingerprint(X_then, y_then, domain[:n]) == fingerprint(X_now, y_now, domain[:n])
 
 
 def error(then=(X, y, domain), now=(X, y, domain)):
     before = recorded(*then)
     assert fingerprint(*now) != before
-    with pytest.raises(ValueError, match="begin a new folder") as caught:
-        check_fingerprint(before, *now, "labels/")
+    with pytest.raises(ValueError, match="begin anew") as caught:
+        check_fingerprint(before, *now, "the journal in labels/")
     return str(caught.value)
 
 
@@ -410,7 +410,7 @@ def test_a_transform_that_became_random_is_named():
 def test_no_rows_have_a_fingerprint():
     none = np.empty((0, 4)), y[:0], domain[:0]
     assert recorded(*none)["X"]["blocks"] == []
-    check_fingerprint(recorded(*none), *none, "labels/")
+    check_fingerprint(recorded(*none), *none, "the journal in labels/")
 
 
 def test_the_fingerprint_is_the_same_in_another_process():
@@ -452,4 +452,4 @@ def test_blocks_of_a_journal_are_used_again():
     then = recorded()
     then["X"] |= {"block_rows": N, "blocks": recorded(X[:1], y[:1], domain[:1])["X"]["blocks"]}
     with pytest.raises(ValueError, match="rows 0 to 639 of X"):
-        check_fingerprint(then, X, y, domain, "labels/")
+        check_fingerprint(then, X, y, domain, "the journal in labels/")

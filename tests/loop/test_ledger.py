@@ -292,7 +292,7 @@ class TestCorrectionsByAnnotators:
     def test_an_open_row_has_no_label_to_set(self, session):
         ids = session.ask()
         session.tell(ids[:1], [0], annotator="anna")
-        with pytest.raises(ValueError, match="not a row that was answered"):
+        with pytest.raises(ValueError, match="not a row whose label is settled"):
             session.correct(ids[:1], [1])
 
     def test_an_open_answer_is_replaced(self, session):

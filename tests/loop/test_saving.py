@@ -316,7 +316,7 @@ def test_an_unfitted_loop_is_refused(tmp_path):
 
 
 def test_a_seed_that_no_file_holds_is_refused_when_saving(blobs, tmp_path):
-    with pytest.raises(ValueError, match=r"random_state: .*RandomState cannot be rebuilt from a file"):
+    with pytest.raises(ValueError, match=r"random_state: .*RandomState cannot be written without pickle"):
         fit(network(), blobs, random_state=np.random.RandomState(0)).save(tmp_path)
 
 
