@@ -122,6 +122,8 @@ class Disk:
 
     def step(self, function, half=None):
         def step(*args, **kwargs):
+            if sys._getframe(1).f_globals["__name__"].startswith("filelock"):
+                return function(*args, **kwargs)  # the lock's file holds nothing
             self.n_steps += 1
             number = self.n_steps
             self.at(number, "before")

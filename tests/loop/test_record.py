@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import json
 import pickle
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
-from skada_active.loop import ArrayOracle
+from skada_active.loop import ArrayOracle, Journal
 from skada_active.query import CoreSet, MarginSampling, RandomSampling
 
 
@@ -277,7 +281,170 @@ def test_a_session_in_memory_is_copied_whole(start, blobs):
     session, y = start(), blobs[1]
     ids = session.ask()
     session.tell(ids[:2], y[ids[:2]])
-    copy = pickle.loads(pickle.dumps(session))
-    for either in (session, copy):
+    copied = pickle.loads(pickle.dumps(session))
+    for either in (session, copied):
         either.tell(ids[2:], y[ids[2:]])
-    assert copy.ask().tolist() == session.ask().tolist()
+    assert copied.ask().tolist() == session.ask().tolist()
+
+
+class FailsOnNine(LogisticRegression):
+    def fit(self, X, y):
+        if 9 in y:
+            raise ValueError("nine is not for me")
+        return super().fit(X, y)
+
+
+def test_a_training_that_fails_keeps_the_answers_and_can_be_corrected(open_session, blobs):
+    session, y = open_session(FailsOnNine(), RandomSampling(), new_classes="learn"), blobs[1]
+    ids = session.ask()
+    with pytest.raises(RuntimeError, match="The answers are on record, but .* nine is not for me .*correct"):
+        session.tell(ids, [9, *y[ids[1:]]])
+    with pytest.raises(RuntimeError, match="could not be trained"):
+        _ = session.estimator_
+    with pytest.warns(UserWarning, match="could not be trained on them: nine is not for me") as caught:
+        session = open_session(FailsOnNine(), RandomSampling(), new_classes="learn")
+    assert caught[0].filename == __file__
+    session.correct(ids[0], y[ids[0]])
+    assert session.estimator_.classes_.tolist() == [0, 1, 2]
+    assert [entry["ids"].tolist() for entry in session.history_] == [ids.tolist()]
+
+
+def test_no_model_is_shown_that_was_interrupted_in_training(open_session, blobs, monkeypatch):
+    network = AdaptationClassifier(max_epochs=1)
+    session, y = open_session(network, RandomSampling()), blobs[1]
+    ids = session.ask()
+
+    def stop(net, *args, **kwargs):
+        for weight in net.module_.parameters():
+            weight.data.zero_()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("skada_active.deep.net.AdaptationNet.train_epochs", stop)
+        with pytest.raises(KeyboardInterrupt):
+            session.tell(ids, y[ids])
+    proba = session.estimator_.predict_proba(blobs[0])
+    np.testing.assert_array_equal(open_session(network, RandomSampling()).estimator_.predict_proba(blobs[0]), proba)
+    assert len(np.unique(proba.round(6), axis=0)) > 1
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        (
+            {"estimator": RandomForestClassifier(3, n_jobs=1)},
+            {"estimator": RandomForestClassifier(3, n_jobs=2, verbose=0)},
+        ),
+        (
+            {"estimator": AdaptationClassifier(max_epochs=1)},
+            {"estimator": AdaptationClassifier(max_epochs=1, device="cpu")},
+        ),
+        ({"budget": [3, 3]}, {"budget": (3, np.int64(3))}),
+        ({"budget": 10}, {"budget": 10 / 60}),
+        ({"random_state": 0}, {"random_state": np.int64(0)}),
+        ({"random_state": np.random.RandomState(0)}, {"random_state": None}),
+    ],
+    ids=["n_jobs", "device", "sequence", "fraction", "integer", "generator"],
+)
+def test_what_says_the_same_is_no_other_setting(open_session, then, now):
+    ids = open_session(strategy=RandomSampling(), **then).ask()
+    assert open_session(strategy=RandomSampling(), **now).ask().tolist() == ids.tolist()
+
+
+def test_a_parameter_that_a_release_added_is_no_other_setting(open_session, monkeypatch):
+    open_session(LogisticRegression(C=2)).ask()
+    described = LogisticRegression.get_params
+    monkeypatch.setattr(LogisticRegression, "get_params", lambda self, deep=True: {**described(self), "new_option": 1})
+    with pytest.raises(ValueError, match=r"estimator.new_option was not there, is 1"):
+        open_session(LogisticRegression(C=2))
+    monkeypatch.setattr("skada_active.loop._record.package_versions", lambda: {"scikit-learn": "9.9"})
+    with pytest.raises(ValueError, match=r"estimator.C was 2, is 3"):
+        open_session(LogisticRegression(C=3))
+    monkeypatch.setattr(LogisticRegression, "get_params", described)
+    with pytest.warns(UserWarning, match="now there is {'scikit-learn': '9.9'}"):
+        open_session(LogisticRegression(C=2))
+
+
+def test_what_cannot_be_made_again_is_warned_of_at_the_start(open_session):
+    module = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    with pytest.warns(UserWarning, match=r"estimator.module has a state of its own.*from a seed or a file") as caught:
+        open_session(AdaptationClassifier(module=module, max_epochs=1)).ask()
+    assert caught[0].filename == __file__
+    with pytest.raises(ValueError, match=r"estimator.module was .*Sequential"):
+        open_session(AdaptationClassifier(module=nn.Sequential(nn.Linear(3, 4), nn.ReLU()), max_epochs=1))
+    assert len(open_session(AdaptationClassifier(module=module, max_epochs=1)).open_ids) == 5
+
+
+def test_a_history_is_measured_on_one_set_of_held_out_rows(open_session, blobs):
+    X, y, _ = blobs
+    network = AdaptationClassifier(max_epochs=1)
+    session = open_session(network, session={"eval_set": (X[:20], y[:20])})
+    ids = session.ask()
+    session.tell(ids, y[ids])
+    again = open_session(network, session={"eval_set": (X[:20], y[:20])})
+    assert again.history_[0]["accuracy"] == session.history_[0]["accuracy"]
+    with pytest.warns(UserWarning, match="its history is of another eval_set. It is trained again"):
+        other = open_session(network, session={"eval_set": (X[60:], y[60:])})
+    right = (other.estimator_.predict(X[60:]) == y[60:]).mean()
+    assert other.history_[0]["accuracy"]["holdout"] == pytest.approx(right)
+
+
+def test_copies_of_a_session_know_nothing_of_each_other(start, blobs):
+    session = start()
+    ids = session.ask()
+    copied = copy.copy(session)
+    copied.tell(ids[:1], blobs[1][ids[:1]])
+    assert session.queried_ids_.tolist() == []
+    assert copied.queried_ids_.tolist() == ids[:1].tolist()
+
+
+def test_a_session_that_is_dropped_gives_its_folder_back(open_session, blobs, tmp_path):
+    X, y, sample_domain = blobs
+    loop = ActiveAdaptationLoop(LogisticRegression())
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            loop.session(X, mask_target(y, sample_domain), sample_domain=sample_domain, journal=tmp_path)
+            gc.collect()
+
+
+def test_every_annotator_may_be_an_oracle(start, blobs):
+    X, y, sample_domain = blobs
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=10, n_rounds=2, random_state=0)
+    session = loop.session(X, mask_target(y, sample_domain), sample_domain=sample_domain, n_annotators=2)
+    with pytest.raises(ValueError, match="say whose answers these are"):
+        session.loop_.resume(ArrayOracle(y))
+    for name in ("anna", "ben", "anna", "ben"):
+        resumed = session.loop_.resume(ArrayOracle(y), annotator=name)
+    assert resumed.termination_condition_ == "budget"
+    assert resumed.n_queries_ == 10
+    assert session.status().n_answers == {"anna": 10, "ben": 10}
+
+
+def test_a_budget_is_not_cut_by_a_pool_that_costs_fractions(start, blobs):
+    X, y, sample_domain = blobs
+    known = np.where(np.arange(120) < 117, y, -1)
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=10, n_rounds=1, random_state=0)
+    session = loop.session(X, known, sample_domain=sample_domain, costs=np.full(120, 1.3))
+    ids = session.ask()
+    session.tell(ids, y[ids])
+    assert len(ids) == 3
+    assert session.termination_condition_ == "pool"
+
+
+def test_a_row_that_is_labelled_after_all_is_no_abstention(start, blobs):
+    session, y = start(strategy=RandomSampling(), budget=60, n_rounds=1), blobs[1]
+    ids = session.ask()
+    session.abstain(ids[:2])
+    session.readmit(ids[:1])
+    session.tell(ids[2:], y[ids[2:]])
+    session.tell(ids := session.ask(), y[ids])
+    entry = session.history_[0]
+    assert not set(entry["ids"]) & set(entry["abstained_ids"])
+
+
+def test_threads_may_share_a_journal(tmp_path):
+    with Journal(tmp_path) as journal, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: journal.append({"event": "tell", "ids": [number]}), range(100)))
+    with Journal(tmp_path) as journal:
+        assert sorted(event["ids"][0] for event in journal.events) == list(range(100))

@@ -173,6 +173,7 @@ def test_column_names_come_back(blobs, tmp_path):
     assert loaded.feature_names_in_.tolist() == ["a", "b", "c"]
 
 
+@pytest.mark.filterwarnings("ignore:Rows of type")
 def test_rows_of_a_dataset_have_to_be_given_to_go_on(blobs, tmp_path):
     X, y, sample_domain = blobs
     loop = fit(network(), (Rows(X), y, sample_domain))
@@ -186,6 +187,19 @@ def test_rows_of_a_dataset_have_to_be_given_to_go_on(blobs, tmp_path):
     assert given.queried_ids_.tolist() == loop.resume(budget=3, n_rounds=1).queried_ids_.tolist()
 
 
+def test_a_loop_without_its_rows_is_saved_again(blobs, tmp_path):
+    X, y, sample_domain = blobs
+    loop = fit(network(), (Rows(X), y, sample_domain))
+    with pytest.warns(
+        UserWarning, match=r"Rows of type Rows are not saved; to go on, give them to load\(folder, X=X\)"
+    ):
+        loop.save(tmp_path / "first")
+    ActiveAdaptationLoop.load(tmp_path / "first").save(tmp_path / "second")
+    given = ActiveAdaptationLoop.load(tmp_path / "second", X=Rows(X)).resume(budget=3, n_rounds=1)
+    assert given.queried_ids_.tolist() == loop.resume(budget=3, n_rounds=1).queried_ids_.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:Rows of type")
 def test_other_rows_are_refused(blobs, tmp_path):
     X, y, sample_domain = blobs
     fit(network(), (Rows(X), y, sample_domain)).save(tmp_path)
@@ -321,7 +335,7 @@ def test_a_seed_that_no_file_holds_is_refused_when_saving(blobs, tmp_path):
 
 
 def test_nothing_there_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"loop\.json"):
+    with pytest.raises(FileNotFoundError, match=r"No loop was saved in .*loop\.json"):
         ActiveAdaptationLoop.load(tmp_path)
 
 
