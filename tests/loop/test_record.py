@@ -297,7 +297,7 @@ class FailsOnNine(LogisticRegression):
 def test_a_training_that_fails_keeps_the_answers_and_can_be_corrected(open_session, blobs):
     session, y = open_session(FailsOnNine(), RandomSampling(), new_classes="learn"), blobs[1]
     ids = session.ask()
-    with pytest.raises(RuntimeError, match="The answers are on record, but .* nine is not for me .*correct"):
+    with pytest.raises(RuntimeError, match=r"The answers are on record, but .* nine is not for me .*correct"):
         session.tell(ids, [9, *y[ids[1:]]])
     with pytest.raises(RuntimeError, match="could not be trained"):
         _ = session.estimator_
