@@ -230,5 +230,5 @@ def _warn_of_own_state(settings: dict[str, Any]) -> None:
             f"{path} has a state of its own, which no file can bring back: the session can be opened again only with "
             "an equal one. Make it in the same way each time, from a seed or a file.",
             UserWarning,
-            stacklevel=7,
+            stacklevel=6,
         )

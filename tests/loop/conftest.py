@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -60,3 +62,36 @@ def finish():
         return session
 
     return finish
+
+
+@pytest.fixture
+def open_session(blobs, tmp_path):
+    """Return a function that opens a session with its journal in ``labels``; keywords go to the loop or the session."""
+    X, y, sample_domain = blobs
+    opened = []
+
+    def open_session(estimator=None, strategy=None, X=X, y=y, session=None, **params):
+        for earlier in opened:
+            earlier.close()
+        estimator = LogisticRegression() if estimator is None else estimator
+        settings = {"budget": 10, "n_rounds": 2, "round_epochs": 1, "random_state": 0}
+        loop = ActiveAdaptationLoop(estimator, strategy, **settings | params)
+        known = mask_target(y, sample_domain)
+        opened.append(
+            loop.session(X, known, sample_domain=sample_domain, journal=tmp_path / "labels", **(session or {}))
+        )
+        return opened[-1]
+
+    yield open_session
+    for session in opened:
+        session.close()
+
+
+@pytest.fixture(scope="session")
+def lines_of():
+    """Return a function that reads the lines of a session's journal."""
+
+    def lines_of(session):
+        return [json.loads(line) for line in (session.record.folder / "journal.jsonl").read_text().splitlines()]
+
+    return lines_of
