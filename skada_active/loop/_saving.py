@@ -39,7 +39,7 @@ class SavedLoop:
     """Save a fitted loop to a folder, and load it: the lasting side of a loop."""
 
     def save(self, folder: Any) -> None:
-        """Write the fitted loop to a folder, in JSON and safetensors; nothing is pickled.
+        """Write the fitted loop to a folder, in JSON, safetensors and npz; nothing is pickled.
 
         Networks need nothing more; scikit-learn estimators are written through skops, where it is installed. Rows of
         numbers (arrays, CSR, DataFrames) are written too, so that the loaded loop can go on; any others have to be
@@ -62,39 +62,20 @@ class SavedLoop:
     def _save(self, folder: Path, session: AdaptationSession) -> None:
         session._follow()
         model, writers = model_files(session._model)
-        frozen, more = _frozen_files(self)
-        writers |= more
-        data = {}
-        for name, rows in {"X": session.X, "eval_X": None if session.eval_set is None else session.eval_set[0]}.items():
-            data[name], more = (None, {}) if rows is None else data_files(rows, name)
-            writers |= more
-            if rows is not None and data[name] is None:
-                given = "X=X" if name == "X" else "eval_set=(X, y)"
-                warnings.warn(
-                    f"Rows of type {type(rows).__name__} are not saved; to go on, give them to load(folder, {given}).",
-                    UserWarning,
-                    stacklevel=3,
-                )
+        frozen, frozen_writers = _frozen_files(self)
+        data, data_writers = _rows_files(session)
         content = {
             "format": _FORMAT,
             "versions": package_versions(),
-            "loop": {name: describe(value) for name, value in self.get_params(deep=False).items()},
+            "loop": _described(self),
             "frozen": frozen,
             "columns": {name: to_plain(getattr(self, name)) for name in _COLUMNS if hasattr(self, name)},
             "model": model,
             "data": data,
             **_session_content(session),
         }
-        for name in sorted(set(content["loop"]) - {"estimator", "strategy"}):
-            try:
-                rebuild(content["loop"][name], path=name)
-            except RebuildError as error:  # refused now, not when it is loaded
-                raise ValueError(
-                    f"{error.path}: {error.name} cannot be written without pickle; give the loop a plain value before "
-                    f"saving, by loop.set_params({name}=...)."
-                ) from error
         folder.mkdir(parents=True, exist_ok=True)
-        write_bundle(folder, _NAME, content, writers)
+        write_bundle(folder, _NAME, content, writers | frozen_writers | data_writers)
 
     @classmethod
     def load(
@@ -196,6 +177,34 @@ def _load_session(
     )
     record.saved, record.data = (content["model"], files), content["fingerprint"]
     return AdaptationSession(loop, X, y, roles, record, answers=from_plain(content["answers"]), eval_set=eval_set)
+
+
+def _described(loop: Any) -> dict[str, Any]:
+    described = {name: describe(value) for name, value in loop.get_params(deep=False).items()}
+    for name in sorted(described.keys() - {"estimator", "strategy"}):  # those two can be given to `load`
+        try:
+            rebuild(described[name], path=name)
+        except RebuildError as error:
+            raise ValueError(
+                f"{error.path}: {error.name} cannot be written without pickle; give the loop a plain value before "
+                f"saving, by loop.set_params({name}=...)."
+            ) from error
+    return described
+
+
+def _rows_files(session: AdaptationSession) -> tuple[dict[str, Any], dict[str, Any]]:
+    trees, writers = {}, {}
+    eval_X = None if session.eval_set is None else session.eval_set[0]
+    for name, rows, given in (("X", session.X, "X=X"), ("eval_X", eval_X, "eval_set=(X, y)")):
+        trees[name], more = (None, {}) if rows is None else data_files(rows, name)
+        writers |= more
+        if rows is not None and trees[name] is None:
+            warnings.warn(
+                f"Rows of type {type(rows).__name__} are not saved; to go on, give them to load(folder, {given}).",
+                UserWarning,
+                stacklevel=4,
+            )
+    return trees, writers
 
 
 def _frozen_files(loop: Any) -> tuple[dict[str, Any], dict[str, Any]]:
