@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,16 @@ from skada_active.domains import as_labels, is_missing, label_kinds, mask_labels
 __all__ = ["OPEN", "check_annotator", "check_answers", "check_ids"]
 
 #: What rows have to be that `tell` takes labels for.
-OPEN = "an open question (`correct` changes an answer that was given)"
+OPEN = "an open question"
 
 
-def check_ids(ids: ArrayLike, among: ArrayLike, what: str) -> NDArray[np.int64]:
-    """Return row numbers as int64; one that comes twice or is not `among` those that are `what` is an error."""
+def check_ids(
+    ids: ArrayLike, among: ArrayLike, what: str, state_of: Callable[[int], str] = lambda row: ""
+) -> NDArray[np.int64]:
+    """Return row numbers as int64; one that comes twice or is not `among` those that are `what` is an error.
+
+    `state_of` says what a row is instead.
+    """
     ids, among = np.atleast_1d(np.asarray(ids)), np.asarray(among, dtype=np.int64)
     if ids.ndim > 1:
         raise ValueError(f"ids must be a list of row numbers, got an array of shape {ids.shape}.")
@@ -27,7 +33,8 @@ def check_ids(ids: ArrayLike, among: ArrayLike, what: str) -> NDArray[np.int64]:
     others = ids[~np.isin(ids, among)]
     if len(others):
         raise ValueError(
-            f"ids holds row {others[0]}, which is not {what}; {len(among)} row(s) are: {among[:10].tolist()}"
+            f"ids holds row {others[0]}, which is not {what}{state_of(int(others[0]))}; {len(among)} row(s) are: "
+            f"{among[:10].tolist()}"
             f"{'...' if len(among) > 10 else ''}."
         )
     return ids.astype(np.int64)
@@ -41,6 +48,7 @@ def check_answers(
     *,
     kinds: set[str],
     what: str = OPEN,
+    state_of: Callable[[int], str] = lambda row: "",
     classes: Any = None,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return ids (int64) and labels (of the type of `y`, missing by its convention), or raise a ValueError.
@@ -55,7 +63,7 @@ def check_answers(
             f"labels must hold one label for each of the {n_ids} ids, got {len(labels)}; a row that nobody can label "
             "gets a missing label (-1 or None)."
         )
-    ids = check_ids(ids, among, what)
+    ids = check_ids(ids, among, what, state_of)
     labels = _of_type(labels, y, kinds)
     if classes is not None:
         _refuse_new_classes(labels[~is_missing(labels)].tolist(), np.asarray(classes).tolist())
@@ -69,8 +77,10 @@ def check_annotator(annotator: Any, n_annotators: int = 1) -> str | None:
             f"annotator=None, but {n_annotators} annotators answer for every row; say whose answers these are, for "
             'example annotator="anna".'
         )
-    if annotator is not None and not (isinstance(annotator, str) and annotator and annotator.isprintable()):
-        raise ValueError(f"annotator must be a name (a str of one line), got {annotator!r}.")
+    if annotator is None:
+        return None
+    if not isinstance(annotator, str) or not annotator.isprintable() or annotator != annotator.strip() or not annotator:
+        raise ValueError(f"annotator must be a name (one line, without blanks around it), got {annotator!r}.")
     return annotator
 
 

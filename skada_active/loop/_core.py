@@ -108,7 +108,7 @@ class SessionCore:
         try:
             self._model.follow(self._ledger, save=lambda: self.record.save(self._model))
         except Exception as error:
-            if not len(self.record) or not hasattr(self._model, "initial_"):
+            if not len(self.record) or self._model.initial_ is None:
                 raise
             raise TrainingError(
                 f"The answers are on record, but the model could not be trained on them: {error} Correct what is wrong "

@@ -118,7 +118,8 @@ class Ledger:
     @property
     def open_ids(self) -> list[int]:
         """Rows asked about and not settled yet, in order of choice."""
-        return [] if self.round is None else self.round.open_ids
+        current = self.round
+        return [] if current is None else current.open_ids
 
     @property
     def pool_cost(self) -> int:
@@ -149,12 +150,29 @@ class Ledger:
         """Open rows that have all the answers that they need, and no majority."""
         return [row for row in self.open_ids if self._is_tied(row)]
 
+    def state_of(self, row: int) -> str:
+        """Return in words why a row is no open question, or that it is one."""
+        if row in self.open_ids:
+            return " (it is open: `tell` answers it)"
+        if not 0 <= row < len(self.y) or not self.roles.is_target[row]:
+            return " (it is no target row)"
+        if self.query_round[row] > 0:
+            return f" (it was answered, {plain_list(self.y[[row]])[0]!r}: `correct` changes that)"
+        if row in self.abstained:
+            return " (it was abstained on: `readmit` lets it be asked about again)"
+        return " (its label was known from the start)" if self.query_round[row] == 0 else " (nobody asked about it)"
+
     def answered_by(self, annotator: str | None) -> list[int]:
         """Return the rows whose answers can be corrected: all that are settled, or those an annotator answered."""
         if annotator is None:
             return self.bought
         open_or_bought = {*self.open_ids, *self.bought}
         return [row for row, votes in self.votes.items() if annotator in votes and row in open_or_bought]
+
+    def differs(self, row: int, label: Any, annotator: str | None) -> bool:
+        """Tell whether a label is another than the one that a row has, or that an annotator gave it."""
+        before = self.y[row] if annotator is None else self.votes[row][annotator]
+        return before is None or before != label
 
     def ties_after(self, ids: list[int], labels: list[Any], annotator: str | None) -> list[int]:
         """Return the settled rows that would have no majority if an annotator answered so."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from copy import deepcopy
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -16,6 +17,13 @@ from skada_active.loop._report import accuracies, class_counts
 from skada_active.loop._round import Round
 
 __all__ = ["SessionModel"]
+
+
+class _Trained(NamedTuple):
+    estimator: Any
+    initial: dict[str, Any] | None
+    history: list[dict[str, Any]]
+    keys: list[str] | None
 
 
 class SessionModel:
@@ -40,12 +48,11 @@ class SessionModel:
     Attributes
     ----------
     estimator_
-        The fitted estimator.
+        The fitted estimator. It is never changed: a network goes on training as a copy of itself.
     initial_, history_
         Entries of the history, see `ActiveAdaptationLoop`.
     keys : list of str or None
-        Keys of the rounds that the estimator is trained on; None before the first training, and while a model that
-        later rounds go on from is trained.
+        Keys of the rounds that the estimator is trained on; None where it has to be trained from the start.
     """
 
     def __init__(
@@ -54,62 +61,87 @@ class SessionModel:
         self.template, self.X = template, X
         self.round_epochs, self.warm_start = round_epochs, warm_start
         self.answers, self.eval_set = answers, eval_set
-        self.keys: list[str] | None = None
-        self.history_: list[dict[str, Any]] = []
+        # Replaced as a whole, so that an interruption leaves nothing half done.
+        self._trained = _Trained(None, None, [], None)
+
+    @property
+    def estimator_(self) -> Any:
+        """The fitted estimator."""
+        return self._trained.estimator
+
+    @property
+    def initial_(self) -> dict[str, Any] | None:
+        """The entry of the history for the model before any purchase; None before the first training."""
+        return self._trained.initial
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """One entry per round that the model is trained on."""
+        return list(self._trained.history)
+
+    @property
+    def keys(self) -> list[str] | None:
+        """Keys of the rounds that the estimator is trained on."""
+        return self._trained.keys
 
     def follow(self, ledger: Ledger, save: Callable[[], None] | None = None) -> None:
         """Train what the ledger has and the model has not; `save` is called after every training."""
         wanted = ledger.round_keys()
         if self.keys is None or (self.keys != wanted[: len(self.keys)] and self._goes_on()):
             self._start(ledger)
-            self.keys = []
             if save is not None:
                 save()
         # Trained anew after every round, a model needs only the rounds from the first change on.
-        self.keys = self.keys[: _n_equal(self.keys, wanted)]
-        del self.history_[len(self.keys) :]
-        for finished in ledger.closed[len(self.keys) :]:
-            keys = [*self.keys, wanted[finished.number - 1]]
-            self._train(ledger, finished)
-            self.keys = keys
+        n_valid = _n_equal(self.keys, wanted)
+        if n_valid < len(self.keys):
+            history = self._trained.history[:n_valid]
+            self._trained = self._trained._replace(history=history, keys=self.keys[:n_valid])
+        for finished in ledger.closed[n_valid:]:
+            self._train(ledger, finished, wanted[: finished.number])
             if save is not None:
                 save()
 
     def restore(self, estimator: Any, initial: dict[str, Any], history: list[dict[str, Any]], keys: list[str]) -> None:
         """Take over a model that was trained before."""
-        self.estimator_, self.initial_, self.history_, self.keys = estimator, initial, history, keys
+        self._trained = _Trained(estimator, initial, history, keys)
 
     def _goes_on(self) -> bool:
         return self.warm_start and continues_training(self.estimator_)
 
     def _start(self, ledger: Ledger) -> None:
         start = time.perf_counter()
-        self.keys = None
         y, roles, _ = ledger.as_of(0)
-        self.estimator_ = fit_estimator(clone(self.template), self.X, y, roles)
-        self.history_ = []
-        self.initial_ = self._record(ledger, Round(0), time.perf_counter() - start)
+        estimator = fit_estimator(clone(self.template), self.X, y, roles)
+        initial = self._record(estimator, ledger, Round(0), time.perf_counter() - start)
+        self._trained = _Trained(estimator, initial, [], [])
 
-    def _train(self, ledger: Ledger, finished: Round) -> None:
-        start = time.perf_counter()
+    def _train(self, ledger: Ledger, finished: Round, keys: list[str]) -> None:
+        start, estimator = time.perf_counter(), self.estimator_
         if finished.bought_ids:
             y, roles, _ = ledger.as_of(finished.number)
-            new_class = not np.isin(y[finished.bought_ids], split_pipeline(self.estimator_)[1].classes_).all()
-            goes_on = self._goes_on()
-            if goes_on:
-                self.keys = None  # what is interrupted before it is on record must not be gone on from
-            if new_class or not goes_on:
+            new_class = not np.isin(y[finished.bought_ids], split_pipeline(estimator)[1].classes_).all()
+            if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained anew; others always are.
-                self.estimator_ = fit_estimator(clone(self.template), self.X, y, roles)
+                estimator = fit_estimator(clone(self.template), self.X, y, roles)
             else:
-                continue_fitting(self.estimator_, self.X, y, roles, self._epochs(finished.number))
-        self.history_.append(self._record(ledger, finished, time.perf_counter() - start))
+                estimator = self._copy()
+                continue_fitting(estimator, self.X, y, roles, self._epochs(finished.number))
+        entry = self._record(estimator, ledger, finished, time.perf_counter() - start)
+        self._trained = _Trained(estimator, self.initial_, [*self._trained.history, entry], keys)
+
+    def _copy(self) -> Any:
+        try:
+            return deepcopy(self.estimator_)
+        except Exception:
+            # A module that cannot be copied is trained in place: interrupted, it has to begin from the start.
+            self._trained = self._trained._replace(keys=None)
+            return self.estimator_
 
     def _epochs(self, number: int) -> int:
         epochs = self.round_epochs
         return int(epochs[min(number, len(epochs)) - 1] if np.ndim(epochs) else epochs)
 
-    def _record(self, ledger: Ledger, finished: Round, train_seconds: float) -> dict[str, Any]:
+    def _record(self, estimator: Any, ledger: Ledger, finished: Round, train_seconds: float) -> dict[str, Any]:
         y, roles, query_round = ledger.as_of(finished.number)
         return {
             "round": finished.number,
@@ -119,8 +151,8 @@ class SessionModel:
             "n_queries": int((query_round > 0).sum()),
             "class_counts": class_counts(y[roles.labeled_target]),
             "seconds": {"query": finished.query_seconds, "oracle": finished.oracle_seconds, "train": train_seconds},
-            "loss": dict(getattr(split_pipeline(self.estimator_)[1], "loss_terms_", {})),
-            "accuracy": accuracies(self.estimator_, self.X, roles, query_round, self.answers, self.eval_set),
+            "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
+            "accuracy": accuracies(estimator, self.X, roles, query_round, self.answers, self.eval_set),
         }
 
 

@@ -144,7 +144,8 @@ class JournalRecord(Record):
 
     def save(self, model: SessionModel) -> None:
         """Write the trained model beside the journal."""
-        save_checkpoint(self.folder, self.session, model)
+        if self.journal.is_open:
+            save_checkpoint(self.folder, self.session, model)
 
     def close(self) -> None:
         """Close the journal, so that another session may open it."""

@@ -40,8 +40,9 @@ class SessionView:
     @property
     def loop_(self) -> ActiveAdaptationLoop:
         """A fitted loop that goes on with this session: `ActiveAdaptationLoop.resume`, ``predict``, ``save``."""
-        self._follow()
-        return clone(self._loop)._adopt(self)
+        with self._turn:
+            self._follow()
+            return clone(self._loop)._adopt(self)
 
     @property
     def y(self) -> NDArray[Any]:
@@ -84,7 +85,7 @@ class SessionView:
     @property
     def events(self) -> list[dict[str, Any]]:
         """What has happened since the start: questions, answers, corrections, more budget."""
-        return self.record.events
+        return [dict(event) for event in self.record.events]
 
     @property
     def spent(self) -> Any:
@@ -119,7 +120,8 @@ class SessionView:
 
     def status(self) -> SessionStatus:
         """Return what was asked, answered and spent; it prints as text and shows as a table in a notebook."""
-        return SessionStatus.of(self)
+        with self._folding:
+            return SessionStatus.of(self)
 
     @in_turn
     def close(self) -> None:

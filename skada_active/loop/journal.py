@@ -77,6 +77,7 @@ class Journal:
     def __init__(self, folder: Any) -> None:
         self.folder = _make_folder(folder)
         self._lock, self._process = _take_lock(self.folder), os.getpid()
+        self._locked = os.stat(self.folder / _LOCK)
         self._turn = RLock()  # threads take turns
         # One list holds what is committed, so that an interruption cannot leave events and end of the file apart.
         self._log: list[tuple[dict[str, Any], _End]] = []
@@ -126,9 +127,10 @@ class Journal:
         OSError
             If the disk is full or fails, or this process was forked from the one that opened the journal.
         ValueError
-            If the journal is closed.
+            If the journal is closed, or another program changed its files (`JournalError`).
         """
         self._check_open()
+        self._check_in_place()
         end = self._end
         line, digest = seal(event, end.digest)
         try:
@@ -192,6 +194,19 @@ class Journal:
             raise BlockingIOError(
                 f"The journal in {self.folder} is open in the process that this one was forked from, and two of them "
                 "would write to it; open the session after the fork."
+            )
+
+    def _check_in_place(self) -> None:
+        # What another program put in place of a file would not see what is written to the one that was opened.
+        opened = {_LINES: os.fstat(self._file.fileno()), _TAIL: os.fstat(self._tail.fileno()), _LOCK: self._locked}
+        try:
+            in_place = all(os.path.samestat(os.stat(self.folder / name), found) for name, found in opened.items())
+        except FileNotFoundError:
+            in_place = False
+        if not in_place or (self._is_clean and opened[_LINES].st_size != self._end.size):
+            raise JournalError(
+                f"{self.folder}: another program changed, replaced or removed {_LINES}, {_TAIL} or {_LOCK} while the "
+                "session was open. Nothing of this was taken. Close the session and open it again."
             )
 
     def _open(self) -> None:
@@ -288,6 +303,9 @@ def _take_lock(folder: Path) -> FileLock:
             f"The journal in {folder} is open in another process, or in another session of this one. Close that one "
             "(session.close()) or give this session a folder of its own."
         ) from None
+    except BaseException:
+        lock.release(force=True)
+        raise
     return lock
 
 

@@ -187,7 +187,7 @@ class AdaptationSession(SessionView, SessionCore):
         ValueError
             If nobody abstained on a row.
         """
-        ids = check_ids(ids, self._ledger.abstained, "a row that was abstained on")
+        ids = check_ids(ids, self._ledger.abstained, "a row that was abstained on", self._ledger.state_of)
         if len(ids):
             self._take("readmit", ids=ids.tolist())
 
@@ -217,7 +217,7 @@ class AdaptationSession(SessionView, SessionCore):
             If the model cannot be trained on the corrected answers. They are taken all the same.
         """
         self._check_rows()
-        among, what = self._ledger.answered_by(annotator), "a row whose label is settled (`tell` answers open ones)"
+        among, what = self._ledger.answered_by(annotator), "a row whose label is settled"
         if annotator is not None:
             annotator, what = check_annotator(annotator), f"a row that {annotator} answered"
         ids, labels = self._check_answers(ids, labels, among, what)
@@ -230,8 +230,10 @@ class AdaptationSession(SessionView, SessionCore):
                 f"row {tied[0]} would have no majority any more; set its label by correct(ids, labels) without an "
                 "annotator."
             )
-        if len(ids):
-            self._take("correct", ids=ids.tolist(), labels=labels, annotator=annotator)
+        changed = [pair for pair in zip(ids.tolist(), labels, strict=True) if self._ledger.differs(*pair, annotator)]
+        if changed:
+            rows, labels = map(list, zip(*changed, strict=True))
+            self._take("correct", ids=rows, labels=labels, annotator=annotator)
             self._follow()
 
     @in_turn
@@ -285,4 +287,5 @@ class AdaptationSession(SessionView, SessionCore):
         learns = self._loop.new_classes == "learn" or self.answers is not None
         classes = None if learns else split_pipeline(self._model.estimator_)[1].classes_
         kinds = self._ledger.label_kinds
-        return check_answers(ids, labels, among, self.y, what=what, kinds=kinds, classes=classes)
+        state_of = self._ledger.state_of
+        return check_answers(ids, labels, among, self.y, what=what, state_of=state_of, kinds=kinds, classes=classes)

@@ -110,7 +110,7 @@ def test_no_row_twice():
 
 @pytest.mark.parametrize("row", [5, -1, 10**6])
 def test_only_open_questions_are_answered(row):
-    with pytest.raises(ValueError, match=rf"row {row}, which is not an open question .*; 3 row\(s\) are: \[4, 7, 9\]"):
+    with pytest.raises(ValueError, match=rf"row {row}, which is not an open question; 3 row\(s\) are: \[4, 7, 9\]"):
         check([1, 0], ids=[4, row])
 
 

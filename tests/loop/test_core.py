@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import shutil
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
-from skada_active.loop import ArrayOracle, Journal
+from skada_active.loop import ArrayOracle, Journal, JournalError
 from skada_active.query import RandomSampling
 
 #: Where the fixture opens sessions: what a warning has to point at.
@@ -122,6 +125,111 @@ def test_no_model_is_shown_that_was_interrupted_in_training(open_session, blobs,
     proba = session.estimator_.predict_proba(blobs[0])
     np.testing.assert_array_equal(open_session(network, RandomSampling()).estimator_.predict_proba(blobs[0]), proba)
     assert len(np.unique(proba.round(6), axis=0)) > 1
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "journal.tail", "journal.lock"])
+@pytest.mark.parametrize("harm", ["replaced", "removed"])
+def test_files_that_another_program_touches_are_noticed(open_session, blobs, name, harm):
+    session, y = open_session(), blobs[1]
+    ids = session.ask()
+    path = session.record.folder / name
+    content = path.read_bytes()
+    path.unlink()
+    if harm == "replaced":
+        path.write_bytes(content)
+    with pytest.raises(JournalError, match=r"another program changed, replaced or removed .*Nothing of this was taken"):
+        session.tell(ids, y[ids])
+    assert session.queried_ids_.tolist() == []
+    path.write_bytes(content)
+    session = open_session()
+    session.tell(session.ask(), y[ids])
+    assert open_session().queried_ids_.tolist() == ids.tolist()
+
+
+def test_lines_that_another_program_appends_are_noticed(open_session, blobs):
+    session = open_session()
+    ids = session.ask()
+    with (session.record.folder / "journal.jsonl").open("ab") as file:
+        file.write(b"{}\n")
+    with pytest.raises(JournalError, match="another program changed"):
+        session.tell(ids, blobs[1][ids])
+
+
+def test_a_model_that_predicts_elsewhere_does_not_disturb_the_training(open_session, blobs):
+    X, y, _ = blobs
+    network = AdaptationClassifier(max_epochs=1)
+    done = threading.Event()
+    session = open_session(network, RandomSampling(), round_epochs=20)
+    for disturbed in (True, False):
+        ids = session.ask()
+        session.tell(ids, y[ids])
+        ids, model = session.ask(), session.estimator_
+        before = model.predict_proba(X)
+        reader = threading.Thread(target=lambda model=model: [model.predict(X) for _ in iter(done.is_set, True)])
+        if disturbed:
+            reader.start()
+        session.tell(ids, y[ids])
+        done.set()
+        if disturbed:
+            reader.join()
+            np.testing.assert_array_equal(model.predict_proba(X), before)
+            disturbed_proba = session.estimator_.predict_proba(X)
+            session.close()
+            shutil.rmtree(session.record.folder)
+            session = open_session(network, RandomSampling(), round_epochs=20)
+    np.testing.assert_array_equal(session.estimator_.predict_proba(X), disturbed_proba)
+
+
+class KeepsItsModule(nn.Linear):
+    def __init__(self):
+        super().__init__(3, 4)
+
+    def __reduce__(self):
+        raise TypeError("not to be copied")
+
+
+def test_a_module_that_cannot_be_copied_is_trained_all_the_same(start, blobs):
+    y = blobs[1]
+    session = start(estimator=AdaptationClassifier(module=lambda shape: KeepsItsModule(), max_epochs=1))
+    for _ in range(2):
+        ids = session.ask()
+        session.tell(ids, y[ids])
+    assert len(session.history_) == 2
+
+
+def test_a_closed_session_writes_no_model(open_session, blobs, monkeypatch):
+    session, y = open_session(AdaptationClassifier(max_epochs=1)), blobs[1]
+    ids = session.ask()
+    with monkeypatch.context() as patched:
+        patched.setattr("skada_active.loop._model.continue_fitting", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            session.tell(ids, y[ids])
+    session.close()
+    before = (session.record.folder / "checkpoint.json").read_bytes()
+    assert session.estimator_.predict(blobs[0]).shape == (120,)
+    assert (session.record.folder / "checkpoint.json").read_bytes() == before
+
+
+def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+def test_an_error_says_what_a_row_is_instead(start, blobs):
+    session, y = start(), blobs[1]
+    ids = session.ask()
+    session.tell(ids[0], y[ids[0]])
+    session.abstain(ids[1])
+    other = np.setdiff1d(np.arange(60, 120), ids)[0]
+    for row, state in {
+        ids[0]: rf"it was answered, {y[ids[0]]}: `correct` changes that",
+        ids[1]: "it was abstained on: `readmit` lets it be asked about again",
+        other: "nobody asked about it",
+        0: "it is no target row",
+    }.items():
+        with pytest.raises(ValueError, match=state):
+            session.tell(row, 0)
+    with pytest.raises(ValueError, match="it is open: `tell` answers it"):
+        session.correct(ids[2], 0)
 
 
 def test_copies_of_a_session_know_nothing_of_each_other(start, blobs):

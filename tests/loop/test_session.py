@@ -286,10 +286,12 @@ def test_a_network_is_trained_anew_for_an_unknown_class(start, blobs, wrap):
     session.tell(ids, [7, *y[ids[1:]]])
     assert session.estimator_ is not first
     assert session.estimator_.classes_.tolist() == [0, 1, 2, 7]
-    second = session.estimator_
+    second, seen = session.estimator_, session.estimator_.predict_proba(blobs[0])
     ids = session.ask()
     session.tell(ids, y[ids])
-    assert session.estimator_ is second
+    last = session.estimator_[-1] if hasattr(second, "steps") else session.estimator_
+    assert last._n_calls == 2  # it went on training
+    np.testing.assert_array_equal(second.predict_proba(blobs[0]), seen)  # what was handed out stays as it is
 
 
 def test_an_unknown_class_does_not_stop_the_replacement_of_an_abstention(start):
