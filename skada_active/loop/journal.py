@@ -9,9 +9,8 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
 from skada_active._storage import sync_folder
+from skada_active.loop._folder import make_folder, take_lock
 from skada_active.loop._lines import seal, unseal
 from skada_active.loop._turns import in_turn
 
@@ -75,8 +74,8 @@ class Journal:
     """
 
     def __init__(self, folder: Any) -> None:
-        self.folder = _make_folder(folder)
-        self._lock, self._process = _take_lock(self.folder), os.getpid()
+        self.folder = make_folder(folder)
+        self._lock, self._process = take_lock(self.folder / _LOCK), os.getpid()
         self._locked = os.stat(self.folder / _LOCK)
         self._turn = RLock()  # threads take turns
         # One list holds what is committed, so that an interruption cannot leave events and end of the file apart.
@@ -279,34 +278,6 @@ class Journal:
     def _write_tail(self, end: _End) -> None:
         line, _ = seal({"lines": end.n_lines, "last": end.digest}, "")
         _write(self._tail, 0, line.ljust(_TAIL_WIDTH) + b"\n")
-
-
-def _make_folder(folder: Any) -> Path:
-    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
-        raise ValueError(f"journal must be the path of a folder, got {folder!r}.")
-    folder = Path(folder).absolute()
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"journal must be the path of a folder, {folder} is a file.")
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        sync_folder(path.parent)
-    return folder
-
-
-def _take_lock(folder: Path) -> FileLock:
-    lock = FileLock(folder / _LOCK, timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise BlockingIOError(
-            f"The journal in {folder} is open in another process, or in another session of this one. Close that one "
-            "(session.close()) or give this session a folder of its own."
-        ) from None
-    except BaseException:
-        lock.release(force=True)
-        raise
-    return lock
 
 
 def _open_file(path: Path) -> Any:
