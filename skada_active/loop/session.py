@@ -68,7 +68,8 @@ class AdaptationSession(SessionView, SessionCore):
 
     Notes
     -----
-    Threads may share a session: calls that ask or tell take turns, also while a model is trained.
+    Threads may share a session: calls that ask or tell take turns, also while a model is trained. A network goes on
+    training as a copy of itself, which takes its memory twice, so a model that was handed out never changes.
 
     Examples
     --------
