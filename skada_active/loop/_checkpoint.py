@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from skada_active._persistence import UnsaveableError, load_fitted, save_fitted
 from skada_active._plain import from_plain, to_plain
-from skada_active._storage import digest_of, read_bundle, remove_bundle, write_bundle
+from skada_active._storage import read_bundle, remove_bundle, write_bundle
 from skada_active._versions import package_versions
-from skada_active.loop._fingerprint import fingerprint
 from skada_active.loop._ledger import Ledger
 from skada_active.loop._model import SessionModel
 
@@ -49,7 +45,7 @@ def save_checkpoint(folder: Path, session: str, model: SessionModel) -> None:
     """Write the model into the session's folder; where that cannot be done, resuming trains again."""
     try:
         content, writers = model_files(model)
-        of = {"session": session, "versions": package_versions(), "eval_set": _eval_digest(model)}
+        of = {"session": session, "versions": package_versions(), "eval_set": model.eval_digest}
         write_bundle(folder, _NAME, of | content, writers)
     except UnsaveableError:
         return  # such a model is trained again, as the documentation says
@@ -70,7 +66,7 @@ def restore_checkpoint(folder: Path, session: str, model: SessionModel, ledger: 
             raise ValueError("it is of another session")
         if content["versions"] != package_versions():
             raise ValueError(f"it was written with {content['versions']}, now there is {package_versions()}")
-        if content["eval_set"] != _eval_digest(model):
+        if content["eval_set"] != model.eval_digest:
             raise ValueError("its history is of another eval_set")
         if content["keys"] != ledger.round_keys()[: len(content["keys"])]:
             raise ValueError("it was trained on other answers than the journal has now")
@@ -84,10 +80,3 @@ def restore_checkpoint(folder: Path, session: str, model: SessionModel, ledger: 
             UserWarning,
             stacklevel=6,
         )
-
-
-def _eval_digest(model: SessionModel) -> str | None:
-    if model.eval_set is None:
-        return None
-    X, y = model.eval_set
-    return digest_of(json.dumps(fingerprint(X, y, np.zeros(len(y), dtype=np.int64))).encode())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,8 @@ from sklearn.base import clone
 
 from skada_active._fitting import continue_fitting, continues_training, fit_estimator
 from skada_active._readers import split_pipeline
+from skada_active._storage import digest_of
+from skada_active.loop._fingerprint import fingerprint
 from skada_active.loop._ledger import Ledger
 from skada_active.loop._report import accuracies, class_counts
 from skada_active.loop._round import Round
@@ -84,6 +88,14 @@ class SessionModel:
         """Keys of the rounds that the estimator is trained on."""
         return self._trained.keys
 
+    @cached_property
+    def eval_digest(self) -> str | None:
+        """Digest of the held-out rows that the history is measured on."""
+        if self.eval_set is None:
+            return None
+        X, y = self.eval_set
+        return digest_of(json.dumps(fingerprint(X, y, np.zeros(len(y), dtype=np.int64))).encode())
+
     def follow(self, ledger: Ledger, save: Callable[[], None] | None = None) -> None:
         """Train what the ledger has and the model has not; `save` is called after every training."""
         wanted = ledger.round_keys()
@@ -110,15 +122,15 @@ class SessionModel:
 
     def _start(self, ledger: Ledger) -> None:
         start = time.perf_counter()
-        y, roles, _ = ledger.as_of(0)
-        estimator = fit_estimator(clone(self.template), self.X, y, roles)
-        initial = self._record(estimator, ledger, Round(0), time.perf_counter() - start)
+        known = ledger.as_of(0)
+        estimator = fit_estimator(clone(self.template), self.X, *known[:2])
+        initial = self._record(estimator, known, Round(0), time.perf_counter() - start)
         self._trained = _Trained(estimator, initial, [], [])
 
     def _train(self, ledger: Ledger, finished: Round, keys: list[str]) -> None:
         start, estimator = time.perf_counter(), self.estimator_
+        known = y, roles, _ = ledger.as_of(finished.number)
         if finished.bought_ids:
-            y, roles, _ = ledger.as_of(finished.number)
             new_class = not np.isin(y[finished.bought_ids], split_pipeline(estimator)[1].classes_).all()
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained anew; others always are.
@@ -126,7 +138,7 @@ class SessionModel:
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs(finished.number))
-        entry = self._record(estimator, ledger, finished, time.perf_counter() - start)
+        entry = self._record(estimator, known, finished, time.perf_counter() - start)
         self._trained = _Trained(estimator, self.initial_, [*self._trained.history, entry], keys)
 
     def _copy(self) -> Any:
@@ -141,8 +153,8 @@ class SessionModel:
         epochs = self.round_epochs
         return int(epochs[min(number, len(epochs)) - 1] if np.ndim(epochs) else epochs)
 
-    def _record(self, estimator: Any, ledger: Ledger, finished: Round, train_seconds: float) -> dict[str, Any]:
-        y, roles, query_round = ledger.as_of(finished.number)
+    def _record(self, estimator: Any, known: tuple[Any, ...], finished: Round, train_seconds: float) -> dict[str, Any]:
+        y, roles, query_round = known
         return {
             "round": finished.number,
             "ids": np.array(finished.bought_ids, dtype=np.int64),

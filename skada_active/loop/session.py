@@ -245,6 +245,13 @@ class AdaptationSession(SessionView, SessionCore):
         ----------
         rounds : list of int
             What each new round may spend.
+
+        Raises
+        ------
+        ValueError
+            If `rounds` is no list of integers >= 0.
+        OSError
+            If the journal cannot be written. Nothing is added then.
         """
         self._take("extend", rounds=check_rounds(rounds))
 

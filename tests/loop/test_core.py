@@ -249,6 +249,8 @@ def test_a_session_that_is_dropped_gives_its_folder_back(open_session, blobs, tm
             warnings.simplefilter("error")
             loop.session(X, mask_target(y, sample_domain), sample_domain=sample_domain, journal=tmp_path)
             gc.collect()
+    with Journal(tmp_path) as journal:
+        assert [event["event"] for event in journal.events] == ["start"]
 
 
 def test_every_annotator_may_be_an_oracle(start, blobs):
