@@ -14,10 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import skada_active.loop._model as models
-import skada_active.loop._record as records
+import skada_active.io.journal as journals
 import skada_active.loop._start as start
-import skada_active.loop.journal as journals
+import skada_active.session.store as records
+import skada_active.session.trainer as models
 from skada_active import ActiveAdaptationLoop
 from skada_active.datasets import make_shifted_blobs
 from skada_active.deep import AdaptationClassifier

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector
 
 from skada_active.deep import DANN, MCC, AdaptationClassifier
-from skada_active.deep._data import training_data
+from skada_active.deep._validation import training_data
 from skada_active.deep.objectives._discriminator import make_discriminator
 from skada_active.deep.objectives._parallel import ParallelDiscriminators
 from skada_active.domains import resolve_roles

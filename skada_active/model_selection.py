@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseShuffleSplit, ShuffleSplit
 from sklearn.utils.validation import check_consistent_length
 
-from skada_active._rows import as_rows, n_rows, take_rows
-from skada_active.domains import as_labels, is_missing, resolve_roles
-from skada_active.selection._validation import check_rng
+from skada_active.domains import resolve_roles
+from skada_active.labels import as_labels, is_missing
+from skada_active.utils.random import check_rng
+from skada_active.utils.rows import as_rows, n_rows, take_rows
 
 __all__ = ["TargetShuffleSplit", "holdout_target", "target_accuracy"]
 

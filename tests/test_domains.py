@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skada_active.domains import as_labels, encode_labels, mask_target, resolve_roles
+from skada_active.domains import mask_target, resolve_roles
+from skada_active.labels import as_labels, encode_labels
 from skada_active.model_selection import TargetShuffleSplit
 
 DOMAIN = [1, 2, -1, -1]

@@ -6,11 +6,11 @@ positive for a source domain and negative for a target domain.
 
 from __future__ import annotations
 
-from ._blobs import make_multi_source_blobs, make_shifted_blobs
-from ._digits import load_digits_pair
-from ._label_shift import make_label_shift
-from ._moons import make_shifted_moons
-from ._tabular import load_gas_drift, load_heart_disease, load_wine_quality
+from skada_active.datasets._blobs import make_multi_source_blobs, make_shifted_blobs
+from skada_active.datasets._digits import load_digits_pair
+from skada_active.datasets._label_shift import make_label_shift
+from skada_active.datasets._moons import make_shifted_moons
+from skada_active.datasets._tabular import load_gas_drift, load_heart_disease, load_wine_quality
 
 __all__ = [
     "load_digits_pair",

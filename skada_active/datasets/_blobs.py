@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arguments import check_class_sizes, check_number, check_sizes, seeded
-from ._assembly import Arrays, Dataset, stack
+from skada_active.datasets._arguments import check_class_sizes, check_number, check_sizes, seeded
+from skada_active.datasets._assembly import Arrays, Dataset, stack
 
 if TYPE_CHECKING:
     from numpy.random import RandomState

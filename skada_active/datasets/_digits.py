@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._assembly import Arrays, Dataset, assemble, read_archive
+from skada_active.datasets._assembly import Arrays, Dataset, assemble, read_archive
 
 SIDE = 28
 

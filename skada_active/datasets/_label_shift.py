@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ._arguments import check_class_sizes, check_sizes, seeded
-from ._assembly import Dataset, stack
-from ._blobs import blobs, class_centers
+from skada_active.datasets._arguments import check_class_sizes, check_sizes, seeded
+from skada_active.datasets._assembly import Dataset, stack
+from skada_active.datasets._blobs import blobs, class_centers
 
 if TYPE_CHECKING:
     from numpy.random import RandomState

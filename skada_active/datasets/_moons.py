@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._arguments import check_number, check_sizes, seeded
-from ._assembly import Dataset, stack
+from skada_active.datasets._arguments import check_number, check_sizes, seeded
+from skada_active.datasets._assembly import Dataset, stack
 
 if TYPE_CHECKING:
     from numpy.random import RandomState

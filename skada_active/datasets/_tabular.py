@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ._assembly import Arrays, Dataset, Domain, assemble, read_archive
+from skada_active.datasets._assembly import Arrays, Dataset, Domain, assemble, read_archive
 
 if TYPE_CHECKING:
     import pandas as pd

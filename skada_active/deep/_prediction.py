@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skada_active._arrays import empty_like, to_host
-from skada_active._rows import is_dataset
-from skada_active.deep._data import ARRAY_RULES, torch_ready
+from skada_active.deep._validation import ARRAY_RULES, torch_ready
+from skada_active.utils.arrays import empty_like, to_host
+from skada_active.utils.rows import is_dataset
 
 __all__ = ["NetPrediction"]
 

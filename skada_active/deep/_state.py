@@ -10,10 +10,10 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skada_active._plain import to_plain
-from skada_active.deep._assembly import InputProfile, build_net, resolve_device
+from skada_active.deep._builder import InputProfile, build_net, resolve_device
 from skada_active.deep._seeding import seeded_torch
 from skada_active.deep.net import AdaptationNet
+from skada_active.io._plain import to_plain
 
 if TYPE_CHECKING:
     from skada_active.deep.classifier import AdaptationClassifier
@@ -38,7 +38,7 @@ def network_state(model: AdaptationClassifier) -> tuple[dict[str, Any], dict[str
     Returns
     -------
     info : dict
-        Values that `skada_active._plain.to_plain` takes (unless `hidden_state` names some that it does not): fitted
+        Values that `skada_active.io._plain.to_plain` takes (unless `hidden_state` names some that it does not): fitted
         attributes, history, step counter, numbers of the optimiser, and where each tensor belongs.
     tensors : dict of str to Tensor
         Contiguous copies on the CPU, no two of which share memory: weights, buffers, the optimiser's moments, and what

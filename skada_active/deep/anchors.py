@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 from torch.nn import functional as F
 
 from skada_active.deep.functional import anchor_acceptance
+from skada_active.utils._sklearn import Interval, StrOptions
 
 __all__ = ["AnchorSet", "Anchors"]
 

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skada_active.networks import Standardize
+from skada_active.utils._sklearn import Interval
 
 __all__ = ["FeatureNoise", "ImageAugmentation", "default_augmentation", "mix_views"]
 

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from skada_active.deep._assembly import OPTIMIZERS, InputProfile, build_net, own_net_params, resolve_device
-from skada_active.deep._data import check_fit_data, class_weights, training_data
+from skada_active.deep._builder import OPTIMIZERS, InputProfile, build_net, own_net_params, resolve_device
 from skada_active.deep._prediction import NetPrediction
 from skada_active.deep._seeding import seeded_torch
+from skada_active.deep._validation import check_fit_data, class_weights, training_data
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.objectives import Objective, ObjectiveSum
-from skada_active.domains import Roles, encode_labels, plain_labels
-from skada_active.selection._validation import check_rng
+from skada_active.domains import Roles
+from skada_active.labels import encode_labels, native_labels
+from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.utils.random import check_rng
 
 __all__ = ["AdaptationClassifier"]
 
@@ -217,7 +218,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         """
         self._validate_params()
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
-        self._start(X, y, np.unique(plain_labels(y[roles.labeled])), roles)
+        self._start(X, y, np.unique(native_labels(y[roles.labeled])), roles)
         return self._train(X, y, roles, own_net_params(self).get("max_epochs", self.max_epochs))
 
     def partial_fit(
@@ -262,7 +263,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         first = not hasattr(self, "net_")
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=first)
         if first:
-            classes = plain_labels(y[roles.labeled]) if classes is None else np.asarray(classes)
+            classes = native_labels(y[roles.labeled]) if classes is None else np.asarray(classes)
             self._start(X, y, np.unique(classes), roles)
         return self._train(X, y, roles, epochs)
 
@@ -281,7 +282,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
 
     def _train(self, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> AdaptationClassifier:
         data = training_data(X, y, roles, classes=self.classes_, domains=self.domains_, device=self.device_)
-        self.net_.class_weight = class_weights(self.class_weight, self.classes_, plain_labels(y[roles.labeled]))
+        self.net_.class_weight = class_weights(self.class_weight, self.classes_, native_labels(y[roles.labeled]))
         self._n_calls += 1
         seed = np.random.SeedSequence(self._seed, spawn_key=(self._n_calls,)).generate_state(1)[0]
         with seeded_torch(int(seed), self.device_):

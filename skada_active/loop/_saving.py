@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +9,22 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skada_active._description import RebuildError, describe, differences, rebuild
-from skada_active._persistence import load_fitted, save_fitted
-from skada_active._plain import from_plain, to_plain
-from skada_active._rows import as_rows
-from skada_active._storage import read_bundle, write_bundle
-from skada_active._versions import package_versions
 from skada_active.domains import Roles
-from skada_active.loop._arguments import check_eval_set
-from skada_active.loop._checkpoint import model_files, restore_model
-from skada_active.loop._data_files import data_files, load_data
-from skada_active.loop._fingerprint import check_fingerprint, fingerprint
-from skada_active.loop._ledger import Ledger
-from skada_active.loop._model import SessionModel
-from skada_active.loop._record import Record
-from skada_active.loop.session import AdaptationSession
+from skada_active.io._data_files import data_files, load_data
+from skada_active.io._description import RebuildError, describe, differences, rebuild
+from skada_active.io._persistence import load_fitted, save_fitted
+from skada_active.io._plain import from_plain, to_plain
+from skada_active.io._storage import read_bundle, write_bundle
+from skada_active.io.fingerprint import check_fingerprint, fingerprint
+from skada_active.loop._validation import check_eval_set
+from skada_active.session._checkpoint import model_files, restore_model
+from skada_active.session.session import AdaptationSession
+from skada_active.session.state import Ledger
+from skada_active.session.store import Record
+from skada_active.session.trainer import SessionModel
+from skada_active.utils.rows import as_rows
+from skada_active.utils.versions import package_versions
+from skada_active.utils.warn import warn_user
 
 if TYPE_CHECKING:
     from skada_active.loop.active_loop import ActiveAdaptationLoop
@@ -199,10 +199,8 @@ def _rows_files(session: AdaptationSession) -> tuple[dict[str, Any], dict[str, A
         trees[name], more = (None, {}) if rows is None else data_files(rows, name)
         writers |= more
         if rows is not None and trees[name] is None:
-            warnings.warn(
+            warn_user(
                 f"Rows of type {type(rows).__name__} are not saved; to go on, give them to load(folder, {given}).",
-                UserWarning,
-                stacklevel=4,
             )
     return trees, writers
 

@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skada_active._fitting import remember_columns
-from skada_active._rows import take_rows
-from skada_active.loop._arguments import check_data, check_oracle, check_reply
-from skada_active.loop._report import known_accuracies
 from skada_active.loop._start import schedule_of, start_session
+from skada_active.loop._validation import check_data, check_oracle, check_reply
 from skada_active.loop.oracle import ArrayOracle, Oracle
-from skada_active.loop.session import AdaptationSession
+from skada_active.metrics._history import known_accuracies
+from skada_active.session.session import AdaptationSession
+from skada_active.utils.fitting import remember_columns
+from skada_active.utils.rows import take_rows
 
 if TYPE_CHECKING:
     from skada_active.loop.active_loop import ActiveAdaptationLoop

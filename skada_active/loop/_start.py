@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skada_active.domains import Roles
-from skada_active.loop._arguments import check_annotators, check_costs, check_eval_set
-from skada_active.loop._ledger import pool_cost
-from skada_active.loop._record import JournalRecord, Record
+from skada_active.loop._validation import check_annotators, check_costs, check_eval_set
 from skada_active.loop.budget import BudgetSchedule
-from skada_active.loop.session import AdaptationSession
-from skada_active.selection._validation import check_rng
+from skada_active.session.session import AdaptationSession
+from skada_active.session.state import pool_cost
+from skada_active.session.store import JournalRecord, Record
+from skada_active.utils.random import check_rng
 
 __all__ = ["schedule_of", "start_session"]
 

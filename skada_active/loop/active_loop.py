@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skada_active.loop._arguments import check_data, check_oracle, hide_target
-from skada_active.loop._prediction import DelegatedPrediction
 from skada_active.loop._saving import SavedLoop
 from skada_active.loop._sessions import LoopSessions
 from skada_active.loop._start import start_session
+from skada_active.loop._validation import check_data, check_oracle, hide_target
 from skada_active.loop.oracle import ArrayOracle, Oracle
+from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.query import QueryStrategy
+from skada_active.utils._sklearn import HasMethods, StrOptions
 
 __all__ = ["ActiveAdaptationLoop"]
 

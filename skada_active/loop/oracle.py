@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from skada_active.domains import as_labels, is_missing, mask_labels
+from skada_active.labels import as_labels, is_missing, mask_labels
 
 __all__ = ["AbstainingOracle", "ArrayOracle", "NoisyOracle"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Container, Iterable
 from numbers import Integral
 from typing import Any, ClassVar
@@ -13,17 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skada_active._fitting import fit_estimator, remember_columns
-from skada_active._readers import ModelReader
-from skada_active._rows import as_rows, n_rows
-from skada_active.domains import Roles, as_labels, resolve_roles
+from skada_active.domains import Roles, resolve_roles
+from skada_active.labels import as_labels
 from skada_active.pool import PoolView, snapshot
-from skada_active.query._checks import check_finite, check_n_queries, check_positions
+from skada_active.pool.readers import ModelReader
+from skada_active.query._validation import check_finite, check_n_queries, check_positions
 from skada_active.selection import top_k
-from skada_active.selection._validation import check_rng
+from skada_active.utils._sklearn import HasMethods
+from skada_active.utils.fitting import fit_estimator, remember_columns
+from skada_active.utils.random import check_rng
+from skada_active.utils.rows import as_rows, n_rows
+from skada_active.utils.warn import warn_user
 
 __all__ = ["QueryStrategy"]
 
@@ -164,10 +165,8 @@ class QueryStrategy(BaseEstimator):
         n_queries = check_n_queries(n_queries)
         n_pool = len(self.pool_)
         if n_queries > n_pool:
-            warnings.warn(
+            warn_user(
                 f"n_queries={n_queries} exceeds the pool of {n_pool} unlabelled target row(s); all are returned.",
-                UserWarning,
-                stacklevel=2,
             )
         positions = self.choose(self.pool_, n_queries, random_state=self._query_seed)
         ids = self.pool_.index[positions]

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from skada_active._arrays import as_floats, as_like, host_dtype, rows_inner, to_host
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import Outer, kmeans_plusplus
+from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.utils.arrays import as_floats, as_like, host_dtype, rows_inner, to_host
 
 __all__ = ["BADGE", "badge_embedding"]
 

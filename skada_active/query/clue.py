@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.utils import gen_batches
-from sklearn.utils._param_validation import Interval
 
-from skada_active._entropy import row_entropy
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import kmeans_picks
+from skada_active.utils._sklearn import Interval
+from skada_active.utils.entropy import row_entropy
 
 __all__ = ["CLUE", "clue_weights"]
 

@@ -12,16 +12,17 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import gen_batches, resample
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skada_active._entropy import row_entropy
-from skada_active._fitting import fit_estimator, is_domain_aware, is_frozen, seed_estimator
-from skada_active._readers import ModelReader
-from skada_active._rows import take_rows
-from skada_active.domains import Roles, encode_labels
+from skada_active.domains import Roles
+from skada_active.labels import encode_labels
 from skada_active.pool import PoolView
+from skada_active.pool.readers import ModelReader
 from skada_active.query._base import _MAX_SEED, QueryStrategy
+from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.utils.entropy import row_entropy
+from skada_active.utils.fitting import fit_estimator, is_domain_aware, is_frozen, seed_estimator
+from skada_active.utils.rows import take_rows
 
 __all__ = ["QueryByCommittee", "mean_kl_to_consensus", "vote_entropy"]
 

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import StrOptions
 
-from skada_active._arrays import as_floats, namespace
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import farthest_first
+from skada_active.utils._sklearn import StrOptions
+from skada_active.utils.arrays import as_floats, namespace
 
 __all__ = ["CoreSet"]
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from skada_active._arrays import namespace
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.query.badge import badge_embedding
@@ -19,6 +16,9 @@ from skada_active.query.gala_gap import domain_gap
 from skada_active.query.gala_pools import Part, parts_of, share_budget
 from skada_active.selection import Outer, kmeans, nearest_to_centers
 from skada_active.selection._gram_kmeans import MAX_ROWS
+from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.utils.arrays import namespace
+from skada_active.utils.warn import warn_user
 
 __all__ = ["GALA", "gala_local"]
 
@@ -268,11 +268,9 @@ class GALA(QueryStrategy):
                 "reduces large pools."
             )
         if self.embedding == "auto" and n > MAX_ROWS:
-            warnings.warn(
+            warn_user(
                 f"embedding='auto' clusters features times 1 - max p, not gradients: the pool of {n} candidates "
                 f"exceeds {MAX_ROWS}. Use embedding='reduced' to do so without this warning.",
-                UserWarning,
-                stacklevel=2,
             )
         if self.embedding != "reduced" and n <= MAX_ROWS:
             return gradients

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length, gen_batches
 
-from skada_active._arrays import to_host
+from skada_active.utils.arrays import to_host
 
 __all__ = ["domain_gap"]
 

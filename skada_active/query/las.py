@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from skada_active._arrays import normalized, to_host
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import kmeans_picks, nearest_neighbors, top_k
+from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.utils.arrays import normalized, to_host
 
 __all__ = ["LAS", "local_inconsistency"]
 

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skada_active.domains import Roles
 from skada_active.pool import PoolView
 from skada_active.query._base import _MAX_SEED, QueryStrategy
-from skada_active.query._checks import check_n_queries
+from skada_active.query._validation import check_n_queries
 from skada_active.query.badge import BADGE
 from skada_active.query.uncertainty import MarginSampling
+from skada_active.utils._sklearn import Interval
 
 __all__ = ["Prefilter"]
 

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import StrOptions
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.query.sage_vectors import sage_embedding
 from skada_active.selection import OnDemand, farthest_first, kmeans_plusplus, top_k
+from skada_active.utils._sklearn import StrOptions
 
 __all__ = ["SAGE"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_consistent_length
 
-from skada_active._arrays import as_floats, empty_like, host_dtype, is_tensor, namespace, rows_inner
 from skada_active.selection import OnDemand
+from skada_active.utils.arrays import as_floats, empty_like, host_dtype, is_tensor, namespace, rows_inner
 
 __all__ = ["positive_orthogonal_projection", "sage_embedding"]
 

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from skada_active._arrays import as_floats
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.query.sdm_gradients import MIN_NORM, TopTwo
 from skada_active.query.uncertainty import margin_uncertainty
+from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.utils.arrays import as_floats
 
 __all__ = ["SDM", "sdm_scores"]
 

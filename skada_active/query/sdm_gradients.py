@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skada_active._arrays import as_floats
+from skada_active.utils.arrays import as_floats
 
 __all__ = ["sdm_loss_gradient", "sdm_margin_gradient"]
 

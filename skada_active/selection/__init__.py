@@ -11,14 +11,14 @@ arrays all the same. Without tensors, numpy, scipy and scikit-learn are enough.
 
 from __future__ import annotations
 
-from ._clusters import kmeans_picks, nearest_to_centers
-from ._farthest_first import farthest_first
-from ._kmeans import kmeans
-from ._kmeans_plusplus import kmeans_plusplus
-from ._neighbors import nearest_neighbors
-from ._on_demand import OnDemand
-from ._outer import Outer
-from ._top_k import top_k
+from skada_active.selection._clusters import kmeans_picks, nearest_to_centers
+from skada_active.selection._farthest_first import farthest_first
+from skada_active.selection._kmeans import kmeans
+from skada_active.selection._kmeans_plusplus import kmeans_plusplus
+from skada_active.selection._neighbors import nearest_neighbors
+from skada_active.selection._on_demand import OnDemand
+from skada_active.selection._outer import Outer
+from skada_active.selection._top_k import top_k
 
 __all__ = [
     "OnDemand",

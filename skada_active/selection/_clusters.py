@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix
 
-from ._farthest_first import traverse
-from ._geometry import Points, first_twins, membership, noise_of
-from ._kmeans import kmeans
-from ._outer import Vectors
-from ._validation import RandomStateLike, check_count, check_weights
+from skada_active.selection._farthest_first import traverse
+from skada_active.selection._geometry import Points, first_occurrence, membership, noise_of
+from skada_active.selection._kmeans import kmeans
+from skada_active.selection._outer import Vectors
+from skada_active.selection._validation import check_count, check_weights
+from skada_active.utils.random import RandomStateLike
 
 # Inner products of all rows with so many centroids at a time that they take no more than this.
 CHUNK_BYTES = 2**25
@@ -124,7 +125,7 @@ def nearest_to_centers(
 def _nearest_free(points: Points, shares: csr_matrix) -> np.ndarray:
     """Return for each mean, in order, the nearest row that no earlier one took; -1 for a mean of nothing."""
     k, n = shares.shape
-    twins, noise = first_twins(points), noise_of(points.sq_norms)
+    duplicates, noise = first_occurrence(points), noise_of(points.sq_norms)
     picks, free = np.full(k, -1, dtype=np.int64), np.ones(n, dtype=bool)
     step = max(1, CHUNK_BYTES // (n * points.dtype.itemsize))
     for start in range(0, k, step):
@@ -135,7 +136,7 @@ def _nearest_free(points: Points, shares: csr_matrix) -> np.ndarray:
             score[~free] = np.inf
             # The two members of a pair are at one distance from their mean: the position decides, not the rounding.
             nearest = (score <= score.min() + noise).argmax()
-            picks[cluster] = np.flatnonzero((twins == twins[nearest]) & free)[0]
+            picks[cluster] = np.flatnonzero((duplicates == duplicates[nearest]) & free)[0]
             free[picks[cluster]] = False
     return picks
 

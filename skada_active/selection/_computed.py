@@ -8,11 +8,10 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from skada_active._arrays import Array, as_like, empty_like, to_host
-
-from ._geometry import Points, Rows, weighted_sums
-from ._on_demand import OnDemand
-from ._outer import Vectors
+from skada_active.selection._geometry import Points, Rows, weighted_sums
+from skada_active.selection._on_demand import OnDemand
+from skada_active.selection._outer import Vectors
+from skada_active.utils.arrays import Array, as_like, empty_like, to_host
 
 # So much memory for rows that are held apart, and for the rows of one pass over all others.
 HELD_BYTES = 2**26
@@ -72,9 +71,9 @@ class ComputedPoints(Points):
         index = np.arange(len(self))[index]
         return ComputedRows(self.vectors, self.vectors.rows(index), self.norms[index])
 
-    def twins(self) -> np.ndarray:
+    def duplicates(self) -> np.ndarray:
         """Return for each row the lowest position of a row that is identical to it, shape (n,)."""
-        return self.vectors.twins
+        return self.vectors.duplicates
 
     def lower(self, distances: np.ndarray, others: Rows) -> None:
         """Lower squared distances (n,) in place to those to the nearest of the others, in few passes over all rows."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._computed import as_points
-from ._geometry import Points, first_twins, membership
-from ._on_demand import OnDemand
-from ._outer import Vectors
-from ._top_k import partial_argsort
-from ._validation import check_count, check_position
+from skada_active.selection._computed import as_points
+from skada_active.selection._geometry import Points, first_occurrence, membership
+from skada_active.selection._on_demand import OnDemand
+from skada_active.selection._outer import Vectors
+from skada_active.selection._top_k import partial_argsort
+from skada_active.selection._validation import check_count, check_position
 
 # How many rows are held apart: enough for many picks between two passes, few enough to stay in the cache.
 MIN_LEADERS, MAX_LEADERS, LEADERS_A_PICK = 1024, 4096, 8
@@ -87,7 +87,7 @@ def farthest_first(
 
 def traverse(points: Points, distances: np.ndarray, chosen: np.ndarray, filled: int) -> None:
     """Fill chosen from position filled on, given all rows' squared distances to what is picked so far."""
-    distances[first_twins(points) != np.arange(len(points))] = 0
+    distances[first_occurrence(points) != np.arange(len(points))] = 0
     while filled < len(chosen):
         distances[chosen[:filled]] = -np.inf
         picks = _picks_among_leaders(points, distances, len(chosen) - filled)
@@ -139,4 +139,4 @@ def _medoid(points: Points) -> int:
     """Return the position of the row nearest to the mean."""
     everybody = membership(np.zeros(len(points), dtype=np.int64), np.ones(len(points)), 1)
     nearest = (points.sq_norms - 2 * points.mean_inner(everybody)[0]).argmin()
-    return int(first_twins(points)[nearest])
+    return int(first_occurrence(points)[nearest])

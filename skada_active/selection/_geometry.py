@@ -13,7 +13,9 @@ from itertools import count
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from skada_active._arrays import (
+from skada_active.selection._duplicates import find_duplicates
+from skada_active.selection._outer import Vectors, as_factors, product_sq_norms
+from skada_active.utils.arrays import (
     Array,
     as_like,
     empty_like,
@@ -24,9 +26,6 @@ from skada_active._arrays import (
     rows_inner,
     to_host,
 )
-
-from ._outer import Vectors, as_factors, product_sq_norms
-from ._twins import find_twins
 
 # Products are made in blocks whose operands and results stay in a core's cache, or keep an accelerator busy.
 BLOCK_BYTES, DEVICE_BLOCK_BYTES = 2**20, 2**26
@@ -130,9 +129,9 @@ class Points:
         """Return some of the vectors, about the origin."""
         return Rows(self._centred(index), self.norms[index])
 
-    def twins(self) -> np.ndarray:
+    def duplicates(self) -> np.ndarray:
         """Return for each row the lowest position of a row that is identical to it, shape (n,)."""
-        return find_twins(self.sq_norms, self.factors)
+        return find_duplicates(self.sq_norms, self.factors)
 
     def directions(self) -> Rows:
         """Return all vectors at length 1, about zero; those of length 0 stay."""
@@ -274,12 +273,12 @@ def weighted_sums(shares: csr_matrix, rows: Array) -> np.ndarray:
     return to_host(as_like(shares.toarray(), rows) @ rows)
 
 
-def first_twins(points: Points) -> np.ndarray:
+def first_occurrence(points: Points) -> np.ndarray:
     """Return for each row the lowest position of a row that is identical to it, shape (n,).
 
     Products round differently from place to place, so that identical rows would not tie by position on their own.
     """
-    return points.twins()
+    return points.duplicates()
 
 
 def noise_of(sq_norms: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._geometry import changed_clusters, membership, noise_of
+from skada_active.selection._geometry import changed_clusters, membership, noise_of
 
 # 15000^2 float32 numbers are 0.9 GB.
 MAX_ROWS = 15000

@@ -8,15 +8,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skada_active._arrays import is_tensor
-
-from ._geometry import Points
-from ._gram_kmeans import MAX_ROWS, GramMeans
-from ._kmeans_plusplus import d2_sample, draw
-from ._outer import Vectors
-from ._plain_kmeans import PlainMeans, TensorMeans
-from ._top_k import partial_argsort
-from ._validation import RandomStateLike, check_at_least_one, check_count, check_rng, check_weights
+from skada_active.selection._geometry import Points
+from skada_active.selection._gram_kmeans import MAX_ROWS, GramMeans
+from skada_active.selection._kmeans_plusplus import d2_sample, draw
+from skada_active.selection._outer import Vectors
+from skada_active.selection._plain_kmeans import PlainMeans, TensorMeans
+from skada_active.selection._top_k import partial_argsort
+from skada_active.selection._validation import check_at_least_one, check_count, check_weights
+from skada_active.utils.arrays import is_tensor
+from skada_active.utils.random import RandomStateLike, check_rng
 
 
 def kmeans(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skada_active._arrays import as_like, to_host
-
-from ._computed import as_points
-from ._geometry import NOISE, Points
-from ._on_demand import OnDemand
-from ._outer import Vectors
-from ._validation import RandomStateLike, check_at_least_one, check_count, check_position, check_rng, check_weights
+from skada_active.selection._computed import as_points
+from skada_active.selection._geometry import NOISE, Points
+from skada_active.selection._on_demand import OnDemand
+from skada_active.selection._outer import Vectors
+from skada_active.selection._validation import check_at_least_one, check_count, check_position, check_weights
+from skada_active.utils.arrays import as_like, to_host
+from skada_active.utils.random import RandomStateLike, check_rng
 
 # A block draws as many candidates as there are picks: the potential then shrinks little within it and most are kept.
 MAX_DRAWS = 256

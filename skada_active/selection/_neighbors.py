@@ -9,13 +9,12 @@ from typing import Literal
 
 import numpy as np
 
-from skada_active._arrays import on_device, to_host
-
-from ._geometry import Points, first_twins, noise_of
-from ._outer import Vectors
-from ._screening import GROUP, Screen, has_bfloat16
-from ._top_k import top_k_rows
-from ._validation import check_at_least_one, check_count
+from skada_active.selection._geometry import Points, first_occurrence, noise_of
+from skada_active.selection._outer import Vectors
+from skada_active.selection._screening import GROUP, Screen, has_bfloat16
+from skada_active.selection._top_k import top_k_rows
+from skada_active.selection._validation import check_at_least_one, check_count
+from skada_active.utils.arrays import on_device, to_host
 
 # The products of a block of rows with all others take no more than this.
 PRODUCT_BYTES = 2**26
@@ -121,8 +120,8 @@ class _Search:
         self.dtype = points.dtype
         self.group = 2 ** max(0, round(math.log2(self.n / k) / 2))
         self.tile = self.group * max(1, TILE_ROWS // self.group)
-        self.twins = first_twins(points)
-        self.copies = np.flatnonzero(self.twins != np.arange(self.n))
+        self.duplicates = first_occurrence(points)
+        self.copies = np.flatnonzero(self.duplicates != np.arange(self.n))
 
     def in_blocks(self, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield some of the positions with the k best scores and positions of each, best first."""
@@ -157,7 +156,7 @@ class _Search:
             else:
                 np.negative(to_host(self.rows[tile].sq_distances(queries)), out=scores[tile])
             copies = self.copies[np.searchsorted(self.copies, tile.start) : np.searchsorted(self.copies, tile.stop)]
-            scores[copies] = scores[self.twins[copies]]
+            scores[copies] = scores[self.duplicates[copies]]
             grouped = scores[start : start + self.tile].reshape(-1, self.group, scores.shape[1])
             grouped.max(axis=1, out=maxima[start // self.group :][: len(grouped)])
         self._mask_self(positions, scores, maxima)

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import get_blas_funcs
 
-from skada_active._arrays import Array, as_like, empty_like, example, is_tensor, rows_inner, to_host
-
-from ._twins import find_twins
+from skada_active.selection._duplicates import find_duplicates
+from skada_active.utils.arrays import Array, as_like, empty_like, example, is_tensor, rows_inner, to_host
 
 # So much memory for the vectors of one block: operands of a matrix product that stay near the core.
 BLOCK_BYTES, DEVICE_BLOCK_BYTES = 2**20, 2**26
@@ -119,14 +118,14 @@ class OnDemand:
         return self._sq_norms
 
     @cached_property
-    def twins(self) -> np.ndarray:
+    def duplicates(self) -> np.ndarray:
         """The lowest position of a row that is identical to it, for each row, shape (n,)."""
         marks = np.zeros(len(self))
         for block in self.slices():
             for key in self.keys:
                 part = as_like(key[block], example(np.float64, key)).reshape(block.stop - block.start, -1)
                 marks[block] += to_host(rows_inner(part, part))
-        return find_twins(marks, self.keys)
+        return find_duplicates(marks, self.keys)
 
     def _computed(self, index: np.ndarray) -> Array:
         values = as_like(self.compute(index), self.example)
@@ -166,4 +165,4 @@ class OnDemand:
                 f"beyond the range of {self.dtype}; scale the vectors down, or leave such rows out."
             )
         # Products round differently from place to place; of identical rows the first one's norm stands for all.
-        return norms[self.twins]
+        return norms[self.duplicates]

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
-from skada_active._arrays import Array, as_floats, is_tensor, namespace, rows_inner, to_host
-
-from ._on_demand import OnDemand
+from skada_active.selection._on_demand import OnDemand
+from skada_active.utils.arrays import Array, as_floats, is_tensor, namespace, rows_inner, to_host
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skada_active._arrays import as_like, to_host
-
-from ._geometry import MAX_PRODUCTS, Points, changed_clusters, membership, noise_of
+from skada_active.selection._geometry import MAX_PRODUCTS, Points, changed_clusters, membership, noise_of
+from skada_active.utils.arrays import as_like, to_host
 
 # The scores of a block of rows are still in the cache when their minima are taken.
 SCORE_BYTES = 2**20

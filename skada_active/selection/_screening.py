@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skada_active._arrays import is_tensor, to_host
+from skada_active.utils.arrays import is_tensor, to_host
 
 # So many multiplications take longer in float32 than torch takes to be imported.
 MIN_WORK = 10**11

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._validation import check_count
+from skada_active.selection._validation import check_count
 
 
 def top_k(scores: ArrayLike, k: int) -> np.ndarray:

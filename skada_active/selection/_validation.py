@@ -5,9 +5,6 @@ from __future__ import annotations
 import operator
 
 import numpy as np
-from sklearn.utils import check_random_state
-
-RandomStateLike = int | np.random.RandomState | np.random.Generator | None
 
 
 def check_count(k: int, n: int, name: str = "k") -> int:
@@ -53,12 +50,3 @@ def check_weights(sample_weight: np.ndarray | None, n: int) -> np.ndarray:
     if (weights < 0).any():
         raise ValueError(f"sample_weight must not be negative, got {weights.min()}; clip it at 0.")
     return weights if weights.any() else np.ones(n)
-
-
-def check_rng(random_state: RandomStateLike) -> np.random.RandomState:
-    """Return a RandomState that never is numpy's global one, unless that one is passed."""
-    if random_state is None:
-        return np.random.RandomState()
-    if isinstance(random_state, np.random.Generator):
-        return np.random.RandomState(random_state.bit_generator)
-    return check_random_state(random_state)

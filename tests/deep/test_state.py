@@ -23,7 +23,6 @@ from torch import nn
 from torch.nn.utils import parametrizations, spectral_norm
 from torch.utils.data import Dataset
 
-from skada_active._plain import from_plain, to_plain
 from skada_active.deep import (
     DANN,
     GSDA,
@@ -38,6 +37,7 @@ from skada_active.deep import (
     MarginLoss,
 )
 from skada_active.deep._state import hidden_state, network_state, restore_network
+from skada_active.io._plain import from_plain, to_plain
 from skada_active.networks import MLP
 
 

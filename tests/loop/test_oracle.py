@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skada_active.domains import is_missing
+from skada_active.labels import is_missing
 from skada_active.loop import AbstainingOracle, ArrayOracle, NoisyOracle
 
 IDS = np.arange(600)

@@ -20,9 +20,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from skada_active import ActiveAdaptationLoop
-from skada_active._persistence import save_fitted
 from skada_active.deep import DANN, MCC, AdaptationClassifier, AnchorSet
 from skada_active.domains import mask_target
+from skada_active.io._persistence import save_fitted
 from skada_active.loop import AbstainingOracle, ArrayOracle, BudgetSchedule
 from skada_active.networks import MLP
 from skada_active.query import BADGE, CLUE, QueryByCommittee, QueryStrategy, RandomSampling
@@ -125,7 +125,7 @@ def test_it_comes_back_in_another_process(blobs, tmp_path):
     code = f"""
 import numpy as np
 from skada_active import ActiveAdaptationLoop
-from skada_active._persistence import save_fitted
+from skada_active.io._persistence import save_fitted
 loop = ActiveAdaptationLoop.load({str(tmp_path / "saved")!r})
 np.save({str(tmp_path / "proba.npy")!r}, loop.predict_proba(np.load({str(tmp_path / "X.npy")!r})))
 """
@@ -298,7 +298,7 @@ def test_another_estimator_than_the_saved_one_is_refused(blobs, tmp_path):
 
 
 def test_what_needs_skops_is_refused_without_it(blobs, tmp_path, monkeypatch):
-    monkeypatch.setattr("skada_active._persistence.find_spec", lambda name: None)
+    monkeypatch.setattr("skada_active.io._persistence.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="LogisticRegression is saved through skops, which is not installed"):
         fit(LogisticRegression(), blobs).save(tmp_path)
     assert list(tmp_path.iterdir()) == []

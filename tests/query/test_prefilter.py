@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import tracemalloc
 
 import numpy as np
@@ -8,7 +9,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Perceptron
 
-from skada_active import ActiveAdaptationLoop, _snapshot
+from skada_active import ActiveAdaptationLoop
 from skada_active.domains import mask_target, resolve_roles
 from skada_active.pool import PoolView
 from skada_active.query import (
@@ -175,8 +176,8 @@ def test_the_view_holds_the_rows_on_the_short_list_alone(model):
 
 
 def test_features_of_the_whole_pool_are_never_held(monkeypatch):
-    monkeypatch.setattr(_snapshot, "_BLOCK_BYTES", 2**18)
-    monkeypatch.setattr(_snapshot, "_MIN_ROWS", 64)
+    monkeypatch.setattr(sys.modules["skada_active.pool.snapshot"], "_BLOCK_BYTES", 2**18)
+    monkeypatch.setattr(sys.modules["skada_active.pool.snapshot"], "_MIN_ROWS", 64)
     X = np.random.default_rng(0).normal(size=(20_000, 128))
     y, domain = np.full(20_000, -1), np.full(20_000, -1)
     y[:40], domain[:40] = np.arange(40) % 3, 1

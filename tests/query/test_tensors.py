@@ -9,11 +9,11 @@ from scipy.special import softmax
 from sklearn.frozen import FrozenEstimator
 
 from skada_active import query
-from skada_active._readers import ModelReader
 from skada_active.datasets import make_shifted_blobs
 from skada_active.deep import TSF, AdaptationClassifier
 from skada_active.domains import mask_target, resolve_roles
 from skada_active.pool import PoolView, snapshot
+from skada_active.pool.readers import ModelReader
 from skada_active.query import GALA, LAS, SAGE, CoreSet, Prefilter, QueryStrategy
 
 STRATEGIES = [

@@ -5,7 +5,7 @@ import pytest
 
 from skada_active.selection import Outer
 from skada_active.selection import _geometry as geometry
-from skada_active.selection._geometry import Points, first_twins, membership
+from skada_active.selection._geometry import Points, first_occurrence, membership
 
 
 def explicit(vectors):
@@ -78,8 +78,8 @@ def test_shares_of_a_weightless_cluster_are_equal():
 
 def test_twins_are_found_by_content_not_by_norm():
     X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -0.0], [0.0, 1.0], [-1.0, 0.0], [2.0, 2.0]])
-    assert first_twins(Points(X)).tolist() == [0, 1, 0, 1, 4, 5]
-    assert first_twins(Points(Outer(X, X))).tolist() == [0, 1, 0, 1, 4, 5]
+    assert first_occurrence(Points(X)).tolist() == [0, 1, 0, 1, 4, 5]
+    assert first_occurrence(Points(Outer(X, X))).tolist() == [0, 1, 0, 1, 4, 5]
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -87,7 +87,7 @@ def test_twins_far_apart_are_found(order, monkeypatch):
     monkeypatch.setattr(geometry, "BLOCK_BYTES", 1)
     half = np.random.default_rng(0).normal(size=(65, 33)).astype(np.float32)
     X = np.asarray(np.concatenate([half, half]), order=order)
-    assert np.array_equal(first_twins(Points(X)), np.tile(np.arange(65), 2))
+    assert np.array_equal(first_occurrence(Points(X)), np.tile(np.arange(65), 2))
 
 
 def test_features_far_from_zero_keep_their_distances_in_float32():

@@ -114,7 +114,7 @@ def naive_nearest_to_centers(X, labels, k, weights):
     return picks.tolist()
 
 
-def first_free_twins(X, picks):
+def first_free_duplicates(X, picks):
     """Replace each pick by the first row that is identical to it and not yet taken."""
     found = []
     for pick in picks:
@@ -167,10 +167,12 @@ def test_farthest_first_picks_are_those_of_the_plain_loop_where_few_rows_lead(fo
 @all_forms
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**16), dtype=dtypes, n=st.integers(1, 60), distinct=st.integers(1, 60))
-def test_farthest_first_picks_are_at_the_largest_distance_and_the_first_of_their_twins(form, seed, dtype, n, distinct):
+def test_farthest_first_picks_are_at_the_largest_distance_and_the_first_of_their_duplicates(
+    form, seed, dtype, n, distinct
+):
     vectors, X = normal_vectors(form, n, dtype, seed, distinct)
     picks = farthest_first(vectors, n).tolist()
-    assert picks == first_free_twins(X, picks)
+    assert picks == first_free_duplicates(X, picks)
     from_mean = np.square(X - X.mean(axis=0)).sum(axis=1)
     assert from_mean[picks[0]] <= from_mean.min() + TOLERANCE[dtype]
     for t in range(1, n):
@@ -394,7 +396,9 @@ def test_nearest_to_centers_takes_the_rows_of_the_plain_loop_ties_by_position(fo
 @held_forms
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**16), dtype=dtypes, distinct=st.integers(1, 90), k=st.integers(1, 45))
-def test_nearest_to_centers_takes_the_nearest_free_rows_and_the_first_of_their_twins(form, seed, dtype, distinct, k):
+def test_nearest_to_centers_takes_the_nearest_free_rows_and_the_first_of_their_duplicates(
+    form, seed, dtype, distinct, k
+):
     vectors, X = normal_vectors(form, 90, dtype, seed, distinct)
     rng = np.random.default_rng(seed)
     labels, weights = rng.integers(0, k, 90), rng.integers(0, 3, 90) * rng.random(90)
@@ -406,7 +410,7 @@ def test_nearest_to_centers_takes_the_nearest_free_rows_and_the_first_of_their_t
         distances[taken] = np.inf
         taken.append(picks[cluster])
         assert distances[taken[-1]] <= distances.min() + 10 * TOLERANCE[dtype] * max(1, np.square(X).sum(axis=1).max())
-    assert taken == first_free_twins(X, taken)
+    assert taken == first_free_duplicates(X, taken)
 
 
 @held_forms
@@ -489,7 +493,7 @@ def test_neighbors_are_the_nearest_rows_and_twins_are_in_order(form, metric, see
     np.testing.assert_allclose(np.take_along_axis(similarity, indices, axis=1), expected, atol=tolerance)
     for i, row in enumerate(indices):
         others = np.delete(np.arange(n), i).tolist()
-        assert row.tolist() == [others[j] for j in first_free_twins(X[others], [others.index(j) for j in row])]
+        assert row.tolist() == [others[j] for j in first_free_duplicates(X[others], [others.index(j) for j in row])]
 
 
 # The largest scores

@@ -119,7 +119,7 @@ def test_the_second_draw_follows_the_squared_distances(coordinates):
 def test_identical_rows_have_identical_norms_and_the_first_is_picked(dtype):
     half = np.random.default_rng(4).normal(size=(50, 37)).astype(dtype)
     vectors = vectors_of(np.concatenate([half, half]))
-    assert vectors.twins.tolist() == [*range(50), *range(50)]
+    assert vectors.duplicates.tolist() == [*range(50), *range(50)]
     assert vectors.sq_norms()[:50].tolist() == vectors.sq_norms()[50:].tolist()
     picks = farthest_first(vectors, 80, first=0)
     assert picks[:50].max() < 50
@@ -128,8 +128,8 @@ def test_identical_rows_have_identical_norms_and_the_first_is_picked(dtype):
 
 def test_rows_are_identical_only_if_all_keys_agree():
     keys = [np.zeros((4, 2, 3)), np.array([0.0, 1.0, 0.0, 1.0])[:, None], np.array([[1], [2], [-0], [2]])]
-    assert OnDemand(lambda rows: np.zeros((len(rows), 1)), keys, width=1).twins.tolist() == [0, 1, 2, 1]
-    assert OnDemand(lambda rows: np.zeros((len(rows), 1)), keys[:2], width=1).twins.tolist() == [0, 1, 0, 1]
+    assert OnDemand(lambda rows: np.zeros((len(rows), 1)), keys, width=1).duplicates.tolist() == [0, 1, 2, 1]
+    assert OnDemand(lambda rows: np.zeros((len(rows), 1)), keys[:2], width=1).duplicates.tolist() == [0, 1, 0, 1]
 
 
 def test_compute_may_use_its_memory_again():

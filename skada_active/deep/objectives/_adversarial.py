@@ -6,13 +6,13 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from skada_active.deep.objectives._base import Objective, TargetTerm
 from skada_active.deep.objectives._discriminator import check_hidden
 from skada_active.deep.schedules import reversal_coefficient
 from skada_active.deep.step import Step
+from skada_active.utils._sklearn import Interval, StrOptions
 
 __all__ = ["AdversarialObjective", "AdversarialTerm", "SourceLogit"]
 

@@ -6,10 +6,10 @@ from collections import Counter
 from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
-from sklearn.utils.metaestimators import _BaseComposition
 from torch import Tensor, nn
 
 from skada_active.deep.step import Step
+from skada_active.utils._sklearn import BaseComposition
 
 __all__ = ["Objective", "ObjectiveSum", "TargetTerm"]
 
@@ -67,7 +67,7 @@ class TargetTerm(nn.Module):
         raise TypeError(f"{type(self).__name__} must implement loss(step).")
 
 
-class ObjectiveSum(_BaseComposition):
+class ObjectiveSum(BaseComposition):
     """Add up objectives; made by ``+``.
 
     Parameters

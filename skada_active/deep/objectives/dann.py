@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.base import clone
-from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +16,7 @@ from skada_active.deep.objectives._adversarial import AdversarialObjective, Adve
 from skada_active.deep.objectives._discriminator import make_discriminator
 from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, take_rows
 from skada_active.deep.step import Step
+from skada_active.utils._sklearn import StrOptions
 
 __all__ = ["DANN"]
 

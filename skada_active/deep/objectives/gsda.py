@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import torch
 from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,6 +17,7 @@ from skada_active.deep import functional
 from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, SourceLogit
 from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit, take_rows
 from skada_active.deep.step import Step
+from skada_active.utils._sklearn import Interval, StrOptions
 
 __all__ = ["GSDA"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, ClassVar
 
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skada_active.deep import functional
 from skada_active.deep.objectives._base import Objective, TargetTerm
 from skada_active.deep.step import Step
+from skada_active.utils._sklearn import Interval
 
 __all__ = ["MME"]
 

@@ -1,0 +1,213 @@
+"""Put a net together from the parameters of the classifier."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import Tensor, nn
+
+from skada_active.deep._module import AdaptationCriterion, AdaptationModule
+from skada_active.deep.augmentation import default_augmentation
+from skada_active.deep.batches import RowBatches
+from skada_active.deep.net import AdaptationNet
+from skada_active.networks import MLP, ConvNet, CosineHead, Standardize
+from skada_active.utils.rows import is_dataset
+
+if TYPE_CHECKING:
+    from skada_active.deep.classifier import AdaptationClassifier
+
+__all__ = ["OPTIMIZERS", "InputProfile", "build_net", "own_net_params", "resolve_device"]
+
+# The fused kernels do the same updates in one pass over the weights; torch has them on the CPU and on CUDA.
+_FUSED = {"optimizer__fused": True}
+#: What `AdaptationClassifier` calls an optimiser, its class and its parameters.
+OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "adam": (torch.optim.Adam, _FUSED),
+    "adamw": (torch.optim.AdamW, _FUSED),
+    "adadelta": (torch.optim.Adadelta, {}),
+    "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9, "optimizer__nesterov": True, **_FUSED}),
+}
+
+#: Default networks by the number of axes of a row.
+_DEFAULT_NETWORKS = {1: MLP, 3: ConvNet}
+
+
+@dataclass(frozen=True)
+class InputProfile:
+    """Hold what a net takes from the rows that it is made for.
+
+    Parameters
+    ----------
+    row_shape : tuple of int
+        Shape of one row.
+    standardize : Standardize or None
+        First layer of the default network.
+    augmentation : callable or None
+        Second views, fitted to the rows if it can be.
+    """
+
+    row_shape: tuple[int, ...]
+    standardize: Standardize | None
+    augmentation: Any
+
+    @classmethod
+    def of(cls, config: AdaptationClassifier, X: Any) -> InputProfile:
+        """Return what a net for rows like those of `X` takes from them."""
+        shape = _row_shape(X)
+        return cls(shape, _standardize(config, X, shape), _fitted(_augmentation(config, shape), X))
+
+    @classmethod
+    def blank(cls, config: AdaptationClassifier, row_shape: tuple[int, ...], standardizes: bool) -> InputProfile:
+        """Return a profile whose statistics are not known yet, for a net whose state is going to be loaded."""
+        layer = Standardize(torch.zeros(row_shape[0]), torch.ones(row_shape[0])) if standardizes else None
+        return cls(row_shape, layer, _augmentation(config, row_shape))
+
+
+def own_net_params(config: AdaptationClassifier) -> dict[str, Any]:
+    """Return a copy of the parameters that the user gave for the skorch net."""
+    return dict(config.net_params or {})
+
+
+def resolve_device(config: AdaptationClassifier) -> str:
+    """Return the name of the device: CUDA where available for ``"auto"``, else the CPU."""
+    device = own_net_params(config).get("device") or config.device
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return str(torch.device(device))
+    except RuntimeError as error:
+        raise ValueError(
+            f'device must be "auto" or a torch device such as "cpu" or "cuda:0", got {device!r}.'
+        ) from error
+
+
+def build_net(config: AdaptationClassifier, inputs: InputProfile, *, n_classes: int, n_domains: int) -> AdaptationNet:
+    """Return an initialized net; its weights come from torch's global generator."""
+    params = own_net_params(config)
+    net_class = params.pop("net_class", AdaptationNet)
+    module = _build_module(config, inputs, n_classes)
+    objective = None
+    target_role = None
+    if config.objective is not None:
+        config.objective._validate_params()
+        objective = config.objective.build(module.n_features, n_classes, n_domains)
+        if config.objective.reads_target:
+            target_role = "target" if config.unlabeled_pool == "all" else "unlabeled_target"
+    optimizer, optimizer_params = _optimizer(params.pop("optimizer", config.optimizer))
+    defaults = {
+        "joint": config.labeled_loss == "joint",
+        "source_weight": config.source_weight,
+        "target_role": target_role,
+        "max_epochs": config.max_epochs,
+        "lr": config.lr,
+        "batch_size": config.batch_size,
+        "target_batch_size": config.target_batch_size,
+        "augmentation": inputs.augmentation,
+        "mix_alpha": config.mix_alpha,
+        "anchors": _anchors(config),
+        "optimizer": optimizer,
+        "optimizer__weight_decay": config.weight_decay,
+        "device": resolve_device(config),
+        "train_split": None,
+        "verbose": config.verbose,
+        **optimizer_params,
+    }
+    return net_class(module, AdaptationCriterion(objective), **{**defaults, **params}).initialize()
+
+
+def _augmentation(config: AdaptationClassifier, shape: tuple[int, ...]) -> Any:
+    augmentation = default_augmentation(len(shape)) if config.augmentation == "auto" else config.augmentation
+    return clone(augmentation) if hasattr(augmentation, "fit") else augmentation
+
+
+def _fitted(augmentation: Any, X: Any) -> Any:
+    if not hasattr(augmentation, "fit"):
+        return augmentation
+    if is_dataset(X):
+        raise ValueError(
+            f"augmentation={augmentation!r} has to be fitted to an array of rows, and X is a dataset; pass a callable "
+            "without fit, such as ImageAugmentation()."
+        )
+    return augmentation.fit(X)
+
+
+def _anchors(config: AdaptationClassifier) -> Any:
+    if config.anchors is None:
+        return None
+    config.anchors._validate_params()
+    if config.labeled_loss == "joint":
+        raise ValueError(
+            'anchors stand in for the labelled target rows, which labeled_loss="joint" has no batch of; '
+            'use labeled_loss="s+t".'
+        )
+    return clone(config.anchors)
+
+
+def _build_module(config: AdaptationClassifier, inputs: InputProfile, n_classes: int) -> AdaptationModule:
+    shape = inputs.row_shape
+    backbone = _default_backbone(inputs) if config.module is None else _given_backbone(config.module, shape)
+    n_features = _embedding_width(backbone, shape)
+    if config.head == "cosine":
+        head: nn.Module = CosineHead(n_features, n_classes, config.head_temperature)
+    else:
+        head = nn.Linear(n_features, n_classes)
+    module = AdaptationModule(backbone, head)
+    module.n_features = n_features
+    return module
+
+
+def _given_backbone(module: Any, shape: tuple[int, ...]) -> nn.Module:
+    if isinstance(module, nn.Module):
+        return copy.deepcopy(module).cpu()  # the module that a user passed in is never trained itself
+    return module(shape)
+
+
+def _default_backbone(inputs: InputProfile) -> nn.Module:
+    shape = inputs.row_shape
+    if len(shape) not in _DEFAULT_NETWORKS:
+        raise ValueError(
+            f"X has rows of shape {shape}; the default networks take (d,) or (C, H, W). Pass a network as `module`."
+        )
+    default = _DEFAULT_NETWORKS[len(shape)](shape[0])
+    return default if inputs.standardize is None else nn.Sequential(inputs.standardize, default)
+
+
+def _standardize(config: AdaptationClassifier, X: Any, shape: tuple[int, ...]) -> Standardize | None:
+    is_default = config.module is None and len(shape) in _DEFAULT_NETWORKS
+    if not is_default or is_dataset(X) or config.standardize is False:
+        return None
+    standardize = Standardize.fitted_to(torch.as_tensor(X))
+    if config.standardize == "auto" and len(shape) == 1 and _share_one_scale(standardize.scale):
+        return None
+    return standardize
+
+
+def _share_one_scale(scale: Tensor) -> bool:
+    low, high = np.percentile(scale.numpy(), [5, 95])
+    return bool(high < 10 * low)
+
+
+def _row_shape(X: Any) -> tuple[int, ...]:
+    if is_dataset(X):
+        rows, _ = next(iter(RowBatches(X, 1)))
+        return tuple(rows.shape[1:])
+    return tuple(np.shape(X)[1:])
+
+
+def _embedding_width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
+    backbone.eval()
+    with torch.no_grad():
+        embedding: Tensor = backbone(torch.zeros(1, *shape))
+    backbone.train()
+    if embedding.ndim != 2:
+        raise ValueError(f"module must return an embedding of shape (n, D), got {tuple(embedding.shape)} for one row.")
+    return embedding.shape[1]
+
+
+def _optimizer(optimizer: Any) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else (optimizer, {})

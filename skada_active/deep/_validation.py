@@ -1,0 +1,84 @@
+"""Check arrays, labels and roles, and turn them into what the net trains on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, validate_data
+
+from skada_active.deep.batches import DomainDataset
+from skada_active.domains import Roles, resolve_roles
+from skada_active.labels import as_labels, encode_labels, native_labels
+from skada_active.utils.rows import is_dataset, n_rows
+
+__all__ = ["ARRAY_RULES", "check_fit_data", "class_weights", "torch_ready", "training_data"]
+
+#: How scikit-learn checks an array of rows: images may stay bytes.
+ARRAY_RULES = {"dtype": (np.float32, np.uint8), "allow_nd": True}
+
+
+def torch_ready(X: NDArray[Any]) -> NDArray[Any]:
+    """Return rows in memory that torch can share: it takes no negative strides, and warns of read-only memory."""
+    return np.require(X, requirements=["C", "W"])
+
+
+def check_fit_data(
+    estimator: Any, X: Any, y: Any, sample_domain: Any, *, reset: bool
+) -> tuple[Any, NDArray[Any], Roles]:
+    """Return checked rows, labels and roles; with `reset` the estimator remembers the columns of `X`."""
+    if not is_dataset(X):
+        X = torch_ready(validate_data(estimator, X, **ARRAY_RULES, reset=reset))
+    elif reset:
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(estimator).pop(name, None)  # those of an array that was fitted before
+    y = as_labels(y)
+    check_consistent_length(range(n_rows(X)), y)
+    roles = resolve_roles(y, sample_domain)
+    if not len(roles.labeled):
+        raise ValueError(
+            "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0) or "
+            "target rows with a label."
+        )
+    check_classification_targets(native_labels(y[roles.labeled]))
+    return X, y, roles
+
+
+def class_weights(class_weight: Any, classes: NDArray[Any], labels: NDArray[Any]) -> torch.Tensor | None:
+    """Return the weight of each class, shape (C,); with ``"balanced"`` a class that has no label counts 1."""
+    if class_weight is None:
+        return None
+    present = np.isin(classes, labels) if class_weight == "balanced" else np.ones(len(classes), dtype=bool)
+    weight = np.ones(len(classes))
+    weight[present] = compute_class_weight(class_weight, classes=classes[present], y=labels)
+    return torch.as_tensor(weight, dtype=torch.float32)
+
+
+def training_data(
+    X: Any, y: NDArray[Any], roles: Roles, *, classes: NDArray[Any], domains: NDArray[np.int64], device: torch.device
+) -> DomainDataset:
+    """Return rows, column positions and domain positions on `device`; an unknown label or domain is an error."""
+    labels = np.full(len(y), -1, dtype=np.int64)
+    labels[roles.labeled] = encode_labels(y[roles.labeled], classes)
+    rows = X if is_dataset(X) else torch.as_tensor(X, device=device)
+    domain = _positions(roles, domains)
+    n_sources = int((domains >= 0).sum())
+    return DomainDataset(
+        rows, torch.as_tensor(labels, device=device), torch.as_tensor(domain, device=device), n_sources
+    )
+
+
+def _positions(roles: Roles, domains: NDArray[np.int64]) -> NDArray[np.int64]:
+    numbers, inverse = np.unique(roles.domain, return_inverse=True)
+    positions = {number: position for position, number in enumerate(domains.tolist())}
+    unknown = [number for number in numbers.tolist() if number not in positions]
+    if unknown:
+        raise ValueError(
+            f"sample_domain holds domain {unknown[0]}, but the network was made for {domains.tolist()}; "
+            "call fit to train a new one."
+        )
+    return np.array([positions[number] for number in numbers.tolist()], dtype=np.int64)[inverse]

@@ -1,0 +1,1 @@
+"""Accuracies on the target."""

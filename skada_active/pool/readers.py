@@ -1,0 +1,178 @@
+"""Read probabilities, features and heads from any fitted classifier, through one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.pipeline import Pipeline
+
+from skada_active.domains import Roles
+from skada_active.labels import encode_labels
+from skada_active.utils._sklearn import LinearClassifierMixin
+from skada_active.utils.fitting import split_pipeline
+
+__all__ = ["ModelReader", "row_groups"]
+
+_LINEAR = (
+    "a linear model such as LogisticRegression, a Pipeline that ends in one, or an "
+    "AdaptationClassifier (skada_active.deep)"
+)
+_DISCRIMINATOR = "an AdaptationClassifier whose objective trains {}"
+_REMEDIES = {
+    "proba": "a classifier with predict_proba (wrap others in sklearn.calibration.CalibratedClassifierCV)",
+    "logits": _LINEAR,
+    "head_weight": _LINEAR,
+    "head_bias": _LINEAR,
+    "source_logit": _DISCRIMINATOR.format("a domain discriminator, such as DANN"),
+    "class_domain_grad": _DISCRIMINATOR.format("a class-wise domain discriminator, such as TSF"),
+    "class_discriminator": _DISCRIMINATOR.format("a class-wise domain discriminator, such as TSF"),
+}
+# What comes from the roles of the rows, the labels and the input of the last step: any model will do.
+_ALWAYS = frozenset(
+    {"index", "target_domain", "features", "labeled_features", "labeled_y"}
+    | {"source_features", "source_y", "source_domain", "n_initial"}
+)
+
+
+@dataclass(frozen=True)
+class RowFunction:
+    """Apply a function of embedded rows to the rows of `features` that an index array names."""
+
+    function: Callable[[NDArray[Any]], NDArray[Any]]
+    features: NDArray[Any]
+
+    def __call__(self, index: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the values for some rows."""
+        return self.function(self.features[index])
+
+
+@dataclass(frozen=True)
+class ModelReader:
+    """Read the fields of a pool view from a classifier.
+
+    A model that offers ``pool_supplies`` (names of fields), ``pool_outputs(X, names)``, ``pool_head()`` and, where it
+    supplies more, ``pool_field(name)``, is read through them; any other one by scikit-learn's conventions. What
+    ``pool_field("class_domain_grad")`` returns is a function of embedded rows (m, D).
+    """
+
+    transformer: Pipeline | None
+    model: Any
+
+    @classmethod
+    def of(cls, estimator: Any) -> ModelReader:
+        """Return the reader of `estimator`, fitted or not."""
+        return cls(*split_pipeline(estimator))
+
+    @property
+    def supplies(self) -> frozenset[str]:
+        """Names of the fields that the model can fill."""
+        if hasattr(self.model, "pool_supplies"):
+            return _ALWAYS | frozenset(self.model.pool_supplies)
+        names = set(_ALWAYS)
+        if hasattr(self.model, "predict_proba"):
+            names.add("proba")
+        if isinstance(self.model, LinearClassifierMixin):
+            names |= {"logits", "head_weight", "head_bias"}
+        return frozenset(names)
+
+    def check(self, needs: Iterable[str]) -> None:
+        """Raise a ValueError with a remedy if the model cannot fill a field."""
+        unmet = sorted(set(needs) - self.supplies)
+        if unmet:
+            remedy = _REMEDIES.get(unmet[0])
+            raise ValueError(
+                f"estimator={self.model!r} cannot supply {unmet[0]!r}, which the query strategy reads. "
+                + (f"Use {remedy}." if remedy else "No estimator of this package supplies it.")
+            )
+
+    @property
+    def on_accelerator(self) -> bool:
+        """Whether the fitted model computes on an accelerator."""
+        return getattr(getattr(self.model, "device_", None), "type", "cpu") != "cpu"
+
+    def outputs(self, X: Any, names: Iterable[str], on_device: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the named outputs (``proba``, ``logits``, ``features``, ...) for the rows of `X`, in one pass.
+
+        Those that `on_device` names, too, are tensors where the model has a device.
+        """
+        names = frozenset(names)
+        if not names:
+            return {}
+        if self.transformer is not None:
+            X = self.transformer.transform(X)
+        if hasattr(self.model, "pool_outputs"):
+            kept = names & frozenset(on_device) if hasattr(self.model, "device_") else frozenset()
+            return self.model.pool_outputs(X, names, on_device=kept) if kept else self.model.pool_outputs(X, names)
+        readers = {"proba": self._proba, "logits": self._linear_logits, "features": _dense}
+        return {name: readers[name](X) for name in names}
+
+    def head(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return weight (C, D) and bias (C,) of the final linear classifier."""
+        if hasattr(self.model, "pool_head"):
+            return self.model.pool_head()
+        weight = self.model.coef_.toarray() if sparse.issparse(self.model.coef_) else np.atleast_2d(self.model.coef_)
+        bias = np.broadcast_to(self.model.intercept_, weight.shape[0])
+        return (_two_rows(weight), _two_rows(bias)) if len(weight) == 1 else (weight, bias)
+
+    def read(self, name: str, features: NDArray[Any] | None) -> Any:
+        """Return a field that is a property of the model; a function of embedded rows becomes one of row numbers."""
+        field = self.model.pool_field(name)
+        return RowFunction(field, features) if name == "class_domain_grad" else field
+
+    def positions(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the column positions of `labels` among the classes of the model."""
+        return encode_labels(labels, self.model.classes_)
+
+    def label_fields(self, roles: Roles, needs: frozenset[str], y: Any) -> dict[str, NDArray[np.int64]]:
+        """Return the fields that come from the roles of the rows and the labels of the labelled ones."""
+        filled: dict[str, Any] = {}
+        if "labeled_y" in needs:
+            filled["labeled_y"] = self.positions(y[roles.labeled_target])
+        if "source_y" in needs:
+            filled["source_y"] = self.positions(y[roles.source])
+        if "source_domain" in needs:
+            filled["source_domain"] = roles.domain[roles.source]
+        if "target_domain" in needs:
+            filled["target_domain"] = roles.domain[roles.candidates]
+        return filled
+
+    def _proba(self, X: Any) -> NDArray[Any]:
+        return self.model.predict_proba(X)
+
+    def _linear_logits(self, X: Any) -> NDArray[Any]:
+        decision = self.model.decision_function(X)
+        return np.stack([-decision / 2, decision / 2], axis=1) if decision.ndim == 1 else decision
+
+
+def _two_rows(row: NDArray[Any]) -> NDArray[Any]:
+    # The binary model's single row w gives P(1) = sigmoid(z): the softmax of -z/2 and +z/2.
+    return np.concatenate([-row / 2, row / 2])
+
+
+def _dense(X: Any) -> NDArray[Any]:
+    X = X.toarray() if sparse.issparse(X) else np.asarray(X)
+    if X.dtype not in (np.float32, np.float64):
+        try:
+            X = X.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"X holds non-numeric columns ({error}), but the query strategy reads features: the input of the "
+                "estimator's last step, which must be numeric. Use a Pipeline with an encoder before that step, such "
+                "as make_pipeline(make_column_transformer((OneHotEncoder(), columns), remainder='passthrough'), model)."
+            ) from error
+    return X.reshape(len(X), -1)
+
+
+def row_groups(roles: Roles, needs: frozenset[str]) -> dict[str, NDArray[np.int64]]:
+    """Return the row numbers of the pool and of the labelled groups whose features are needed."""
+    groups = {"pool": roles.candidates}
+    if "labeled_features" in needs:
+        groups["labeled"] = roles.labeled_target
+    if "source_features" in needs:
+        groups["source"] = roles.source
+    return groups

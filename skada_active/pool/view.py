@@ -1,0 +1,223 @@
+"""PoolView: all that a query strategy may read, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, softmax
+
+from skada_active.pool.fields import as_positions, check_axes, frozen, read_only, taken
+from skada_active.selection import nearest_neighbors
+from skada_active.utils.arrays import normalized
+from skada_active.utils.entropy import row_entropy
+
+__all__ = ["PoolView"]
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class PoolView:
+    """Hold all that a strategy may read about the pool: arrays of n candidates, C classes, D features.
+
+    It has no field for the labels of the pool. Only what a strategy's ``needs`` names is filled; reading a field that
+    is neither filled nor derivable raises an `AttributeError` that says what to do. Arrays are read-only views of what
+    was given, not copies. Features, gradients and the discriminator may be torch tensors on any device; products with
+    them are made there.
+
+    Parameters
+    ----------
+    index : ndarray of shape (n,), default=arange(n)
+        Row numbers of the candidates in the `X` given to ``fit``.
+    target_domain : ndarray of shape (n,)
+        Domain numbers of the candidates, below 0.
+    proba, logits : ndarray of shape (n, C)
+        Class probabilities and logits. Without `proba`, it is the softmax of `logits`.
+    features : ndarray of shape (n, D)
+        Embedding: the input of the final classifier, in evaluation mode.
+    head_weight, head_bias : ndarray of shape (C, D) and (C,)
+        Final linear classifier; ``logits == features @ head_weight.T + head_bias``.
+    source_logit : ndarray of shape (n,)
+        Logit of P(source given x) of a trained domain discriminator.
+    class_domain_grad : ndarray of shape (n, C, D) or callable
+        Gradient of ``-log d_c(z)`` with respect to the embedding z, where d_c is the class-wise P(target); a callable
+        maps an index array to the ``(len, C, D)`` block.
+    class_discriminator : tuple of ndarray (W1, b1, W2, b2)
+        The same discriminator where it is ``sigmoid(W2 relu(W1 z + b1) + b2)``, of shapes (H, D), (H,), (C, H), (C,).
+    labeled_features, labeled_y : ndarray of shape (l, D) and (l,)
+        Revealed target rows; labels are column positions ``0..C-1``.
+    source_features, source_y, source_domain : ndarray of shape (s, D), (s,) and (s,)
+        Labelled source rows, their column positions and domain numbers.
+    committee_proba : ndarray of shape (M, n, C)
+        Class probabilities of the M members of a committee.
+    virtual_divergence : ndarray of shape (n,)
+        Divergence of the prediction under adversarial perturbation, raw.
+    n_initial : int, default=n
+        Size of the pool before the first round.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, positions and domains are not integers, or probabilities are not finite rows that sum
+        to one (within 1e-3).
+
+    Examples
+    --------
+    >>> from skada_active.pool import PoolView
+    >>> view = PoolView(proba=[[0.7, 0.2, 0.1], [0.4, 0.35, 0.25]])
+    >>> view.margin.round(2)
+    array([0.5 , 0.05])
+    """
+
+    index: NDArray[np.int64]
+    target_domain: NDArray[np.int64]
+    proba: NDArray[Any]
+    logits: NDArray[Any]
+    features: NDArray[Any]
+    head_weight: NDArray[Any]
+    head_bias: NDArray[Any]
+    source_logit: NDArray[Any]
+    class_domain_grad: NDArray[Any] | Callable[[NDArray[np.int64]], NDArray[Any]]
+    class_discriminator: tuple[NDArray[Any], ...]
+    labeled_features: NDArray[Any]
+    labeled_y: NDArray[np.int64]
+    source_features: NDArray[Any]
+    source_y: NDArray[np.int64]
+    source_domain: NDArray[np.int64]
+    committee_proba: NDArray[Any]
+    virtual_divergence: NDArray[Any]
+    n_initial: int
+
+    def __init__(self, **values: Any) -> None:
+        names = {field.name for field in fields(PoolView)}
+        unknown = sorted(set(values) - names)
+        if unknown:
+            raise TypeError(f"PoolView has no field {unknown[0]!r}; the fields are {', '.join(sorted(names))}.")
+        filled = {name: frozen(name, value) for name, value in values.items() if value is not None}
+        sizes = check_axes(filled)
+        n = sizes.get("n")
+        if n is None:
+            raise ValueError("PoolView needs a field with one row per candidate, such as index, proba or features.")
+        filled.setdefault("index", read_only(np.arange(n, dtype=np.int64)))
+        filled.setdefault("n_initial", n)
+        self.__dict__.update(filled)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Copies and unpickled arrays are writable.
+        self.__dict__.update({name: read_only(value) for name, value in state.items()})
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __repr__(self) -> str:
+        return f"PoolView(n={len(self)}, filled={sorted(set(self.__dict__) & set(self.__annotations__))})"
+
+    def __getattr__(self, name: str) -> Any:
+        # Python comes here only for a name that is not set: a field nobody filled.
+        if name == "proba" and "logits" in self.__dict__:
+            return self._softmax
+        if name in PoolView.__annotations__:
+            raise AttributeError(
+                f"PoolView.{name} was not filled. Name {name!r} in the strategy's `needs`, or pass it: "
+                f"PoolView({name}=...)."
+            )
+        raise AttributeError(f"PoolView has no attribute {name!r}.")
+
+    @cached_property
+    def _softmax(self) -> NDArray[Any]:
+        return softmax(self.logits, axis=1)
+
+    @cached_property
+    def log_proba(self) -> NDArray[Any]:
+        """Log-probabilities, shape (n, C): the log-softmax of `logits` where `proba` derives from them."""
+        if "proba" not in self.__dict__:
+            return log_softmax(self.logits, axis=1)
+        with np.errstate(divide="ignore"):
+            return np.log(self.proba)
+
+    @cached_property
+    def entropy(self) -> NDArray[np.float64]:
+        """Entropy of the prediction in nats, shape (n,)."""
+        return row_entropy(self.proba)
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """Largest probability, shape (n,)."""
+        return self.proba.max(axis=1).astype(np.float64)
+
+    @cached_property
+    def margin(self) -> NDArray[np.float64]:
+        """Largest minus second largest probability, shape (n,); with one class the second is 0."""
+        if self.proba.shape[1] == 1:
+            return self.proba[:, 0].astype(np.float64)
+        top = np.partition(self.proba, -2, axis=1)[:, -2:].astype(np.float64)
+        return top[:, 1] - top[:, 0]
+
+    @cached_property
+    def normalized_features(self) -> NDArray[Any]:
+        """Features scaled to Euclidean length 1, shape (n, D); zero rows stay zero."""
+        return normalized(self.features)
+
+    def neighbors(self, n_neighbors: int, metric: str = "cosine") -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return the other candidates whose features are nearest, searched for once.
+
+        Parameters
+        ----------
+        n_neighbors : int
+            How many; at most n - 1 are found.
+        metric : {"cosine", "euclidean"}, default="cosine"
+            What is nearest; see `skada_active.selection.nearest_neighbors`.
+
+        Returns
+        -------
+        values, positions : ndarray of shape (n, min(n_neighbors, n - 1))
+            Similarities in descending or distances in ascending order, and where in the view these candidates are.
+        """
+        key = f"_{metric}_neighbors_{n_neighbors}"
+        if key not in self.__dict__:
+            self.__dict__[key] = read_only(nearest_neighbors(self.features, n_neighbors, metric=metric))
+        return self.__dict__[key]
+
+    def take(self, positions: ArrayLike) -> PoolView:
+        """Return the view of some of the candidates.
+
+        Parameters
+        ----------
+        positions : array-like of shape (m,), int
+            Positions in this view, in the order wanted.
+
+        Returns
+        -------
+        PoolView
+            Copies of their rows of every field that has one for each candidate; all other fields, `n_initial` too, are
+            those of this view. Where the positions are all in order, it is this view itself, without a copy.
+
+        Raises
+        ------
+        ValueError
+            If positions are not integers from 0 to n - 1.
+
+        Notes
+        -----
+        O(m) memory for each column of what is filled. What was computed from the fields is not taken along, and a
+        callable `class_domain_grad` goes on to hold what it reads of all candidates.
+
+        Examples
+        --------
+        >>> from skada_active.pool import PoolView
+        >>> PoolView(index=[4, 7, 9], proba=[[0.9, 0.1], [0.5, 0.5], [0.6, 0.4]]).take([2, 0]).index
+        array([9, 4])
+        """
+        positions = as_positions(positions, len(self))
+        if np.array_equal(positions, np.arange(len(self))):
+            return self
+        names = vars(self).keys() & PoolView.__annotations__.keys()
+        return PoolView(**{name: taken(name, getattr(self, name), positions) for name in names})
+
+    @property
+    def energies(self) -> NDArray[Any]:
+        """Energies of the classes, shape (n, C): the negative logits."""
+        return -self.logits

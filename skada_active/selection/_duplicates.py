@@ -1,0 +1,27 @@
+"""Rows that are identical."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skada_active.utils.arrays import Array, to_host
+
+
+def find_duplicates(marks: np.ndarray, keys: Sequence[Array]) -> np.ndarray:
+    """Return for each row the lowest position of a row that agrees with it in all keys, shape (n,).
+
+    Only rows with equal marks are compared; identical rows must have equal ones.
+    """
+    leaders = np.arange(len(marks))
+    order = np.argsort(marks, kind="stable")
+    same = np.diff(marks[order]) == 0
+    if not same.any():
+        return leaders
+    suspects = np.sort(order[np.append(same, False) | np.append(False, same)])
+    content = np.concatenate([to_host(key[suspects]).reshape(len(suspects), -1) for key in keys], axis=1) + 0.0
+    content = content.view(np.dtype((np.void, content.itemsize * content.shape[1]))).ravel()
+    _, first, group = np.unique(content, return_index=True, return_inverse=True)
+    leaders[suspects] = suspects[first[group]]
+    return leaders

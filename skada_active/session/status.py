@@ -1,0 +1,136 @@
+"""Where a session stands, for people to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from skada_active.metrics._history import class_counts
+
+__all__ = ["SessionStatus"]
+
+_SHOWN_IDS = 20
+
+
+@dataclass(frozen=True)
+class SessionStatus:
+    """Tell where a session stands: printed it is a text, in a notebook a table. `AdaptationSession.status` makes one.
+
+    Attributes
+    ----------
+    budget, spent, remaining : int or float
+        Labels, or with costs what they cost.
+    n_labels : int
+        Labels bought.
+    n_rounds : int
+        Rounds that ended.
+    n_rounds_planned : int
+        Rounds of the schedule.
+    class_counts : dict
+        How often each label was revealed in the target.
+    open_ids : list of int
+        Rows asked about and not settled yet.
+    tied_ids : list of int
+        Those of them that have all their answers, and no majority.
+    abstained_ids : list of int
+        Rows that nobody could label.
+    n_corrections : int
+        Answers that were replaced.
+    n_answers : dict of str -> int
+        Answers by annotator, where annotators are named.
+    pool : int
+        Rows that may still be asked about.
+    termination_condition : str or None
+        Why there is nothing more to ask.
+    journal : str or None
+        Folder of the journal.
+    """
+
+    budget: Any
+    spent: Any
+    remaining: Any
+    n_labels: int
+    n_rounds: int
+    n_rounds_planned: int
+    class_counts: dict[Any, int]
+    open_ids: list[int]
+    tied_ids: list[int]
+    abstained_ids: list[int]
+    n_corrections: int
+    n_answers: dict[str, int]
+    pool: int
+    termination_condition: str | None
+    journal: str | None
+
+    @classmethod
+    def of(cls, session: Any) -> SessionStatus:
+        """Return where a session stands."""
+        ledger = session._ledger
+        return cls(
+            budget=ledger.budget,
+            spent=ledger.spent,
+            remaining=ledger.remaining,
+            n_labels=len(ledger.bought),
+            n_rounds=len(ledger.closed),
+            n_rounds_planned=max(len(ledger.rounds), len(ledger.closed)),
+            class_counts=class_counts(ledger.y[ledger.roles.labeled_target]),
+            open_ids=list(ledger.open_ids),
+            tied_ids=ledger.tied_ids,
+            abstained_ids=ledger.abstained.tolist(),
+            n_corrections=ledger.n_corrections,
+            n_answers=dict(sorted(ledger.n_answers.items())),
+            pool=len(ledger.roles.candidates) - len(ledger.open_ids),
+            termination_condition=session.termination_condition_,
+            journal=None if session.record.folder is None else str(session.record.folder),
+        )
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return names and values, as they are shown."""
+        rows = [
+            ("budget", f"{self.spent:.10g} of {self.budget:.10g} spent, {self.remaining:.10g} left"),
+            ("rounds", f"{self.n_rounds} of {self.n_rounds_planned} done"),
+            ("labels", f"{self.n_labels} bought; {self.pool} row(s) left to ask about"),
+            ("classes", _listed(f"{label!r}: {count}" for label, count in self.class_counts.items())),
+            ("open", _listed(self.open_ids)),
+        ]
+        if self.tied_ids:
+            rows.append(("tied", _listed(self.tied_ids)))
+        if self.abstained_ids:
+            rows.append(("abstained", _listed(self.abstained_ids)))
+        if self.n_corrections:
+            rows.append(("corrections", str(self.n_corrections)))
+        if self.n_answers:
+            rows.append(("annotators", _listed(f"{name}: {count}" for name, count in self.n_answers.items())))
+        rows.append(("state", self._state()))
+        if self.journal is not None:
+            rows.append(("journal", self.journal))
+        return rows
+
+    def _state(self) -> str:
+        if self.open_ids:
+            return "waiting for answers"
+        if self.termination_condition == "budget" and self.remaining > 0:
+            return "done: what is left of the budget pays for no row"
+        return _STATES[self.termination_condition]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<12} {value}" for name, value in self.rows())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in self.rows())
+        return f'<table style="text-align: left">{rows}</table>'
+
+
+_STATES = {
+    None: "ready to ask",
+    "budget": "done: the budget is spent",
+    "pool": "done: no row is left to ask about",
+    "no_target": "done: there are no target rows",
+}
+
+
+def _listed(values: Any) -> str:
+    texts = [str(value) for value in values]
+    more = f", ... ({len(texts)} in all)" if len(texts) > _SHOWN_IDS else ""
+    return ", ".join(texts[:_SHOWN_IDS]) + more if texts else "none"

@@ -1,0 +1,157 @@
+"""Fit any classifier on what is known: domain-aware ones on all rows, the others on the labelled rows."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.feature_selection import SelectorMixin, VarianceThreshold
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import has_fit_parameter, validate_data
+
+from skada_active.domains import Roles
+from skada_active.labels import mask_labels, native_labels
+from skada_active.utils.rows import is_dataset, take_rows
+
+__all__ = [
+    "continue_fitting",
+    "continues_training",
+    "domain_params",
+    "fit_estimator",
+    "is_domain_aware",
+    "is_frozen",
+    "known_labels",
+    "remember_columns",
+    "seed_estimator",
+    "split_pipeline",
+]
+
+
+def split_pipeline(estimator: Any) -> tuple[Pipeline | None, Any]:
+    """Return the steps before the last one (or None) and the last step, looking inside `FrozenEstimator`."""
+    while isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    if not isinstance(estimator, Pipeline):
+        return None, estimator
+    before = estimator[:-1] if len(estimator) > 1 else None
+    deeper, last = split_pipeline(estimator[-1])
+    if deeper is None:
+        return before, last
+    return deeper if before is None else Pipeline([("before", before), ("deeper", deeper)]), last
+
+
+def is_domain_aware(estimator: Any) -> bool:
+    """Tell whether ``fit`` of the estimator (the last step of a Pipeline) takes ``sample_domain``; never if frozen."""
+    return not is_frozen(estimator) and has_fit_parameter(split_pipeline(estimator)[1], "sample_domain")
+
+
+def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
+    """Fit and return the estimator; a frozen one is returned as it is.
+
+    A domain-aware estimator sees all rows, with the labels that are not known missing; any other one the labelled rows.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return estimator
+    if not len(roles.labeled):
+        raise ValueError(
+            "No row has a label, so there is nothing to train on. Give source rows (sample_domain >= 0), target rows "
+            "whose label is known, or a fitted model in sklearn.frozen.FrozenEstimator."
+        )
+    labels = native_labels(y[roles.labeled])
+    check_classification_targets(labels)
+    if not is_domain_aware(estimator):
+        return estimator.fit(take_rows(X, roles.labeled), labels)
+    if not roles.is_labeled.all():
+        _check_earlier_steps(estimator)
+    return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
+
+
+def known_labels(y: NDArray[Any], roles: Roles) -> NDArray[Any]:
+    """Return `y` in which every label that is not known is missing."""
+    return y if roles.is_labeled.all() else mask_labels(y, ~roles.is_labeled)
+
+
+def domain_params(estimator: Any, roles: Roles) -> dict[str, NDArray[Any]]:
+    """Return the fit parameter that hands the domains to a domain-aware estimator."""
+    # Nothing to say where nobody named a domain; and then -1 stays an ordinary label.
+    return {_domain_keyword(estimator): roles.domain} if roles.has_domains else {}
+
+
+def _check_earlier_steps(estimator: Any) -> None:
+    if not isinstance(estimator, Pipeline):
+        return
+    for name, step in estimator.steps[:-1]:
+        if step not in (None, "passthrough") and not is_frozen(step) and _learns_from_labels(step):
+            raise ValueError(
+                f"estimator: step {name!r} of the Pipeline ({step!r}) learns from labels, but a Pipeline that ends in "
+                "a domain-aware classifier hands all rows to every step, also those without a label. Fit the step on "
+                "the labelled rows first and pass it as sklearn.frozen.FrozenEstimator(step)."
+            )
+    _check_earlier_steps(estimator.steps[-1][1])
+
+
+def _learns_from_labels(step: Any) -> bool:
+    # Feature selectors read labels without declaring that they need them.
+    selects = isinstance(step, SelectorMixin) and not isinstance(step, VarianceThreshold)
+    return selects or get_tags(step).target_tags.required
+
+
+def is_frozen(estimator: Any) -> bool:
+    """Tell whether the estimator (the last step of a Pipeline) is a `FrozenEstimator`."""
+    if isinstance(estimator, Pipeline):
+        return is_frozen(estimator.steps[-1][1])
+    return isinstance(estimator, FrozenEstimator)
+
+
+def _domain_keyword(estimator: Any) -> str:
+    # Without metadata routing a Pipeline passes a fit parameter on by the name of its step.
+    if not isinstance(estimator, Pipeline) or get_config()["enable_metadata_routing"]:
+        return "sample_domain"
+    name, last = estimator.steps[-1]
+    return f"{name}__{_domain_keyword(last)}"
+
+
+def continues_training(estimator: Any) -> bool:
+    """Tell whether the estimator (the last step of a Pipeline) can go on training as labels arrive."""
+    if is_frozen(estimator):
+        return False
+    partial_fit = getattr(split_pipeline(estimator)[1], "partial_fit", None)
+    return partial_fit is not None and {"sample_domain", "epochs"} <= set(signature(partial_fit).parameters)
+
+
+def continue_fitting(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> Any:
+    """Train a fitted estimator for `epochs` more epochs on what is known now; earlier steps stay as they are."""
+    transformer, last = split_pipeline(estimator)
+    if transformer is not None:
+        X = transformer.transform(X)
+    last.partial_fit(
+        X, known_labels(y, roles), sample_domain=roles.domain if roles.has_domains else None, epochs=epochs
+    )
+    return estimator
+
+
+def remember_columns(estimator: Any, X: Any) -> None:
+    """Set ``n_features_in_`` and ``feature_names_in_`` by `X`, which is not checked further; a dataset has neither."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(estimator).pop(name, None)
+    if not is_dataset(X):
+        validate_data(estimator, X, skip_check_array=True)
+
+
+def seed_estimator(estimator: Any, seed: int, *, overwrite: bool = False) -> Any:
+    """Give a seed to every ``random_state`` of the estimator, nested ones included, that is None, or to all."""
+    if isinstance(estimator, FrozenEstimator):
+        return estimator
+    rng = np.random.default_rng(seed)
+    unseeded = {
+        name: int(rng.integers(np.iinfo(np.int32).max))
+        for name, value in sorted(estimator.get_params().items())
+        if name.rpartition("__")[2] == "random_state" and (overwrite or value is None)
+    }
+    return estimator.set_params(**unseeded)
