@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skada_active.labels import as_labels, is_missing, mask_labels
+from skada_active.utils.rows import as_rows, n_rows
 
-__all__ = ["Roles", "mask_target", "resolve_roles"]
+__all__ = ["Roles", "check_inputs", "mask_target", "resolve_roles"]
 
 #: Domain number of every row when no ``sample_domain`` is given.
 _DEFAULT_SOURCE = 0
@@ -161,6 +162,45 @@ def resolve_roles(y: ArrayLike, sample_domain: ArrayLike | None = None) -> Roles
             "or number its domain below 0 if it belongs to the target."
         )
     return roles
+
+
+def check_inputs(X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> tuple[Any, NDArray[Any], Roles]:
+    """Check rows, labels and domains against each other: the one border where their conventions are converted.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, ...), sparse matrix, DataFrame or dataset
+        Rows of all domains; what is in them is not looked at.
+    y : array-like of shape (n,)
+        Labels, see `resolve_roles`.
+    sample_domain : array-like of shape (n,) of int, default=None
+        Domain number per row, see `resolve_roles`.
+
+    Returns
+    -------
+    X : ndarray, CSR matrix, DataFrame or dataset
+        The rows, which can be taken by their numbers.
+    y : ndarray of shape (n,)
+        The labels, missing ones still missing.
+    roles : Roles
+        Role of every row.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or labels and domains are not valid.
+
+    Examples
+    --------
+    >>> from skada_active.domains import check_inputs
+    >>> X, y, roles = check_inputs([[0.0], [1.0]], ["cat", None], sample_domain=[1, -1])
+    >>> X.shape, roles.unlabeled_target
+    ((2, 1), array([1]))
+    """
+    X, y = as_rows(X), as_labels(y)
+    roles = resolve_roles(y, sample_domain)
+    check_consistent_length(range(n_rows(X)), y)
+    return X, y, roles
 
 
 def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:

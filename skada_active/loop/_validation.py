@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import is_regressor
 from sklearn.utils.validation import check_consistent_length
 
-from skada_active.domains import Roles, resolve_roles
+from skada_active.domains import Roles, check_inputs
 from skada_active.labels import as_labels, is_missing
 from skada_active.query import MarginSampling
 from skada_active.utils.rows import as_rows, n_rows
@@ -46,9 +46,7 @@ def strategy_of(loop: Any) -> Any:
 def check_data(loop: Any, X: Any, y: ArrayLike, sample_domain: ArrayLike | None) -> tuple[Any, NDArray[Any], Roles]:
     """Return rows, labels and roles; parameters of the loop that are not valid are an error."""
     loop._validate_params()
-    X, y = as_rows(X), as_labels(y)
-    roles = resolve_roles(y, sample_domain)
-    check_consistent_length(range(n_rows(X)), y)
+    X, y, roles = check_inputs(X, y, sample_domain)
     _check_round_epochs(loop.round_epochs)
     _check_estimator_kind(loop.estimator)
     return X, y, roles
