@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import column_or_1d
 
-__all__ = ["as_labels", "encode_labels", "is_missing", "label_kinds", "mask_labels", "native_labels"]
+__all__ = [
+    "as_labels",
+    "encode_labels",
+    "is_missing",
+    "label_kinds",
+    "labels_from_list",
+    "labels_to_list",
+    "mask_labels",
+    "native_labels",
+]
 
 
 def mask_labels(y: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
@@ -90,3 +100,17 @@ def _is_missing_object(label: Any) -> bool:
         or type(label).__name__ == "NAType"
         or (isinstance(label, float | np.floating) and bool(label != label))
     )
+
+
+def labels_to_list(labels: NDArray[Any]) -> list[Any]:
+    """Return labels as a list of Python's own values, None where a label is missing."""
+    values = [label.item() if isinstance(label, np.generic) else label for label in labels.tolist()]
+    return [None if missing else value for value, missing in zip(values, is_missing(labels), strict=True)]
+
+
+def labels_from_list(values: Sequence[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Return the labels of a list in the type of the labels `like`."""
+    missing = np.array([value is None for value in values], dtype=bool)
+    labels = mask_labels(np.zeros(len(values), dtype=like.dtype), missing)
+    labels[~missing] = [value for value in values if value is not None]
+    return labels

@@ -140,6 +140,6 @@ def lines_of():
     """Return a function that reads the lines of a session's journal."""
 
     def lines_of(session):
-        return [json.loads(line) for line in (session.record.folder / "journal.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in (session.store.path / "journal.jsonl").read_text().splitlines()]
 
     return lines_of

@@ -1,30 +1,43 @@
-"""The loop as one estimator: ask, answer, retrain, until the budget is spent."""
+"""Active domain adaptation as one estimator: ask, answer, retrain, until the budget is spent."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
 
-from skada_active.loop._saving import SavedLoop
-from skada_active.loop._sessions import LoopSessions
-from skada_active.loop._start import start_session
-from skada_active.loop._validation import check_data, check_oracle, hide_target
+from skada_active.domains import Roles, check_inputs
+from skada_active.loop._validation import check_eval_set, check_loop, check_oracle, check_reply, hide_target
+from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import ArrayOracle, Oracle
 from skada_active.loop.prediction import DelegatedPrediction
-from skada_active.query import QueryStrategy
+from skada_active.loop.saving import load_loop, save_loop
+from skada_active.metrics._history import known_accuracies
+from skada_active.query import MarginSampling, QueryStrategy
+from skada_active.session import AdaptationSession
+from skada_active.session._validation import check_annotators, check_costs
+from skada_active.session.settings import SessionSettings
+from skada_active.session.spending import Spending
+from skada_active.session.store import JournalStore, MemoryStore
 from skada_active.utils._sklearn import HasMethods, StrOptions
+from skada_active.utils.fitting import remember_columns
+from skada_active.utils.random import check_rng
+from skada_active.utils.rows import take_rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["ActiveAdaptationLoop"]
 
 
-class ActiveAdaptationLoop(
-    SavedLoop, LoopSessions, DelegatedPrediction, MetaEstimatorMixin, ClassifierMixin, BaseEstimator
-):
-    """Adapt a classifier to a target domain by buying the labels that help most.
+class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Classifier that is adapted to a target domain by buying the labels that help most.
 
     The estimator is trained on the labelled rows; then, round by round, the query strategy chooses target rows, the
     oracle labels them, and the estimator is trained on. The fitted loop is a classifier.
@@ -45,10 +58,11 @@ class ActiveAdaptationLoop(
         its last entry standing for all later ones.
     warm_start : bool, default=True
         Whether to go on training after a round, where the estimator can (`AdaptationClassifier`); otherwise it is
-        trained anew on everything known.
+        trained from scratch on everything known.
     new_classes : {"refuse", "learn"}, default="refuse"
         What an answer of a class means that the model does not know: a slip of the pen, which is refused, or a new
-        class, for which the estimator is trained anew. Without an oracle, `fit` always learns: the answers are in `y`.
+        class, for which the estimator is trained from scratch. Without an oracle, `fit` always learns: the answers are
+        in `y`.
     verbose : int, default=0
         1: a progress bar over the labels bought, with the accuracies that are known.
     random_state : int, RandomState instance or None, default=None
@@ -59,7 +73,7 @@ class ActiveAdaptationLoop(
     estimator_
         The fitted model.
     strategy_ : QueryStrategy
-        The strategy that was asked; it reads the model anew each round, so it is not fitted itself.
+        The strategy that was asked; it reads the model in each round, so it is not fitted itself.
     classes_ : ndarray
         Labels that the model knows.
     queried_ids_ : ndarray of int64
@@ -97,7 +111,7 @@ class ActiveAdaptationLoop(
 
     # What scikit-learn's `_validate_params` checks; the schedule checks budget and rounds.
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "estimator": [HasMethods(["fit", "predict"]), None],
+        "estimator": [HasMethods(["fit"]), None],
         "strategy": [QueryStrategy, None],
         "warm_start": ["boolean"],
         "new_classes": [StrOptions({"refuse", "learn"})],
@@ -109,7 +123,7 @@ class ActiveAdaptationLoop(
     def __init__(
         self,
         estimator: Any = None,
-        strategy: Any = None,
+        strategy: QueryStrategy | None = None,
         *,
         budget: Any = 0.05,
         n_rounds: int = 5,
@@ -138,7 +152,7 @@ class ActiveAdaptationLoop(
         oracle: Oracle | None = None,
         labeled_target: ArrayLike | None = None,
         eval_set: tuple[Any, ArrayLike] | None = None,
-    ) -> ActiveAdaptationLoop:
+    ) -> Self:
         """Run the loop until the budget is spent or the pool is empty.
 
         Parameters
@@ -170,15 +184,220 @@ class ActiveAdaptationLoop(
         ValueError
             If the data do not fit together, or the estimator lacks what the strategy reads (before any training).
         """
-        X, y, roles = check_data(self, X, y, sample_domain)
-        answers = None
+        X, y, roles = self._check_data(X, y, sample_domain)
+        y_true = None
         if oracle is None:
-            roles, answers = hide_target(y, roles, labeled_target), y.copy()
-            oracle = ArrayOracle(answers)
+            roles, y_true = hide_target(y, roles, labeled_target), y.copy()
+            oracle = ArrayOracle(y_true)
         elif labeled_target is not None:
             raise ValueError("labeled_target goes without an oracle; with one, a label present in y is known.")
         check_oracle(oracle)
-        return self._run(start_session(self, X, y, roles, answers=answers, eval_set=eval_set), oracle)
+        return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
+
+    def _run(self, session: AdaptationSession, oracle: Oracle, annotator: str | None = None) -> Self:
+        try:
+            with tqdm(total=session.budget, initial=session.spent, disable=not self.verbose) as bar:
+                while len(ids := session.ask(annotator=annotator)):
+                    # A copy: what an oracle does to its rows must not change what is told about.
+                    labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
+                    session.tell(ids, labels, annotator=annotator)
+                    bar.update(session.spent - bar.n)
+                    bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
+        finally:
+            self._adopt(session)
+        return self
+
+    def session(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sample_domain: ArrayLike | None = None,
+        eval_set: tuple[Any, ArrayLike] | None = None,
+        journal: Any = None,
+        costs: ArrayLike | None = None,
+        n_annotators: int = 1,
+    ) -> AdaptationSession:
+        """Start a session in which somebody else asks and answers, or go on with one.
+
+        Parameters
+        ----------
+        X, sample_domain, eval_set
+            As in `fit`.
+        y : array-like of shape (n,)
+            Labels; every label that is present is known, target rows without one (-1, NaN or None) are the pool.
+        journal : str or path, default=None
+            File, such as ``"labels.db"``, in which every question and answer is on the disk before the call returns. A
+            file that has a session goes on with it: same data and settings, all its answers, same model. ``None``: in
+            memory only.
+        costs : array-like of shape (n,), default=None
+            What the label of each row costs, above 0; the loop's budget is then an amount in whole units of cost (a
+            fraction: of what the whole pool costs). A round asks for as many of the chosen rows as it can pay for.
+            ``None``: 1 each, so that a budget counts labels.
+        n_annotators : int, default=1
+            How many annotators answer for a row. Its label is that of the majority, and costs once what `costs` says.
+
+        Returns
+        -------
+        AdaptationSession
+            A session whose model is trained on all answers so far.
+
+        Raises
+        ------
+        BlockingIOError
+            If another process, or another session of this one, has the journal open.
+        JournalError
+            If the file is damaged or no journal; it is left as it is.
+        ValueError
+            If data or settings are not valid, or not those of the journal.
+        """
+        X, y, roles = self._check_data(X, y, sample_domain)
+        return self._start_session(
+            X, y, roles, eval_set=eval_set, journal=journal, costs=costs, n_annotators=n_annotators
+        )
+
+    def resume(
+        self,
+        oracle: Oracle | None = None,
+        *,
+        budget: Any = None,
+        n_rounds: int | None = None,
+        annotator: str | None = None,
+    ) -> Self:
+        """Continue where the loop stopped: with what is left of the budget, or with more.
+
+        Parameters
+        ----------
+        oracle : callable, default=None
+            Who answers; ``None``: the labels that `fit` was given without an oracle.
+        budget : int, float or sequence, default=None
+            Labels to buy on top of what is left of the budget, as in the constructor (a fraction is one of the initial
+            pool); ``None``: what is left, for example after an oracle raised.
+        n_rounds : int, default=None
+            Number of rounds of the new budget; ``None``: the loop's.
+        annotator : str, default=None
+            Who the oracle is, in a session of several annotators: it is asked until the others have to answer.
+
+        Returns
+        -------
+        ActiveAdaptationLoop
+            The fitted loop.
+
+        Raises
+        ------
+        ValueError
+            If there is no `oracle` and `fit` had none of the target labels, or `n_rounds` comes without a `budget`.
+        """
+        check_is_fitted(self)
+        session = self.session_
+        if oracle is None:
+            if session.y_true is None:
+                raise ValueError("oracle=None, but fit was given an oracle of its own; pass who answers from now on.")
+            oracle = ArrayOracle(session.y_true)
+        check_oracle(oracle)
+        if budget is None and n_rounds is not None:
+            raise ValueError(f"n_rounds={n_rounds} says how a new budget is spent; give the budget too.")
+        if budget is not None:
+            schedule = _schedule(budget, self.n_rounds if n_rounds is None else n_rounds)
+            session.extend(schedule.rounds(session.state.pool_cost))
+        return self._run(session, oracle, annotator)
+
+    @classmethod
+    def from_session(cls, session: AdaptationSession) -> Self:
+        """Return a fitted loop that goes on with a session, configured by the session's settings.
+
+        Parameters
+        ----------
+        session : AdaptationSession
+            The session; the loop holds it, not a copy.
+
+        Returns
+        -------
+        ActiveAdaptationLoop
+            The fitted loop. Its budget is the list of the session's rounds, its `random_state` the session's seed.
+        """
+        settings = session.settings
+        loop = cls(
+            clone(settings.estimator),
+            clone(settings.strategy),
+            budget=list(session.state.rounds),
+            round_epochs=settings.round_epochs,
+            warm_start=settings.warm_start,
+            new_classes=settings.new_classes,
+            random_state=settings.seed if settings.given_seed is None else settings.given_seed,
+        )
+        _ = session.estimator_  # trained first where that was interrupted
+        return loop._adopt(session)
+
+    def save(self, path: Any) -> None:
+        """Write the fitted loop to one file, without pickle.
+
+        Rows of numbers (arrays, CSR, DataFrames) are written too, so that the loaded loop can go on; any others have to
+        be given again to `load`. So have modules and callbacks of a network.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, such as ``"loop.skops"``; its folder is made if it is not there. A file that was there before is
+            replaced, all at once.
+
+        Raises
+        ------
+        UnsaveableError
+            If the loop holds what cannot be written without pickle; the message says what.
+        """
+        check_is_fitted(self)
+        save_loop(self, Path(path))
+
+    @classmethod
+    def load(
+        cls,
+        path: Any,
+        *,
+        X: Any = None,
+        eval_set: tuple[Any, ArrayLike] | None = None,
+        estimator: Any = None,
+        strategy: QueryStrategy | None = None,
+        trusted: Any = (),
+    ) -> Self:
+        """Return a fitted loop that `save` wrote; it predicts, and goes on by `resume`.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+        X : array-like of shape (n, ...) or dataset, default=None
+            The rows that the loop was fitted on, for one that was saved without them; needed to go on, not to predict.
+        eval_set : tuple (X, y), default=None
+            Likewise.
+        estimator, strategy : default=None
+            The unfitted estimator or strategy of the loop, for one that holds code of yours (a module, callbacks, a
+            class), which no file can bring along.
+        trusted : sequence of str or type, default=()
+            Types of yours that may be made from the file, by their full names, as in `skops.io.load`.
+
+        Returns
+        -------
+        ActiveAdaptationLoop
+            The fitted loop.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        UntrustedFileError
+            If the file names other types than those of scikit-learn and this package; nothing of it was made.
+        ValueError
+            If the file is damaged, or what was given is not what the loop was saved with.
+        """
+        return load_loop(
+            cls,
+            Path(path),
+            X=X,
+            eval_set=eval_set,
+            given={"estimator": estimator, "strategy": strategy},
+            trusted=trusted,
+        )
 
     def learning_curve(self, accuracy: str = "unqueried") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return how an accuracy grew with the labels bought.
@@ -206,3 +425,77 @@ class ActiveAdaptationLoop(
             raise ValueError(f"accuracy must be one of {list(self.initial_['accuracy'])}, got {accuracy!r}.")
         values = [entry["accuracy"][accuracy] for entry in entries]
         return np.array([entry["n_queries"] for entry in entries]), np.array(values, dtype=np.float64)
+
+    def _check_data(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None) -> tuple[Any, NDArray[Any], Roles]:
+        self._validate_params()
+        check_loop(self.estimator, self.round_epochs)
+        return check_inputs(X, y, sample_domain)
+
+    def _start_session(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        *,
+        y_true: NDArray[Any] | None = None,
+        eval_set: tuple[Any, ArrayLike] | None = None,
+        journal: Any = None,
+        costs: ArrayLike | None = None,
+        n_annotators: int = 1,
+    ) -> AdaptationSession:
+        held_out = check_eval_set(eval_set)
+        settings = self._settings(roles, check_costs(costs, len(y)), check_annotators(n_annotators))
+        store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
+        try:
+            return self._session_of(store, X, y, roles, y_true=y_true, eval_set=held_out)
+        except BaseException:
+            store.close()
+            raise
+
+    def _session_of(self, store: MemoryStore, *data: Any, **labels: Any) -> AdaptationSession:
+        return AdaptationSession(store, *data, **labels, make_loop=clone(self)._fitted_clone)
+
+    def _settings(self, roles: Roles, costs: NDArray[np.float64] | None, n_annotators: int) -> SessionSettings:
+        pool_cost = Spending(len(roles), costs).whole_units(roles.candidates)
+        return SessionSettings(
+            estimator=_default_estimator() if self.estimator is None else self.estimator,
+            strategy=MarginSampling() if self.strategy is None else self.strategy,
+            seed=int(check_rng(self.random_state).randint(np.iinfo(np.int32).max)),
+            rounds=_schedule(self.budget, self.n_rounds).rounds(pool_cost),
+            costs=costs,
+            n_annotators=n_annotators,
+            round_epochs=self.round_epochs,
+            warm_start=self.warm_start,
+            new_classes=self.new_classes,
+            given_seed=int(self.random_state) if isinstance(self.random_state, Integral) else None,
+        )
+
+    def _adopt(self, session: AdaptationSession) -> Self:
+        """Take over what a session has come to; where its training was interrupted, what was trained before."""
+        self.session_, self.strategy_ = session, session.strategy_
+        self.estimator_, self.history_, self.initial_ = (
+            session.trainer.estimator_,
+            session.trainer.history_,
+            session.trainer.initial_,
+        )
+        self.queried_ids_, self.query_round_ = session.queried_ids_, session.query_round_
+        self.n_queries_ = len(self.queried_ids_)
+        self.termination_condition_ = session.termination_condition_
+        self.classes_ = self.estimator_.classes_
+        if session.X is not None:
+            remember_columns(self, session.X)
+        return self
+
+    def _fitted_clone(self, session: AdaptationSession) -> Self:
+        _ = session.estimator_  # trained first where that was interrupted
+        return clone(self)._adopt(session)
+
+
+def _schedule(budget: Any, n_rounds: int) -> BudgetSchedule:
+    return budget if isinstance(budget, BudgetSchedule) else BudgetSchedule(budget, n_rounds)
+
+
+def _default_estimator() -> Any:
+    from skada_active.deep import AdaptationClassifier  # here, for the package imports without torch
+
+    return AdaptationClassifier()

@@ -1,8 +1,9 @@
-"""Check what an oracle or a person answered before anything is taken."""
+"""Checks of what a session is given: answers, annotators, costs and rounds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,64 +11,65 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active.labels import as_labels, is_missing, label_kinds, mask_labels
 
-__all__ = ["OPEN", "check_annotator", "check_answers", "check_ids"]
-
-#: What rows have to be that `tell` takes labels for.
-OPEN = "an open question"
+__all__ = ["check_annotator", "check_annotators", "check_answers", "check_costs", "check_ids", "check_rounds"]
 
 
 def check_ids(
-    ids: ArrayLike, among: ArrayLike, what: str, state_of: Callable[[int], str] = lambda row: ""
-) -> NDArray[np.int64]:
-    """Return row numbers as int64; one that comes twice or is not `among` those that are `what` is an error.
+    ids: ArrayLike, among: Collection[int], what: str, describe_row: Callable[[int], str] = lambda row: ""
+) -> list[int]:
+    """Return row numbers; one that comes twice or is not `among` those that are `what` is an error.
 
-    `state_of` says what a row is instead.
+    `describe_row` says what a row is instead.
     """
-    ids, among = np.atleast_1d(np.asarray(ids)), np.asarray(among, dtype=np.int64)
-    if ids.ndim > 1:
-        raise ValueError(f"ids must be a list of row numbers, got an array of shape {ids.shape}.")
-    if len(ids) and ids.dtype.kind not in "iu":
-        raise ValueError(f"ids must be row numbers (integers), got dtype {ids.dtype}; convert them by ids.astype(int).")
-    if len(np.unique(ids)) < len(ids):
-        raise ValueError("ids names a row twice; give each row one label.")
-    others = ids[~np.isin(ids, among)]
-    if len(others):
+    array = np.atleast_1d(np.asarray(ids))
+    if array.ndim > 1:
+        raise ValueError(f"ids must be a list of row numbers, got an array of shape {array.shape}.")
+    if len(array) and array.dtype.kind not in "iu":
         raise ValueError(
-            f"ids holds row {others[0]}, which is not {what}{state_of(int(others[0]))}; {len(among)} row(s) are: "
-            f"{among[:10].tolist()}"
+            f"ids must be row numbers (integers), got dtype {array.dtype}; convert them by ids.astype(int)."
+        )
+    rows = array.astype(np.int64).tolist()
+    if len(set(rows)) < len(rows):
+        raise ValueError("ids names a row twice; give each row one label.")
+    known = among if len(rows) < 2 or isinstance(among, dict) else set(among)
+    other = next((row for row in rows if row not in known), None)
+    if other is not None:
+        examples = list(among)[:10]
+        raise ValueError(
+            f"ids holds row {other}, which is not {what}{describe_row(other)}; {len(among)} row(s) are: {examples}"
             f"{'...' if len(among) > 10 else ''}."
         )
-    return ids.astype(np.int64)
+    return rows
 
 
 def check_answers(
     ids: ArrayLike,
     labels: ArrayLike,
-    among: ArrayLike,
+    among: Collection[int],
     y: NDArray[Any],
     *,
     kinds: set[str],
-    what: str = OPEN,
-    state_of: Callable[[int], str] = lambda row: "",
+    what: str = "an open question",
+    describe_row: Callable[[int], str] = lambda row: "",
     classes: Any = None,
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return ids (int64) and labels (of the type of `y`, missing by its convention), or raise a ValueError.
+) -> tuple[list[int], NDArray[Any]]:
+    """Return row numbers and labels (of the type of `y`, missing by its convention), or raise a ValueError.
 
     `kinds` are those of the labels that are known (`label_kinds`), empty where none is. With `classes`, a label that is
     none of them is refused.
     """
-    labels = as_labels(np.atleast_1d(labels) if np.ndim(labels) == 0 else labels)
+    answers = as_labels(np.atleast_1d(labels) if np.ndim(labels) == 0 else labels)
     n_ids = len(np.atleast_1d(np.asarray(ids)))
-    if n_ids != len(labels):
+    if n_ids != len(answers):
         raise ValueError(
-            f"labels must hold one label for each of the {n_ids} ids, got {len(labels)}; a row that nobody can label "
+            f"labels must hold one label for each of the {n_ids} ids, got {len(answers)}; a row that nobody can label "
             "gets a missing label (-1 or None)."
         )
-    ids = check_ids(ids, among, what, state_of)
-    labels = _of_type(labels, y, kinds)
+    rows = check_ids(ids, among, what, describe_row)
+    answers = _of_type(answers, y, kinds)
     if classes is not None:
-        _refuse_new_classes(labels[~is_missing(labels)].tolist(), np.asarray(classes).tolist())
-    return ids, labels
+        _refuse_new_classes(answers[~is_missing(answers)].tolist(), np.asarray(classes).tolist())
+    return rows, answers
 
 
 def check_annotator(annotator: Any, n_annotators: int = 1) -> str | None:
@@ -137,3 +139,37 @@ def _converted(known: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray
         return None
     is_class = np.array_equal(converted, known) and np.isfinite(converted).all()
     return converted if is_class and (converted == np.rint(converted)).all() else None
+
+
+def check_costs(costs: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
+    """Return what the label of every row costs, each above 0."""
+    if costs is None:
+        return None
+    array = np.asarray(costs)
+    if array.shape != (n,) or array.dtype.kind not in "iuf":
+        raise ValueError(
+            f"costs must hold one number for each of the {n} rows, got {array.dtype} of {array.shape}; give None where "
+            "every label costs the same."
+        )
+    bad = np.flatnonzero(~(np.isfinite(array) & (array > 0)))
+    if len(bad):
+        raise ValueError(
+            f"costs must be above 0 and finite, got {array[bad[0]]} for row {bad[0]}; leave rows that cannot be bought "
+            "out of the data."
+        )
+    return array.astype(np.float64)
+
+
+def check_annotators(n_annotators: Any) -> int:
+    """Return how many annotators answer for a row."""
+    if not isinstance(n_annotators, Integral) or isinstance(n_annotators, bool) or n_annotators < 1:
+        raise ValueError(f"n_annotators must be an integer >= 1, got {n_annotators!r}.")
+    return int(n_annotators)
+
+
+def check_rounds(rounds: Any) -> list[int]:
+    """Return what new rounds may spend, a list of int."""
+    sizes = np.asarray(rounds)
+    if sizes.ndim != 1 or (len(sizes) and (sizes.dtype.kind not in "iu" or sizes.min() < 0)):
+        raise ValueError(f"rounds must be a list of integers >= 0, one for each new round, got {rounds!r}.")
+    return [int(size) for size in sizes]

@@ -1,58 +1,68 @@
-"""One run of the loop, as a conversation: ask for rows, tell their labels, and the model is retrained."""
+"""Labelling session: ask for rows, tell their labels, and the model is retrained."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
+from copy import deepcopy
+from threading import RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
 
-from skada_active.loop._validation import check_rounds
+from skada_active.domains import Roles
+from skada_active.exceptions import TrainingError
+from skada_active.labels import labels_to_list
 from skada_active.query._base import check_n_queries
-from skada_active.session._core import SessionCore
-from skada_active.session._validation import OPEN, check_annotator, check_answers, check_ids
-from skada_active.session._view import SessionView
+from skada_active.session._validation import check_annotator, check_answers, check_ids, check_rounds
 from skada_active.session.asking import choose_rows
-from skada_active.session.state import plain_list
-from skada_active.utils.fitting import split_pipeline
-from skada_active.utils.threads import in_turn
+from skada_active.session.events import Corrected, Event, Extended, Readmitted, Told
+from skada_active.session.state import SessionState
+from skada_active.session.status import SessionStatus
+from skada_active.session.store import MemoryStore
+from skada_active.session.trainer import Trainer
+from skada_active.utils.fitting import seed_estimator, split_pipeline
+from skada_active.utils.threads import synchronized
 from skada_active.utils.warn import warn_user
 
 __all__ = ["AdaptationSession"]
 
 
-class AdaptationSession(SessionView, SessionCore):
-    """Run active domain adaptation step by step: `ask` for row numbers, `tell` their labels.
+class AdaptationSession:
+    """Active domain adaptation step by step: `ask` for row numbers, `tell` their labels.
 
     Made by `ActiveAdaptationLoop.session`; the loop's own ``fit`` is a short driver of one. A round is: ask, answer,
     retrain. The first model is trained when the session starts, and again whenever the last open question of a round is
     answered.
 
-    With a journal, everything that is asked and told is on disk before the call returns. Whatever happens to the
+    With a journal, everything that is asked and told is on the disk before the call returns. Whatever happens to the
     process, a session that is started with the same data and the same journal goes on where that one stopped, with the
-    same model. Only the answers count: the model is trained again from them where the copy beside the journal does not
-    fit.
+    same model. Only the answers count: the model is trained again from them where its checkpoint does not fit.
 
     Parameters
     ----------
-    loop : ActiveAdaptationLoop
-        Estimator, strategy and settings; copied.
+    store : MemoryStore
+        Settings of the session, and what has happened so far.
     X : array-like of shape (n, ...) or dataset
-        All rows; kept, not copied.
+        All rows; kept, not copied. ``None``: a session that was loaded without its rows, which predicts only.
     y : ndarray of shape (n,)
         Labels; read only where `roles` says that they are known.
     roles : Roles
         Role of every row at the start.
-    record : Record
-        Seed, schedule, costs and annotators of the session, and what has happened so far.
-    answers : ndarray of shape (n,), default=None
+    y_true : ndarray of shape (n,), default=None
         Labels of all rows, for the accuracies in the history and nothing else.
     eval_set : tuple (X, y), default=None
         Held-out rows for the holdout accuracy.
+    make_loop : callable, default=None
+        Returns the fitted loop of a session, for `loop_`.
 
     Attributes
     ----------
+    state : SessionState
+        What is known: labels, roles, rounds, spending.
+    settings : SessionSettings
+        What the session is run with.
     estimator_, strategy_
         The model, fitted on all answers of the rounds that ended, and the strategy.
     queried_ids_ : ndarray of int64
@@ -86,7 +96,36 @@ class AdaptationSession(SessionView, SessionCore):
     5
     """
 
-    @in_turn
+    def __init__(
+        self,
+        store: MemoryStore,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        *,
+        y_true: NDArray[Any] | None = None,
+        eval_set: tuple[Any, NDArray[Any]] | None = None,
+        make_loop: Callable[[AdaptationSession], Any] | None = None,
+    ) -> None:
+        self._call_lock, self._state_lock = RLock(), RLock()
+        self.store, self.settings = store, store.settings
+        self.X, self.y_true, self.eval_set = X, y_true, eval_set
+        self._start, self._make_loop = (y, roles), make_loop
+        self._state, self._n_applied, self._is_applying = self._initial_state(), 0, False
+        self.strategy_ = clone(self.settings.strategy)
+        own = self.strategy_.estimator
+        self.strategy_.check_model(self.settings.estimator if own is None else own)
+        if own is not None:
+            self.strategy_.estimator = seed_estimator(own, self.settings.round_seeds(0)[1])
+        self.trainer = Trainer(self.settings, X, y_true=y_true, eval_set=eval_set)
+        store.restore_model(self.trainer, self.state)
+        try:
+            self._train_to_state()
+        except TrainingError as error:
+            # An answer may be to blame, and can only be corrected in a session that is open.
+            warn_user(str(error))
+
+    @synchronized
     def ask(self, n_queries: int | None = None, *, annotator: str | None = None) -> NDArray[np.int64]:
         """Return row numbers to label.
 
@@ -111,14 +150,15 @@ class AdaptationSession(SessionView, SessionCore):
         """
         annotator = check_annotator(annotator)
         self._check_rows()
-        self._follow()
-        if not self._ledger.open_ids:
+        self._train_to_state()
+        if not self.state.open_ids:
             self._open_questions(n_queries)
-        return np.array(self._ledger.open_to(annotator), dtype=np.int64)
+        state = self.state
+        return np.array([row for row in state.open_ids if state.is_open_to(row, annotator)], dtype=np.int64)
 
-    @in_turn
+    @synchronized
     def tell(self, ids: ArrayLike, labels: ArrayLike, *, annotator: str | None = None) -> None:
-        """Take answers; when nothing is open any more, the round ends and the model is retrained.
+        """Record answers; when nothing is open any more, the round ends and the model is retrained.
 
         Parameters
         ----------
@@ -127,35 +167,37 @@ class AdaptationSession(SessionView, SessionCore):
         labels : array-like
             Their labels. A missing one (-1, NaN or None, by the type of `y`) is an abstention, see `abstain`.
         annotator : str, default=None
-            Whose answers these are; needed where several annotators answer for a row. A row is settled by the majority
-            when as many have answered as the session asks for; a tie is asked again, of anybody.
+            Whose answers these are; needed where several annotators answer for a row. A row gets the label of the
+            majority when as many have answered as the session asks for; a tie is asked again, of anybody.
 
         Raises
         ------
         ValueError
             If a row is not an open question or comes twice, or the labels are too few, too many, of another type or of
-            a class that the model does not know. Nothing is taken then.
+            a class that the model does not know. Nothing is recorded then.
         OSError
-            If the journal cannot be written. Nothing is taken then.
-        RuntimeError
-            If the model cannot be trained on the answers. They are taken all the same.
+            If the journal cannot be written. Nothing is recorded then.
+        TrainingError
+            If the model cannot be trained on the answers. They are recorded all the same.
         """
         self._check_rows()
-        annotator = check_annotator(annotator, self._ledger.n_annotators)
-        ids, labels = self._check_answers(ids, labels, self._ledger.open_ids, OPEN)
-        open_to = set(self._ledger.open_to(annotator))
-        answered = [row for row in ids.tolist() if row not in open_to]
-        if answered:
+        state = self.state
+        annotator = check_annotator(annotator, state.n_annotators)
+        rows, answers = self._check_answers(
+            ids, labels, state.round.open_ids if state.round else (), "an open question"
+        )
+        answered = next((row for row in rows if not state.is_open_to(row, annotator)), None)
+        if answered is not None:
             raise ValueError(
-                f"ids holds row {answered[0]}, which {annotator} has answered; change the answer by "
+                f"ids holds row {answered}, which {annotator} has answered; change the answer by "
                 f"correct(ids, labels, annotator={annotator!r})."
             )
-        if len(ids):
-            self._take("tell", ids=ids.tolist(), labels=plain_list(labels), annotator=annotator)
-            self._follow()
+        if rows:
+            self.store.append(Told.now(ids=rows, labels=answers, annotator=annotator))
+            self._train_to_state()
 
     def abstain(self, ids: ArrayLike, *, annotator: str | None = None) -> None:
-        """Take it that nobody can label some rows: it costs nothing, and other rows take their place in the round.
+        """Record that rows cannot be labelled: it costs nothing, and other rows take their place in the round.
 
         They are not asked about again, unless `readmit` says so.
 
@@ -174,7 +216,7 @@ class AdaptationSession(SessionView, SessionCore):
         n_ids = np.size(ids)
         self.tell(ids, np.full(n_ids, None) if n_ids else [], annotator=annotator)
 
-    @in_turn
+    @synchronized
     def readmit(self, ids: ArrayLike) -> None:
         """Let rows that somebody abstained on be asked about again.
 
@@ -188,11 +230,12 @@ class AdaptationSession(SessionView, SessionCore):
         ValueError
             If nobody abstained on a row.
         """
-        ids = check_ids(ids, self._ledger.abstained, "a row that was abstained on", self._ledger.state_of)
-        if len(ids):
-            self._take("readmit", ids=ids.tolist())
+        state = self.state
+        rows = check_ids(ids, state.abstained_ids.tolist(), "a row that was abstained on", state.describe_row)
+        if rows:
+            self.store.append(Readmitted.now(ids=rows))
 
-    @in_turn
+    @synchronized
     def correct(self, ids: ArrayLike, labels: ArrayLike, *, annotator: str | None = None) -> None:
         """Replace answers; the model becomes the one that the corrected answers give.
 
@@ -214,30 +257,29 @@ class AdaptationSession(SessionView, SessionCore):
             If a row was not answered, the labels are not as in `tell`, or the answers to a row would be a tie.
         OSError
             If the journal cannot be written. Nothing is changed then.
-        RuntimeError
-            If the model cannot be trained on the corrected answers. They are taken all the same.
+        TrainingError
+            If the model cannot be trained on the corrected answers. They are recorded all the same.
         """
         self._check_rows()
-        among, what = self._ledger.answered_by(annotator), "a row whose label is settled"
+        state, what = self.state, "a row that has a label"
         if annotator is not None:
             annotator, what = check_annotator(annotator), f"a row that {annotator} answered"
-        ids, labels = self._check_answers(ids, labels, among, what)
-        labels = plain_list(labels)
-        if None in labels:
-            raise ValueError(f"labels misses the label of row {ids[labels.index(None)]}; a correction needs a label.")
-        tied = self._ledger.ties_after(ids.tolist(), labels, annotator)
+        rows, answers = self._check_answers(ids, labels, state.correctable_ids(annotator), what)
+        if None in answers:
+            raise ValueError(f"labels misses the label of row {rows[answers.index(None)]}; a correction needs a label.")
+        tied = state.ties_after(rows, answers, annotator)
         if tied:
             raise ValueError(
                 f"row {tied[0]} would have no majority any more; set its label by correct(ids, labels) without an "
                 "annotator."
             )
-        changed = [pair for pair in zip(ids.tolist(), labels, strict=True) if self._ledger.differs(*pair, annotator)]
+        pairs = zip(rows, answers, strict=True)
+        changed = {row: answer for row, answer in pairs if state.is_new_answer(row, answer, annotator)}
         if changed:
-            rows, labels = map(list, zip(*changed, strict=True))
-            self._take("correct", ids=rows, labels=labels, annotator=annotator)
-            self._follow()
+            self.store.append(Corrected.now(ids=list(changed), labels=list(changed.values()), annotator=annotator))
+            self._train_to_state()
 
-    @in_turn
+    @synchronized
     def extend(self, rounds: list[int]) -> None:
         """Add rounds to the schedule: more budget for a session that goes on.
 
@@ -253,45 +295,214 @@ class AdaptationSession(SessionView, SessionCore):
         OSError
             If the journal cannot be written. Nothing is added then.
         """
-        self._take("extend", rounds=check_rounds(rounds))
+        self.store.append(Extended.now(rounds=check_rounds(rounds)))
 
-    def _open_questions(self, n_queries: int | None) -> None:
-        ledger = self._ledger
-        current = ledger.round
-        if current is None:
-            current = ledger.next_round(None if n_queries is None else self._check_n_queries(n_queries))
-        n_wanted = ledger.n_wanted(current)
-        if not n_wanted:
-            return
-        start = time.perf_counter()
-        seeds, model = self._seeds(current.number)[1:], self._model.estimator_
-        ids, utilities = choose_rows(self.strategy_, model, self.X, ledger, current, n_wanted, seeds=seeds)
-        self._take(
-            "ask",
-            round=current.number,
-            size=current.size,
-            amount=current.amount,
-            ids=ids.tolist(),
-            utilities=None if np.isnan(utilities).all() else utilities.tolist(),
-            seconds=time.perf_counter() - start,
+    @property
+    def state(self) -> SessionState:
+        """What is known now; it follows the session."""
+        # What is recorded is applied when it is read, so that a Ctrl-C in between leaves nothing behind.
+        with self._state_lock:
+            if self._is_applying:  # interrupted within an event
+                self._state, self._n_applied = self._initial_state(), 0
+            events = self.store.since(self._n_applied)
+            if events:
+                self._is_applying = True
+                for event in events:
+                    self._state.apply(event)
+                self._n_applied += len(events)
+            self._is_applying = False
+            return self._state
+
+    @property
+    def events(self) -> list[Event]:
+        """What has happened since the start: questions, answers, corrections, more budget."""
+        return self.store.since(0)
+
+    def answers(self) -> NDArray[Any]:
+        """Return the answers as a table: one entry per row and annotator, as they are now, in order of time.
+
+        Returns
+        -------
+        ndarray of shape (n_answers,)
+            Structured array with the fields ``id``, ``label`` (None: an abstention), ``round``, ``annotator`` (None
+            where nobody was named) and ``time`` (ISO format). ``pandas.DataFrame(session.answers())`` shows it.
+        """
+        state, latest = self.state, {}
+        for event in self.events:
+            if isinstance(event, Told):
+                latest |= {(row, event.annotator): event.time for row in event.ids}
+        rounds = [*state.closed, *([] if state.round is None else [state.round])]
+        asked_in = {row: asked.number for asked in rounds for row in asked.utilities}
+        table = [
+            (row, label, asked_in[row], annotator, latest[row, annotator])
+            for row, votes in state.votes.items()
+            for annotator, label in votes.items()
+        ]
+        table.sort(key=lambda entry: entry[-1])
+        fields = [("id", np.int64), ("label", object), ("round", np.int64), ("annotator", object), ("time", object)]
+        return np.array(table, dtype=fields)
+
+    @property
+    def estimator_(self) -> Any:
+        """The model, fitted on all answers of the rounds that ended; trained first where that was interrupted."""
+        self._train_to_state()
+        return self.trainer.estimator_
+
+    @property
+    def initial_(self) -> dict[str, Any]:
+        """The entry of the history for the model before any purchase."""
+        self._train_to_state()
+        return self.trainer.initial_ or {}
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """One entry per round that ended, see `ActiveAdaptationLoop`."""
+        self._train_to_state()
+        return self.trainer.history_
+
+    @property
+    def queried_ids_(self) -> NDArray[np.int64]:
+        """Row numbers of the labels bought, in order of purchase, shape (n_labels,)."""
+        return np.array(self.state.bought_ids, dtype=np.int64)
+
+    @property
+    def query_round_(self) -> NDArray[np.int64]:
+        """Round in which a row's label was bought, shape (n,): 0 known from the start, -1 not known."""
+        return self.state.query_round.copy()
+
+    @property
+    def open_ids(self) -> NDArray[np.int64]:
+        """Row numbers asked about that have no label yet, in order of choice."""
+        return np.array(self.state.open_ids, dtype=np.int64)
+
+    @property
+    def abstained_ids(self) -> NDArray[np.int64]:
+        """Row numbers that nobody could label and that are not asked about again, ascending."""
+        return self.state.abstained_ids
+
+    @property
+    def budget(self) -> int:
+        """Labels that may be bought in all; with costs, what they may cost together."""
+        return self.state.budget
+
+    @property
+    def spent(self) -> int | float:
+        """Labels bought so far; with costs, what they cost."""
+        return self.state.spent
+
+    @property
+    def remaining(self) -> int | float:
+        """Labels that may still be bought; with costs, what may still be spent."""
+        return self.state.remaining
+
+    @property
+    def termination_condition_(self) -> str | None:
+        """Why there is nothing more to ask: ``"budget"``, ``"pool"`` or ``"no_target"``; None while there is."""
+        return self.state.termination_condition
+
+    @property
+    def loop_(self) -> Any:
+        """A fitted loop that goes on with this session: ``resume``, ``predict``, ``save``."""
+        if self._make_loop is None:
+            raise AttributeError(
+                "loop_ is of sessions that a loop made; use ActiveAdaptationLoop.from_session(session)."
+            )
+        return self._make_loop(self)
+
+    def status(self) -> SessionStatus:
+        """Return what was asked, answered and spent; it prints as text and shows as a table in a notebook."""
+        with self._state_lock:
+            return SessionStatus.from_state(self.state, self.store.path)
+
+    @synchronized
+    def close(self) -> None:
+        """Close the journal, so that another process may open it; without a journal there is nothing to close."""
+        self.store.close()
+
+    def __enter__(self) -> AdaptationSession:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def __copy__(self) -> AdaptationSession:
+        return deepcopy(self)  # two that share what is known would count an answer twice
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_call_lock", "_state_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._call_lock, self._state_lock = RLock(), RLock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}\n{self.status()}"
+
+    def _repr_html_(self) -> str:
+        return self.status()._repr_html_()
+
+    def _initial_state(self) -> SessionState:
+        settings = self.settings
+        return SessionState(
+            *self._start, rounds=settings.rounds, costs=settings.costs, n_annotators=settings.n_annotators
         )
 
+    def _check_rows(self) -> None:
+        if self.X is None:
+            raise ValueError("The loop was loaded without its rows; give them: ActiveAdaptationLoop.load(path, X=X).")
+
+    @synchronized
+    def _train_to_state(self) -> None:
+        # What is interrupted is done again by the next call.
+        try:
+            self.trainer.train_to(self.state, save=self.store.save_model)
+        except Exception as error:
+            if not self._n_applied or self.trainer.initial_ is None:
+                raise
+            raise TrainingError(
+                f"The answers are recorded, but the model could not be trained on them: {error} Correct what is wrong "
+                "by correct(ids, labels); ask() tries again."
+            ) from error
+
+    def _open_questions(self, n_queries: int | None) -> None:
+        state = self.state
+        current = state.round or state.next_round(None if n_queries is None else self._check_n_queries(n_queries))
+        n_wanted = state.n_wanted(current)
+        if n_wanted:
+            _, view_seed, choice_seed = self.settings.round_seeds(current.number)
+            asked = choose_rows(
+                self.strategy_,
+                self.trainer.estimator_,
+                self.X,
+                state,
+                current,
+                n_wanted,
+                view_seed=view_seed,
+                choice_seed=choice_seed,
+            )
+            self.store.append(asked)
+
     def _check_n_queries(self, n_queries: int) -> int:
-        n_queries = check_n_queries(n_queries)
-        n_affordable = self._ledger.n_affordable
-        if n_queries > n_affordable > 0 and n_affordable < len(self.roles.candidates):
+        n_queries, n_affordable = check_n_queries(n_queries), self.state.n_affordable
+        if n_queries > n_affordable > 0 and n_affordable < len(self.state.roles.candidates):
             warn_user(
                 f"n_queries={n_queries} exceeds the {n_affordable} label(s) left of the budget of {self.budget}; "
-                "extend the session's budget to ask for more.",
+                "extend the session's budget to ask for more."
             )
         return n_queries
 
-    def _check_answers(
-        self, ids: ArrayLike, labels: ArrayLike, among: list[int], what: str
-    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    def _check_answers(self, ids: ArrayLike, labels: ArrayLike, among: Any, what: str) -> tuple[list[int], list[Any]]:
         # What is answered from labels that were given beforehand holds no slip of the pen.
-        learns = self._loop.new_classes == "learn" or self.answers is not None
-        classes = None if learns else split_pipeline(self._model.estimator_)[1].classes_
-        kinds = self._ledger.label_kinds
-        state_of = self._ledger.state_of
-        return check_answers(ids, labels, among, self.y, what=what, state_of=state_of, kinds=kinds, classes=classes)
+        learns = self.settings.new_classes == "learn" or self.y_true is not None
+        classes = None if learns else split_pipeline(self.trainer.estimator_)[1].classes_
+        rows, answers = check_answers(
+            ids,
+            labels,
+            among,
+            self.state.y,
+            what=what,
+            describe_row=self.state.describe_row,
+            kinds=self.state.label_kinds,
+            classes=classes,
+        )
+        return rows, labels_to_list(answers)

@@ -1,4 +1,4 @@
-"""Where a session stands, for people to read."""
+"""Status of a session, for people to read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from skada_active.metrics._history import class_counts
+from skada_active.session.state import SessionState
 
 __all__ = ["SessionStatus"]
 
@@ -15,7 +16,7 @@ _SHOWN_IDS = 20
 
 @dataclass(frozen=True)
 class SessionStatus:
-    """Tell where a session stands: printed it is a text, in a notebook a table. `AdaptationSession.status` makes one.
+    """Status of a session: printed it is a text, in a notebook a table. `AdaptationSession.status` makes one.
 
     Attributes
     ----------
@@ -30,7 +31,7 @@ class SessionStatus:
     class_counts : dict
         How often each label was revealed in the target.
     open_ids : list of int
-        Rows asked about and not settled yet.
+        Rows asked about that have no label yet.
     tied_ids : list of int
         Those of them that have all their answers, and no majority.
     abstained_ids : list of int
@@ -44,7 +45,7 @@ class SessionStatus:
     termination_condition : str or None
         Why there is nothing more to ask.
     journal : str or None
-        Folder of the journal.
+        File of the journal.
     """
 
     budget: Any
@@ -64,25 +65,24 @@ class SessionStatus:
     journal: str | None
 
     @classmethod
-    def of(cls, session: Any) -> SessionStatus:
-        """Return where a session stands."""
-        ledger = session._ledger
+    def from_state(cls, state: SessionState, journal: Any = None) -> SessionStatus:
+        """Return where a session with this state stands; `journal` is its file."""
         return cls(
-            budget=ledger.budget,
-            spent=ledger.spent,
-            remaining=ledger.remaining,
-            n_labels=len(ledger.bought),
-            n_rounds=len(ledger.closed),
-            n_rounds_planned=max(len(ledger.rounds), len(ledger.closed)),
-            class_counts=class_counts(ledger.y[ledger.roles.labeled_target]),
-            open_ids=list(ledger.open_ids),
-            tied_ids=ledger.tied_ids,
-            abstained_ids=ledger.abstained.tolist(),
-            n_corrections=ledger.n_corrections,
-            n_answers=dict(sorted(ledger.n_answers.items())),
-            pool=len(ledger.roles.candidates) - len(ledger.open_ids),
-            termination_condition=session.termination_condition_,
-            journal=None if session.record.folder is None else str(session.record.folder),
+            budget=state.budget,
+            spent=state.spent,
+            remaining=state.remaining,
+            n_labels=len(state.bought_ids),
+            n_rounds=len(state.closed),
+            n_rounds_planned=max(len(state.rounds), len(state.closed)),
+            class_counts=class_counts(state.y[state.roles.labeled_target]),
+            open_ids=state.open_ids,
+            tied_ids=state.tied_ids,
+            abstained_ids=state.abstained_ids.tolist(),
+            n_corrections=state.n_corrections,
+            n_answers=dict(sorted(state.n_answers.items())),
+            pool=len(state.roles.candidates) - len(state.open_ids),
+            termination_condition=state.termination_condition,
+            journal=None if journal is None else str(journal),
         )
 
     def rows(self) -> list[tuple[str, str]]:

@@ -1,231 +1,195 @@
-"""What a session starts from, and what has happened since: in memory, or in a journal."""
+"""Stores of a session's events: in memory, or in a journal with the trained model as a checkpoint."""
 
 from __future__ import annotations
 
-from numbers import Integral
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 from numpy.typing import NDArray
 
 from skada_active.domains import Roles
-from skada_active.io._description import describe, differences, opaque_paths, shared_parameters, without_parameters
-from skada_active.io._storage import digest_of
+from skada_active.exceptions import UnsaveableError
+from skada_active.io.estimators import dumps, loads
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
-from skada_active.io.journal import Journal, JournalError
-from skada_active.loop._validation import estimator_of, strategy_of
-from skada_active.session._checkpoint import remove_checkpoint, restore_checkpoint, save_checkpoint
-from skada_active.session.state import Ledger
-from skada_active.session.trainer import SessionModel
+from skada_active.io.journal import Journal
+from skada_active.io.parameters import differences, stateful_parameters
+from skada_active.session.events import Event, from_json, to_json
+from skada_active.session.settings import SessionSettings
+from skada_active.session.state import SessionState
+from skada_active.session.trainer import Trainer
 from skada_active.utils.versions import package_versions
 from skada_active.utils.warn import warn_user
 
-__all__ = ["JournalRecord", "Record"]
-
-_FORMAT = 1
-#: Parameters, of any part, that may change from one day to the next: they do not say what is trained.
-_FREE = frozenset({"device", "n_jobs", "new_classes", "verbose"})
-#: Parameters of the loop that the record holds as what they come to.
-_IN_RECORD = frozenset({"budget", "n_rounds", "random_state"})
+__all__ = ["JournalStore", "MemoryStore"]
 
 
-class Record:
-    """Keep the settings and the events of a session in memory.
+class MemoryStore:
+    """Events in memory.
 
     Parameters
     ----------
-    seed : int
-        Seed of everything random.
-    rounds : list of int
-        What each round may spend.
-    costs : ndarray of shape (n,), default=None
-        Cost of every row's label; ``None``: 1 each.
-    n_annotators : int, default=1
-        Answers that settle a row.
-    events : list of dict, default=()
+    settings : SessionSettings
+        Settings of the session.
+    events : sequence of Event, default=()
         What has happened so far.
+
+    Attributes
+    ----------
+    settings : SessionSettings
+        Settings that the session has to be run with.
+    path : Path or None
+        File of the store, None in memory.
     """
 
-    #: Folder of the record, None in memory.
-    folder: Any = None
+    path: Any = None
 
-    def __init__(
-        self,
-        seed: int,
-        rounds: list[int],
-        costs: NDArray[Any] | None = None,
-        n_annotators: int = 1,
-        events: Any = (),
-    ) -> None:
-        self.seed, self.rounds, self.costs, self.n_annotators = seed, rounds, costs, n_annotators
+    def __init__(self, settings: SessionSettings, events: Sequence[Event] = ()) -> None:
+        self.settings = settings
         self._events = list(events)
 
-    def __len__(self) -> int:
-        return len(self._events)
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """What has happened so far."""
-        return list(self._events)
-
-    def since(self, n_events: int) -> list[dict[str, Any]]:
+    def since(self, n_events: int) -> list[Event]:
         """Return what has happened after the first `n_events`."""
         return self._events[n_events:]
 
-    def append(self, event: dict[str, Any]) -> None:
-        """Take an event; nothing is taken where this raises."""
+    def append(self, event: Event) -> None:
+        """Record an event; nothing is recorded where this raises."""
         self._events.append(event)
 
-    def restore(self, model: SessionModel, ledger: Ledger) -> None:
-        """Give the model what is left of its training."""
+    def restore_model(self, trainer: Trainer, state: SessionState) -> None:
+        """Give the trainer what was saved of its training."""
 
-    def save(self, model: SessionModel) -> None:
+    def save_model(self, trainer: Trainer) -> None:
         """Keep the trained model."""
 
     def close(self) -> None:
-        """Take no more events."""
+        """Record no more events."""
 
 
-class JournalRecord(Record):
-    """Keep the settings and the events of a session in a journal, and the trained model beside it.
+class JournalStore(MemoryStore):
+    """Events in a journal, on the disk before `append` returns, and the trained model as its checkpoint.
+
+    The checkpoint saves training again; it is never the truth. One that cannot be read is left, with a warning.
 
     Parameters
     ----------
-    folder : str or path
-        Folder of the journal. An empty or new one begins a session, any other one goes on with it.
-    loop : ActiveAdaptationLoop
-        Estimator, strategy and settings; those of the journal must be the same.
+    path : str or path
+        File of the journal. A new one begins a session, any other one goes on with its session.
+    settings : SessionSettings
+        Settings of the session; those of the journal must be the same. Its seed wins.
     X, y, roles
         The data; those of the journal must be the same.
-    record : Record
-        Seed and settings of a session that begins.
 
     Raises
     ------
     BlockingIOError
-        If another session has the folder open.
+        If another session has the file open.
     JournalError
-        If the journal is damaged.
+        If the file is damaged or no journal.
     ValueError
         If the data or the settings are not those of the journal.
     """
 
-    def __init__(self, folder: Any, loop: Any, X: Any, y: NDArray[Any], roles: Roles, record: Record) -> None:
-        self.journal = Journal(folder)
-        self.folder = self.journal.folder
+    def __init__(self, path: Any, settings: SessionSettings, X: Any, y: NDArray[Any], roles: Roles) -> None:
+        self.journal = Journal(path)
+        self.path = self.journal.path
         try:
-            start = self._begin_or_check(loop, X, y, roles, record)
+            start = self._begin_or_check(settings, X, y, roles)
         except BaseException:
             self.journal.close()
             raise
-        self.session = start["session"]
-        self.seed, self.rounds = start["seed"], list(start["rounds"])
-        self.costs, self.n_annotators = record.costs, record.n_annotators
+        self.settings = replace(settings, seed=start["seed"])
 
-    def __len__(self) -> int:
-        return len(self.journal) - 1  # without the start
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """What has happened so far."""
-        return self.since(0)
-
-    def since(self, n_events: int) -> list[dict[str, Any]]:
+    def since(self, n_events: int) -> list[Event]:
         """Return what has happened after the first `n_events`."""
-        return self.journal.since(n_events + 1)
+        return [from_json(line) for line in self.journal.since(n_events)]
 
-    def append(self, event: dict[str, Any]) -> None:
-        """Take an event: it is on disk when this returns."""
-        self.journal.append(event)
+    def append(self, event: Event) -> None:
+        """Record an event: it is on the disk when this returns."""
+        self.journal.append(to_json(event))
 
-    def restore(self, model: SessionModel, ledger: Ledger) -> None:
-        """Give the model what is beside the journal, if it fits."""
-        restore_checkpoint(self.folder, self.session, model, ledger)
+    def restore_model(self, trainer: Trainer, state: SessionState) -> None:
+        """Give the trainer the model of the checkpoint, if it fits the events."""
+        try:
+            checkpoint = self.journal.read_checkpoint()
+            if checkpoint is None:
+                return
+            info = json.loads(checkpoint[0])
+            if info["versions"] != package_versions():
+                raise ValueError(f"it was written with {info['versions']}, now there is {package_versions()}")
+            if info["eval_set"] != trainer.eval_hash:
+                raise ValueError("its history is of another eval_set")
+            if info["digests"] != state.training_digests()[: len(info["digests"])]:
+                raise ValueError("it was trained on other answers than the journal has now")
+            trainer.restore(*loads(checkpoint[1]), info["digests"])
+        except Exception as error:
+            # Whatever is wrong with it, the journal has all that it takes to train the model again.
+            warn_user(
+                f"The model in {self.path} is not used: {str(error).rstrip('.')}. It is trained again from the answers."
+            )
 
-    def save(self, model: SessionModel) -> None:
-        """Write the trained model beside the journal."""
-        if self.journal.is_open:
-            save_checkpoint(self.folder, self.session, model)
+    def save_model(self, trainer: Trainer) -> None:
+        """Write the trained model into the journal; where that cannot be done, resuming trains again."""
+        if not self.journal.is_open:
+            return
+        info = {"versions": package_versions(), "eval_set": trainer.eval_hash, "digests": trainer.digests}
+        try:
+            model = dumps([trainer.estimator_, trainer.initial_, trainer.history_])
+            self.journal.write_checkpoint(json.dumps(info), model)
+        except UnsaveableError:
+            return  # such a model is trained again, as the documentation says
+        except Exception as error:
+            # The answers are recorded: nothing may stop here.
+            warn_user(
+                f"The model could not be written to {self.path} ({error}). The answers are safe; resuming trains it "
+                "again."
+            )
 
     def close(self) -> None:
         """Close the journal, so that another session may open it."""
         self.journal.close()
 
-    def _begin_or_check(self, loop: Any, X: Any, y: NDArray[Any], roles: Roles, record: Record) -> dict[str, Any]:
-        settings = _settings(loop, record)
-        if len(self.journal):
-            start = self.journal.events[0]
+    def _begin_or_check(self, settings: SessionSettings, X: Any, y: NDArray[Any], roles: Roles) -> dict[str, Any]:
+        described = settings.describe()
+        if self.journal.start is not None:
+            start = json.loads(self.journal.start)
             try:
-                self._check(start, settings, X, y, roles)
+                self._check(start, described, X, y, roles)
             except ValueError:
                 # Nothing was asked yet, so nothing binds a session that begins with other data or settings.
-                if len(self.journal) > 1 or start.get("format") != _FORMAT:
+                if len(self.journal):
                     raise
-                self.journal.clear()
-                remove_checkpoint(self.folder)
             else:
                 return start
         start = {
-            "event": "start",
-            "format": _FORMAT,
-            "session": uuid4().hex,
-            "seed": record.seed,
-            "rounds": list(record.rounds),
+            "seed": settings.seed,
             "versions": package_versions(),
             "data": fingerprint(X, y, roles.domain),
-            "settings": settings,
+            "settings": described,
         }
-        self.journal.append(start)
-        _warn_of_own_state(settings)
+        self.journal.begin(json.dumps(start))
+        for name in ("estimator", "strategy"):
+            for path in stateful_parameters(getattr(settings, name), name):
+                warn_user(
+                    f"{path} has a state of its own, which no file can bring back: the session can be opened again "
+                    "only with an equal one. Make it in the same way each time, from a seed or a file."
+                )
         return start
 
-    def _check(self, start: dict[str, Any], settings: Any, X: Any, y: NDArray[Any], roles: Roles) -> None:
-        if start.get("event") != "start" or start.get("format") != _FORMAT:
-            raise JournalError(
-                f"{self.folder}: a journal of format {start.get('format')!r}, this version reads {_FORMAT}; go on with "
-                "the version of skada_active that wrote it."
-            )
-        check_fingerprint(start["data"], X, y, roles.domain, what=f"the journal in {self.folder}")
-        self._check_settings(start, settings)
-        if start["versions"] != package_versions():
-            warn_user(
-                f"The session in {self.folder} began with {start['versions']}, now there is {package_versions()}: the "
-                "model that is trained from its answers may differ a little from the one it had.",
-            )
-
-    def _check_settings(self, start: dict[str, Any], settings: dict[str, Any]) -> None:
-        recorded = start["settings"]
-        if start["versions"] != package_versions():
-            # A release may add or drop a parameter; what both know has to be the same.
-            recorded, settings = shared_parameters(recorded, settings), shared_parameters(settings, recorded)
-        changed = differences(*({**tree, "rounds": None, "costs": None} for tree in (recorded, settings)))
-        if recorded["rounds"] != settings["rounds"]:
-            changed.append(f"the budget made rounds of {recorded['rounds']}, now of {settings['rounds']}")
-        if recorded["costs"] != settings["costs"]:
-            changed.append("costs are not those that the session began with, give the same array (None for none)")
+    def _check(self, start: dict[str, Any], described: dict[str, str], X: Any, y: NDArray[Any], roles: Roles) -> None:
+        check_fingerprint(start["data"], X, y, roles.domain, what=f"the journal {self.path}")
+        is_other_version = start["versions"] != package_versions()
+        # A release may add or drop a parameter; what both know has to be the same.
+        changed = differences(start["settings"], described, shared_only=is_other_version)
         if changed:
             raise ValueError(
-                f"The journal in {self.folder} is of a session with other settings: {'; '.join(changed)}. Use those of "
-                "the journal, or begin a new folder. (To buy more labels, open it as it was and call session.extend.)"
+                f"The journal {self.path} is of a session with other settings: {'; '.join(changed)}. Use those of the "
+                "journal, or start a new session in another file. (To buy more labels, open it as it was and call "
+                "session.extend.)"
             )
-
-
-def _settings(loop: Any, record: Record) -> dict[str, Any]:
-    params = {name: value for name, value in loop.get_params(deep=False).items() if name not in _IN_RECORD}
-    params["estimator"], params["strategy"] = estimator_of(loop), strategy_of(loop)
-    described = {name: describe(value) for name, value in sorted(params.items())}
-    return {
-        **without_parameters(described, _FREE),
-        "random_state": int(loop.random_state) if isinstance(loop.random_state, Integral) else None,
-        "rounds": list(record.rounds),
-        "costs": None if record.costs is None else digest_of(record.costs.tobytes()),
-        "n_annotators": record.n_annotators,
-    }
-
-
-def _warn_of_own_state(settings: dict[str, Any]) -> None:
-    for path in opaque_paths(settings):
-        warn_user(
-            f"{path} has a state of its own, which no file can bring back: the session can be opened again only with "
-            "an equal one. Make it in the same way each time, from a seed or a file.",
-        )
+        if is_other_version:
+            warn_user(
+                f"The session in {self.path} began with {start['versions']}, now there is {package_versions()}: the "
+                "model that is trained from its answers may differ a little from the one it had."
+            )

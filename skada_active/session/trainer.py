@@ -1,8 +1,7 @@
-"""The model of a session: what the rounds that ended make of the estimator."""
+"""Trainer of a session: the model that the rounds which ended make of the estimator."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -10,60 +9,65 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 
-from skada_active.io._storage import digest_of
+from skada_active.domains import Roles
 from skada_active.io.fingerprint import fingerprint
+from skada_active.io.hashing import value_hash
 from skada_active.metrics._history import accuracies, class_counts
-from skada_active.session._round import Round
-from skada_active.session.state import Ledger
-from skada_active.utils.fitting import continue_fitting, continues_training, fit_estimator, split_pipeline
+from skada_active.session.settings import SessionSettings
+from skada_active.session.state import Round, SessionState
+from skada_active.utils.fitting import (
+    continue_fitting,
+    continues_training,
+    fit_estimator,
+    seed_estimator,
+    split_pipeline,
+)
 
-__all__ = ["SessionModel"]
+__all__ = ["Trainer"]
+
+_Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
 
 
 class _Trained(NamedTuple):
     estimator: Any
     initial: dict[str, Any] | None
     history: list[dict[str, Any]]
-    keys: list[str] | None
+    digests: list[str] | None
 
 
-class SessionModel:
+class Trainer:
     """Train an estimator round by round, and again where a corrected answer changes a round.
 
-    The model is a function of the ledger: the estimator trained on the rows known at the start, then after each round
-    that ended. What was trained on is remembered by a key per round, so only what changed is trained.
+    The model is a function of the session's state: the estimator trained on the rows known at the start, then after
+    each round that ended. A digest per round tells what it was trained on, so that only what changed is trained again.
 
     Parameters
     ----------
-    template : estimator
-        Unfitted estimator with all its seeds.
+    settings : SessionSettings
+        Estimator, seed, epochs and warm start.
     X : array-like of shape (n, ...) or dataset
         All rows.
-    round_epochs : int or sequence of int
-        Epochs of the training after each round.
-    warm_start : bool
-        Whether to go on training after a round, where the estimator can.
-    answers, eval_set
+    y_true, eval_set
         For the accuracies of the history, see `AdaptationSession`.
 
     Attributes
     ----------
+    template : estimator
+        The unfitted estimator with all its seeds.
     estimator_
         The fitted estimator. It is never changed: a network goes on training as a copy of itself.
     initial_, history_
         Entries of the history, see `ActiveAdaptationLoop`.
-    keys : list of str or None
-        Keys of the rounds that the estimator is trained on; None where it has to be trained from the start.
+    digests : list of str or None
+        Digests of the rounds that the estimator is trained on; None where it has to be trained from the start.
     """
 
-    def __init__(
-        self, template: Any, X: Any, *, round_epochs: Any, warm_start: bool, answers: Any = None, eval_set: Any = None
-    ) -> None:
-        self.template, self.X = template, X
-        self.round_epochs, self.warm_start = round_epochs, warm_start
-        self.answers, self.eval_set = answers, eval_set
+    def __init__(self, settings: SessionSettings, X: Any, *, y_true: Any = None, eval_set: Any = None) -> None:
+        self.settings, self.X, self.y_true, self.eval_set = settings, X, y_true, eval_set
+        self.template = seed_estimator(clone(settings.estimator), settings.round_seeds(0)[0])
         # Replaced as a whole, so that an interruption leaves nothing half done.
         self._trained = _Trained(None, None, [], None)
 
@@ -83,76 +87,73 @@ class SessionModel:
         return list(self._trained.history)
 
     @property
-    def keys(self) -> list[str] | None:
-        """Keys of the rounds that the estimator is trained on."""
-        return self._trained.keys
+    def digests(self) -> list[str] | None:
+        """Digests of the rounds that the estimator is trained on."""
+        return self._trained.digests
 
     @cached_property
-    def eval_digest(self) -> str | None:
-        """Digest of the held-out rows that the history is measured on."""
+    def eval_hash(self) -> str | None:
+        """Hash of the held-out rows that the history is measured on."""
         if self.eval_set is None:
             return None
         X, y = self.eval_set
-        return digest_of(json.dumps(fingerprint(X, y, np.zeros(len(y), dtype=np.int64))).encode())
+        return value_hash(fingerprint(X, y, np.zeros(len(y), dtype=np.int64)))
 
-    def follow(self, ledger: Ledger, save: Callable[[], None] | None = None) -> None:
-        """Train what the ledger has and the model has not; `save` is called after every training."""
-        wanted = ledger.round_keys()
-        if self.keys is None or (self.keys != wanted[: len(self.keys)] and self._goes_on()):
-            self._start(ledger)
-            if save is not None:
-                save()
-        # Trained anew after every round, a model needs only the rounds from the first change on.
-        n_valid = _n_equal(self.keys, wanted)
-        if n_valid < len(self.keys):
-            history = self._trained.history[:n_valid]
-            self._trained = self._trained._replace(history=history, keys=self.keys[:n_valid])
-        for finished in ledger.closed[n_valid:]:
-            self._train(ledger, finished, wanted[: finished.number])
-            if save is not None:
-                save()
+    def train_to(self, state: SessionState, save: Callable[[Trainer], None]) -> None:
+        """Train what the state has and the model has not; `save` is called after every training."""
+        wanted = state.training_digests()
+        if self.digests is None or (self.digests != wanted[: len(self.digests)] and self._goes_on()):
+            self._train_start(state)
+            save(self)
+        # Trained from scratch after every round, a model needs only the rounds from the first change on.
+        digests = self.digests or []
+        n_valid = next((n for n, pair in enumerate(zip(digests, wanted, strict=False)) if pair[0] != pair[1]), None)
+        if n_valid is not None:
+            self._trained = self._trained._replace(history=self.history_[:n_valid], digests=digests[:n_valid])
+        for finished in state.closed[len(self.digests or []) :]:
+            self._train_round(state, finished, wanted[: finished.number])
+            save(self)
 
-    def restore(self, estimator: Any, initial: dict[str, Any], history: list[dict[str, Any]], keys: list[str]) -> None:
-        """Take over a model that was trained before."""
-        self._trained = _Trained(estimator, initial, history, keys)
+    def restore(
+        self, estimator: Any, initial: dict[str, Any], history: list[dict[str, Any]], digests: list[str]
+    ) -> None:
+        """Take over a model that was trained before; a ValueError if it is no model of the template's kind."""
+        if type(estimator) is not type(self.template):
+            raise ValueError(f"it is a {type(estimator).__name__}, not a {type(self.template).__name__}")
+        self._trained = _Trained(estimator, initial, history, digests)
 
     def _goes_on(self) -> bool:
-        return self.warm_start and continues_training(self.estimator_)
+        return self.settings.warm_start and continues_training(self.estimator_)
 
-    def _start(self, ledger: Ledger) -> None:
-        start = time.perf_counter()
-        known = ledger.as_of(0)
-        estimator = fit_estimator(clone(self.template), self.X, *known[:2])
-        initial = self._record(estimator, known, Round(0), time.perf_counter() - start)
+    def _train_start(self, state: SessionState) -> None:
+        start, known = time.perf_counter(), state.as_of(0)
+        estimator = fit_estimator(clone(self.template), self.X, known[0], known[1])
+        initial = self._entry(estimator, known, Round(0), time.perf_counter() - start)
         self._trained = _Trained(estimator, initial, [], [])
 
-    def _train(self, ledger: Ledger, finished: Round, keys: list[str]) -> None:
+    def _train_round(self, state: SessionState, finished: Round, digests: list[str]) -> None:
         start, estimator = time.perf_counter(), self.estimator_
-        known = y, roles, _ = ledger.as_of(finished.number)
+        known = y, roles, _ = state.as_of(finished.number)
         if finished.bought_ids:
             new_class = not np.isin(y[finished.bought_ids], split_pipeline(estimator)[1].classes_).all()
             if new_class or not self._goes_on():
-                # A new class changes the width of the head, so a network is trained anew; others always are.
+                # A new class changes the width of the head, so a network is trained from scratch; others always are.
                 estimator = fit_estimator(clone(self.template), self.X, y, roles)
             else:
                 estimator = self._copy()
-                continue_fitting(estimator, self.X, y, roles, self._epochs(finished.number))
-        entry = self._record(estimator, known, finished, time.perf_counter() - start)
-        self._trained = _Trained(estimator, self.initial_, [*self._trained.history, entry], keys)
+                continue_fitting(estimator, self.X, y, roles, self.settings.epochs_after(finished.number))
+        entry = self._entry(estimator, known, finished, time.perf_counter() - start)
+        self._trained = _Trained(estimator, self.initial_, [*self._trained.history, entry], digests)
 
     def _copy(self) -> Any:
         try:
             return deepcopy(self.estimator_)
         except Exception:
             # A module that cannot be copied is trained in place: interrupted, it has to begin from the start.
-            self._trained = self._trained._replace(keys=None)
+            self._trained = self._trained._replace(digests=None)
             return self.estimator_
 
-    def _epochs(self, number: int) -> int:
-        epochs = self.round_epochs
-        return int(epochs[min(number, len(epochs)) - 1] if np.ndim(epochs) else epochs)
-
-    def _record(self, estimator: Any, known: tuple[Any, ...], finished: Round, train_seconds: float) -> dict[str, Any]:
+    def _entry(self, estimator: Any, known: _Known, finished: Round, train_seconds: float) -> dict[str, Any]:
         y, roles, query_round = known
         return {
             "round": finished.number,
@@ -163,9 +164,5 @@ class SessionModel:
             "class_counts": class_counts(y[roles.labeled_target]),
             "seconds": {"query": finished.query_seconds, "oracle": finished.oracle_seconds, "train": train_seconds},
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
-            "accuracy": accuracies(estimator, self.X, roles, query_round, self.answers, self.eval_set),
+            "accuracy": accuracies(estimator, self.X, roles, query_round, self.y_true, self.eval_set),
         }
-
-
-def _n_equal(keys: list[str], wanted: list[str]) -> int:
-    return next((n for n, pair in enumerate(zip(keys, wanted, strict=False)) if pair[0] != pair[1]), len(keys))

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-__all__ = ["in_turn"]
+__all__ = ["synchronized"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def in_turn(method: Method) -> Method:
-    """Let calls of an object's methods take turns between threads, by the lock that is its attribute ``_turn``."""
+def synchronized(method: Method) -> Method:
+    """Let calls of an object's methods take turns between threads, by the lock that is its ``_call_lock``."""
 
     @wraps(method)
-    def taking_turns(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self._turn:
+    def in_turn(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._call_lock:
             return method(self, *args, **kwargs)
 
-    return taking_turns
+    return in_turn  # type: ignore[return-value]

@@ -554,7 +554,7 @@ def test_answers_are_those_of_the_time_of_fitting(blobs):
     mutable[:] = (y + 1) % 3
     loop.resume(budget=3)
     ids = loop.queried_ids_
-    np.testing.assert_array_equal(loop.session_.y[ids], y[ids])
+    np.testing.assert_array_equal(loop.session_.state.y[ids], y[ids])
 
 
 def test_without_a_seed_numpys_global_generator_is_left_alone(fit):

@@ -19,7 +19,9 @@ from torch import nn
 from skada_active import ActiveAdaptationLoop
 from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
-from skada_active.loop import ArrayOracle, Journal, JournalError
+from skada_active.exceptions import JournalError
+from skada_active.io.journal import Journal
+from skada_active.loop import ArrayOracle
 from skada_active.query import RandomSampling
 
 #: Where the fixture opens sessions: what a warning has to point at.
@@ -48,7 +50,7 @@ def test_an_interruption_between_disk_and_memory_takes_no_answer_twice(open_sess
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("skada_active.session.state.Ledger.apply", interrupt)
+        patched.setattr("skada_active.session.state.SessionState.apply", interrupt)
         with pytest.raises(KeyboardInterrupt):
             session.tell(ids[0], y[ids[0]])
     with pytest.raises(ValueError, match="not an open question"):
@@ -132,7 +134,7 @@ def test_no_model_is_shown_that_was_interrupted_in_training(open_session, blobs,
 def test_files_that_another_program_touches_are_noticed(open_session, blobs, name, harm):
     session, y = open_session(), blobs[1]
     ids = session.ask()
-    path = session.record.folder / name
+    path = session.store.path / name
     content = path.read_bytes()
     path.unlink()
     if harm == "replaced":
@@ -149,7 +151,7 @@ def test_files_that_another_program_touches_are_noticed(open_session, blobs, nam
 def test_lines_that_another_program_appends_are_noticed(open_session, blobs):
     session = open_session()
     ids = session.ask()
-    with (session.record.folder / "journal.jsonl").open("ab") as file:
+    with (session.store.path / "journal.jsonl").open("ab") as file:
         file.write(b"{}\n")
     with pytest.raises(JournalError, match="another program changed"):
         session.tell(ids, blobs[1][ids])
@@ -175,7 +177,7 @@ def test_a_model_that_predicts_elsewhere_does_not_disturb_the_training(open_sess
             np.testing.assert_array_equal(model.predict_proba(X), before)
             disturbed_proba = session.estimator_.predict_proba(X)
             session.close()
-            shutil.rmtree(session.record.folder)
+            shutil.rmtree(session.store.path)
             session = open_session(network, RandomSampling(), round_epochs=20)
     np.testing.assert_array_equal(session.estimator_.predict_proba(X), disturbed_proba)
 
@@ -205,9 +207,9 @@ def test_a_closed_session_writes_no_model(open_session, blobs, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             session.tell(ids, y[ids])
     session.close()
-    before = (session.record.folder / "checkpoint.json").read_bytes()
+    before = (session.store.path / "checkpoint.json").read_bytes()
     assert session.estimator_.predict(blobs[0]).shape == (120,)
-    assert (session.record.folder / "checkpoint.json").read_bytes() == before
+    assert (session.store.path / "checkpoint.json").read_bytes() == before
 
 
 def interrupt(*args, **kwargs):

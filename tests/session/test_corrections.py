@@ -15,7 +15,7 @@ from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
 from skada_active.io.journal import Journal
 from skada_active.query import RandomSampling
-from skada_active.session.trainer import SessionModel
+from skada_active.session.trainer import Trainer
 
 ESTIMATORS = {
     "network": AdaptationClassifier(max_epochs=1, random_state=0),
@@ -57,7 +57,7 @@ def state(session):
     """Return all that follows from the answers: the model bit for bit, its labels and its history."""
     return (
         session.estimator_.predict_proba(session.X).tobytes(),
-        session.y.tolist(),
+        session.state.y.tolist(),
         session.queried_ids_.tolist(),
         session.query_round_.tolist(),
         [
@@ -226,8 +226,8 @@ def test_only_rounds_from_the_first_change_on_are_trained_again(begin, blobs, wr
 def test_a_correction_that_changes_no_label_trains_nothing(begin, blobs, estimator, monkeypatch):
     session = begin(estimator)
     first = play(session, 2, blobs[1])[0]
-    monkeypatch.setattr(SessionModel, "_train", None)
-    monkeypatch.setattr(SessionModel, "_start", None)
+    monkeypatch.setattr(Trainer, "_train", None)
+    monkeypatch.setattr(Trainer, "_start", None)
     session.correct(first, blobs[1][first])
     assert session.status().n_corrections == 0
 
@@ -237,10 +237,10 @@ def test_a_correction_of_the_open_round_trains_nothing(begin, blobs, wrong, monk
     play(session, 1, blobs[1])
     ids = session.ask()
     session.tell(ids[:1], wrong[ids[:1]])
-    monkeypatch.setattr(SessionModel, "_train", None)
-    monkeypatch.setattr(SessionModel, "_start", None)
+    monkeypatch.setattr(Trainer, "_train", None)
+    monkeypatch.setattr(Trainer, "_start", None)
     session.correct(ids[:1], blobs[1][ids[:1]])
-    assert session.y[ids[0]] == blobs[1][ids[0]]
+    assert session.state.y[ids[0]] == blobs[1][ids[0]]
 
 
 def test_string_labels_are_corrected(blobs):
@@ -251,7 +251,7 @@ def test_string_labels_are_corrected(blobs):
     ids = session.ask()
     session.tell(ids, ["cat", "cat"])
     session.correct(ids[1], "a bird")
-    assert session.y[ids].tolist() == ["cat", "a bird"]
+    assert session.state.y[ids].tolist() == ["cat", "a bird"]
 
 
 class TestInAJournal:
@@ -294,7 +294,7 @@ class TestInAJournal:
             first = play(session, 1, wrong)[0]
             play(session, 1, blobs[1])
             with monkeypatch.context() as patch:
-                patch.setattr(SessionModel, "follow", kill)
+                patch.setattr(Trainer, "follow", kill)
                 with pytest.raises(SystemExit):
                     session.correct(first, blobs[1][first])
         with pytest.warns(UserWarning, match="It is trained again from the journal"):

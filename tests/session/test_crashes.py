@@ -58,7 +58,7 @@ def next_call(session):
         return lambda: session.abstain(rows)
     if len(rows):
         return lambda: session.tell(rows, Y[rows] if len(bought) else (Y[rows] + 1) % 3)
-    if session.y[bought[:1]].tolist() != Y[bought[:1]].tolist():  # the first label was wrong
+    if session.state.y[bought[:1]].tolist() != Y[bought[:1]].tolist():  # the first label was wrong
         return lambda: session.correct(bought[:1], Y[bought[:1]])
     if session.termination_condition_ is None:
         return lambda: session.ask(None if session.history_ else 2)

@@ -34,7 +34,7 @@ ESTIMATORS = {
 def _state(session):
     """Return all that a session says of itself: answers, model bit for bit, and what it asks next."""
     return (
-        session.y.tolist(),
+        session.state.y.tolist(),
         session.query_round_.tolist(),
         session.queried_ids_.tolist(),
         [(entry["n_queries"], entry["class_counts"]) for entry in session.history_],

@@ -52,7 +52,7 @@ def test_a_label_that_is_present_is_known(blobs):
     known = mask_target(y, sample_domain)
     known[100:] = y[100:]
     session = ActiveAdaptationLoop(LogisticRegression(), budget=60).session(X, known, sample_domain=sample_domain)
-    assert session.n_initial == 40
+    assert session.state.n_initial == 40
     assert (session.query_round_[100:] == 0).all()
 
 
@@ -133,13 +133,13 @@ def test_a_round_without_an_answer_is_recorded_and_trains_nothing(start):
 def test_nothing_is_taken_of_a_wrong_answer(start, position, label):
     session = start()
     ids = session.ask()
-    before = session.y.copy()
+    before = session.state.y.copy()
     with pytest.raises(ValueError, match=r"labels must|ids names"):
         session.tell(ids[position], label)
     assert session.ask().tolist() == ids.tolist()
     assert session.remaining == 10
     assert [event["event"] for event in session.events] == ["ask"]
-    np.testing.assert_array_equal(session.y, before)
+    np.testing.assert_array_equal(session.state.y, before)
 
 
 def test_one_bad_id_refuses_all_of_them(start):

@@ -13,9 +13,9 @@ from sklearn.dummy import DummyClassifier
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.domains import mask_target, resolve_roles
-from skada_active.io._plain import from_plain, to_plain
 from skada_active.query import RandomSampling
-from skada_active.session.state import UNSETTLED, Ledger, settle
+from skada_active.session.state import SessionState
+from skada_active.session.votes import UNDECIDED, majority_vote
 
 N_SOURCE, N_POOL = 4, 12
 DOMAIN = np.repeat([1, -1], [N_SOURCE, N_POOL])
@@ -40,20 +40,20 @@ def state(ledger):
             roles.is_labeled.tolist(),
             None if roles.is_excluded is None else roles.is_excluded.tolist(),
             ledger.query_round.tolist(),
-            ledger.bought,
+            ledger.bought_ids,
             ledger.closed,
             ledger.round,
             ledger.votes,
             ledger.rounds,
             ledger.n_corrections,
             ledger.spent,
-            ledger.round_keys(),
+            ledger.training_digests(),
         )
     )
 
 
 def cost_of(session, ids):
-    return float(np.sum(session._ledger.costs[np.asarray(ids, dtype=int)]))
+    return float(np.sum(session.state.costs[np.asarray(ids, dtype=int)]))
 
 
 @pytest.mark.parametrize(
@@ -62,21 +62,21 @@ def cost_of(session, ids):
         ([1], 1, 1),
         ([1, 1, 0], 3, 1),
         ([0, 1, 1], 3, 1),
-        ([1, 0], 2, UNSETTLED),
-        ([2, 1, 0], 3, UNSETTLED),
-        ([1, 1], 3, UNSETTLED),
-        ([], 1, UNSETTLED),
+        ([1, 0], 2, UNDECIDED),
+        ([2, 1, 0], 3, UNDECIDED),
+        ([1, 1], 3, UNDECIDED),
+        ([], 1, UNDECIDED),
         ([None], 1, None),
         ([None, None], 2, None),
-        ([None, None], 3, UNSETTLED),
+        ([None, None], 3, UNDECIDED),
         ([None, None, 1], 3, 1),
-        ([None, 0, 1], 3, UNSETTLED),
+        ([None, 0, 1], 3, UNDECIDED),
         (["a", "b", "b", None], 2, "b"),
-        ([1, 1, 0, 0, 2], 2, UNSETTLED),
+        ([1, 1, 0, 0, 2], 2, UNDECIDED),
     ],
 )
 def test_the_majority_settles_a_row(votes, n_needed, label):
-    assert settle(votes, n_needed) is label or settle(votes, n_needed) == label
+    assert majority_vote(votes, n_needed) is label or majority_vote(votes, n_needed) == label
 
 
 class TestAnnotators:
@@ -91,7 +91,7 @@ class TestAnnotators:
         assert session.remaining == 4
         session.tell(ids, [0, 1], annotator="bo")
         assert session.open_ids.tolist() == []
-        assert session.y[ids].tolist() == [0, 1]
+        assert session.state.y[ids].tolist() == [0, 1]
 
     def test_early_agreement_of_some_settles_nothing(self):
         session = start(n_annotators=3)
@@ -105,7 +105,7 @@ class TestAnnotators:
         ids = session.ask()
         for name, labels in [("anna", [0, 1, 2]), ("bo", [0, 2, 1]), ("cy", [1, 2, 2])]:
             session.tell(ids, labels, annotator=name)
-        assert session.y[ids].tolist() == [0, 2, 2]
+        assert session.state.y[ids].tolist() == [0, 2, 2]
 
     def test_each_annotator_has_open_questions_of_their_own(self, session):
         ids = session.ask()
@@ -123,10 +123,10 @@ class TestAnnotators:
     def test_nobody_answers_twice(self, session):
         ids = session.ask()
         session.tell(ids[:1], [0], annotator="anna")
-        before = state(session._ledger)
+        before = state(session.state)
         with pytest.raises(ValueError, match=r"which anna has answered; .*correct\(ids, labels, annotator='anna'\)"):
             session.tell(ids, [1, 1], annotator="anna")
-        assert state(session._ledger) == before
+        assert state(session.state) == before
 
     @pytest.mark.parametrize("annotator", [None, "", 3])
     def test_several_annotators_have_names(self, session, annotator):
@@ -163,12 +163,12 @@ class TestTies:
 
     def test_another_annotator_decides(self, session):
         session.tell(self.ids[1:], [2], annotator="cy")
-        assert session.y[self.ids[1]] == 2
+        assert session.state.y[self.ids[1]] == 2
         assert len(session.history_) == 1
 
     def test_the_same_annotator_gives_way(self, session):
         session.tell(self.ids[1:], [2], annotator="anna")
-        assert session.y[self.ids[1]] == 2
+        assert session.state.y[self.ids[1]] == 2
 
     def test_the_same_answer_again_is_still_a_tie(self, session):
         session.tell(self.ids[1:], [1], annotator="anna")
@@ -178,15 +178,15 @@ class TestTies:
         session.tell(self.ids[1:], [0], annotator="cy")
         assert session.status().tied_ids == self.ids[1:].tolist()
         session.tell(self.ids[1:], [0], annotator="anna")
-        assert session.y[self.ids[1]] == 0
+        assert session.state.y[self.ids[1]] == 0
 
     def test_an_abstention_leaves_the_other_answer(self, session):
         session.abstain(self.ids[1:], annotator="anna")
-        assert session.y[self.ids[1]] == 2
+        assert session.state.y[self.ids[1]] == 2
 
     def test_a_correction_decides(self, session):
         session.correct(self.ids[1:], [2], annotator="anna")
-        assert session.y[self.ids[1]] == 2
+        assert session.state.y[self.ids[1]] == 2
         assert session.status().tied_ids == []
         assert len(session.history_) == 1
 
@@ -199,7 +199,7 @@ class TestAbstentions:
         session.abstain(ids, annotator="bo")
         assert session.open_ids.tolist() == ids.tolist()
         session.tell(ids, [2], annotator="cy")
-        assert (session.y[ids].tolist(), session.remaining) == ([2], 0)
+        assert (session.state.y[ids].tolist(), session.remaining) == ([2], 0)
 
     def test_a_row_that_all_abstain_on_is_replaced_and_costs_nothing(self):
         session = start(budget=1, n_rounds=1, n_annotators=2)
@@ -216,7 +216,7 @@ class TestAbstentions:
         session.abstain(ids, annotator="anna")
         session.correct(ids, [1], annotator="anna")
         session.abstain(ids, annotator="bo")
-        assert session.y[ids].tolist() == [1]
+        assert session.state.y[ids].tolist() == [1]
 
     def test_a_readmitted_row_is_asked_about_anew(self):
         session = start(budget=N_POOL, n_rounds=1)
@@ -262,23 +262,23 @@ class TestCorrectionsByAnnotators:
 
     def test_a_corrected_answer_turns_the_majority(self, session):
         session.correct(self.ids[:1], [1], annotator="anna")
-        assert session.y[self.ids].tolist() == [1, 0, 1]
+        assert session.state.y[self.ids].tolist() == [1, 0, 1]
         assert session.queried_ids_.tolist() == self.ids.tolist()
 
     def test_a_corrected_answer_may_change_nothing(self, session):
         session.correct(self.ids[1:2], [1], annotator="anna")
-        assert session.y[self.ids].tolist() == [0, 0, 1]
+        assert session.state.y[self.ids].tolist() == [0, 0, 1]
         assert session.status().n_corrections == 1
 
     def test_a_correction_that_makes_a_tie_is_refused(self, session):
-        before = state(session._ledger)
+        before = state(session.state)
         with pytest.raises(ValueError, match=rf"row {self.ids[2]} would have no majority any more"):
             session.correct(self.ids[1:], [0, 2], annotator="bo")
-        assert state(session._ledger) == before
+        assert state(session.state) == before
 
     def test_without_an_annotator_the_label_is_set(self, session):
         session.correct(self.ids[:1], [2])
-        assert session.y[self.ids].tolist() == [2, 0, 1]
+        assert session.state.y[self.ids].tolist() == [2, 0, 1]
         with pytest.raises(ValueError, match="not a row that anna answered"):
             session.correct(self.ids[:1], [0], annotator="anna")
 
@@ -302,7 +302,7 @@ class TestCorrectionsByAnnotators:
         assert session.open_ids.tolist() == ids.tolist()
         for name in ("bo", "cy"):
             session.tell(ids[:1], [{"bo": 1, "cy": 0}[name]], annotator=name)
-        assert session.y[ids[0]] == 1
+        assert session.state.y[ids[0]] == 1
 
 
 class TestExtend:
@@ -343,12 +343,12 @@ class TestCosts:
             while len(ids := session.ask(sizes[n_asked % len(sizes)])):
                 n_asked += 1
                 session.tell(ids, [-1 if row in abstains else Y[row] for row in ids])
-        ledger = session._ledger
-        assert cost_of(session, ledger.bought) <= session.budget + 1e-9
+        ledger = session.state
+        assert cost_of(session, ledger.bought_ids) <= session.budget + 1e-9
         assert all(cost_of(session, done.bought_ids) <= done.amount + 1e-9 for done in ledger.closed)
         assert all(done.size is None or len(done.bought_ids) <= done.size for done in ledger.closed)
         assert n_asked <= N_POOL
-        assert ledger.spent == pytest.approx(cost_of(session, ledger.bought))
+        assert ledger.spent == pytest.approx(cost_of(session, ledger.bought_ids))
         # It stops only where nothing can be bought any more.
         left = ledger.roles.candidates
         assert not (costs[left] <= session.remaining - 1e-9).any()
@@ -361,8 +361,8 @@ class TestCosts:
         session = start(budget=rounds, costs=costs)
         while len(ids := session.ask()):
             session.tell(ids, Y[ids])
-        ends, spent = np.cumsum(session._ledger.rounds), 0
-        for done in session._ledger.closed:
+        ends, spent = np.cumsum(session.state.rounds), 0
+        for done in session.state.closed:
             end = min(end for end in ends if end >= spent + done.amount - 1e-9)
             spent += cost_of(session, done.bought_ids)
             assert spent <= end + 1e-9
@@ -445,7 +445,7 @@ def act(session, operation, seed):
         labels = [-1] * len(ids) if operation == "abstain" else rng.integers(-1, 3, len(ids))
         session.tell(ids, labels, annotator=name)
     elif operation == "correct":
-        ids = some(session._ledger.answered_by(name) if rng.random() < 0.9 else POOL)
+        ids = some(session.state.answered_by(name) if rng.random() < 0.9 else POOL)
         session.correct(ids, rng.integers(0, 3, len(ids)), annotator=name)
     elif operation == "readmit":
         session.readmit(some(session.abstained_ids))
@@ -454,7 +454,7 @@ def act(session, operation, seed):
 
 
 def check_invariants(ledger):
-    bought, open_ids, excluded = ledger.bought, ledger.open_ids, ledger.abstained.tolist()
+    bought, open_ids, excluded = ledger.bought_ids, ledger.open_ids, ledger.abstained_ids.tolist()
     rounds = [*ledger.closed, *([] if ledger.round is None else [ledger.round])]
     assert sorted(bought) == np.flatnonzero(ledger.query_round > 0).tolist()
     assert len({*bought, *open_ids, *excluded}) == len(bought) + len(open_ids) + len(excluded)
@@ -465,9 +465,9 @@ def check_invariants(ledger):
     assert sorted(bought) == ledger.roles.labeled_target.tolist()
     assert ledger.spent <= ledger.budget + 1e-9
     for row in bought:
-        assert settle(ledger.votes[row].values(), 1) == ledger.y[row]
+        assert majority_vote(ledger.votes[row].values(), 1) == ledger.y[row]
     for row in open_ids:
-        assert settle(ledger.votes.get(row, {}).values(), ledger.n_annotators) is UNSETTLED
+        assert majority_vote(ledger.votes.get(row, {}).values(), ledger.n_annotators) is UNDECIDED
 
 
 @settings(max_examples=150, deadline=None)
@@ -482,25 +482,25 @@ def test_the_state_follows_from_the_events(operations, n_annotators, costs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for operation, seed in operations:
-            before, n_events = state(session._ledger), len(session.events)
+            before, n_events = state(session.state), len(session.events)
             try:
                 act(session, operation, seed)
             except ValueError:
                 # An answer may be refused after the question was opened, but then nothing of it is taken.
                 assert [event["event"] for event in session.events[n_events:]] in ([], ["ask"])
-                assert len(session.events) > n_events or state(session._ledger) == before
-            check_invariants(session._ledger)
+                assert len(session.events) > n_events or state(session.state) == before
+            check_invariants(session.state)
     events = from_plain(json.loads(json.dumps(to_plain(session.events))))
-    again = Ledger(
+    again = SessionState(
         mask_target(Y, DOMAIN),
         resolve_roles(mask_target(Y, DOMAIN), DOMAIN),
-        rounds=session.record.rounds,
-        costs=session.record.costs,
+        rounds=session.store.rounds,
+        costs=session.store.costs,
         n_annotators=n_annotators,
     )
     for event in events:
         again.apply(event)
-    assert state(again) == state(session._ledger)
+    assert state(again) == state(session.state)
     assert len(session.history_) == len(again.closed)
 
 
@@ -520,6 +520,6 @@ def test_a_resumed_session_has_the_same_state(tmp_path_factory, operations, n_an
                 except ValueError:
                     continue
     with start(journal=folder, n_annotators=n_annotators) as resumed:
-        assert state(resumed._ledger) == state(session._ledger)
+        assert state(resumed.state) == state(session.state)
         assert repr(resumed.history_) == repr(session.history_)
         np.testing.assert_array_equal(resumed.estimator_.class_prior_, session.estimator_.class_prior_)

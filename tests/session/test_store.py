@@ -164,7 +164,7 @@ def test_a_model_that_no_file_holds_is_trained_again(open_session, blobs, monkey
     session, y = open_session(RandomForestClassifier(5), RandomSampling()), blobs[1]
     ids = session.ask()
     session.tell(ids, y[ids])
-    assert not list(session.record.folder.glob("checkpoint*"))
+    assert not list(session.store.path.glob("checkpoint*"))
     again = open_session(RandomForestClassifier(5), RandomSampling())
     np.testing.assert_array_equal(again.estimator_.predict_proba(blobs[0]), session.estimator_.predict_proba(blobs[0]))
     assert not [warning for warning in recwarn if issubclass(warning.category, UserWarning)]

@@ -1,0 +1,132 @@
+"""Events of a session: what is asked, told, corrected, readmitted and added, as typed data and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from skada_active.exceptions import JournalError
+
+__all__ = ["Asked", "Corrected", "Event", "Extended", "Readmitted", "Told", "from_json", "to_json"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a session: base class of all events.
+
+    Parameters
+    ----------
+    time : str
+        When, in ISO format with the time zone.
+    """
+
+    time: str
+
+    @classmethod
+    def now(cls, **content: Any) -> Event:
+        """Return an event that happens now."""
+        return cls(datetime.now(timezone.utc).isoformat(), **content)
+
+    @property
+    def timestamp(self) -> float:
+        """When, in seconds since the epoch."""
+        return datetime.fromisoformat(self.time).timestamp()
+
+
+@dataclass(frozen=True)
+class Asked(Event):
+    """Rows were chosen to ask about.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Row numbers, in order of choice.
+    utilities : sequence of float or None
+        Their utilities; ``None`` where the strategy has no score per row.
+    size : int or None
+        Labels that the round may buy, where somebody said so.
+    amount : float
+        What the labels of the round may cost together.
+    seconds : float
+        How long the choice took.
+    """
+
+    ids: Sequence[int]
+    utilities: Sequence[float] | None
+    size: int | None
+    amount: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Told(Event):
+    """Rows were answered.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Row numbers.
+    labels : sequence
+        Their labels; None abstains.
+    annotator : str or None
+        Who answered.
+    """
+
+    ids: Sequence[int]
+    labels: Sequence[Any]
+    annotator: str | None
+
+
+@dataclass(frozen=True)
+class Corrected(Told):
+    """Answers were replaced; without an annotator the labels themselves, whatever the annotators said."""
+
+
+@dataclass(frozen=True)
+class Readmitted(Event):
+    """Rows that somebody abstained on may be asked about again.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Row numbers.
+    """
+
+    ids: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Extended(Event):
+    """Rounds were added to the schedule.
+
+    Parameters
+    ----------
+    rounds : sequence of int
+        What each new round may spend.
+    """
+
+    rounds: Sequence[int]
+
+
+_KINDS = {kind.__name__.lower(): kind for kind in (Asked, Told, Corrected, Readmitted, Extended)}
+
+
+def to_json(event: Event) -> str:
+    """Return an event as a line of JSON that `from_json` reads."""
+    return json.dumps({"event": type(event).__name__.lower(), **vars(event)})
+
+
+def from_json(line: str) -> Event:
+    """Return the event of a line of JSON; a `JournalError` if it is none that this version knows."""
+    try:
+        content = json.loads(line)
+        kind = _KINDS[content.pop("event")]
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise JournalError(
+            f"{line[:80]!r} is no event of a session ({type(error).__name__}: {error}); go on with the version of "
+            "skada_active that wrote it."
+        ) from error

@@ -1,0 +1,93 @@
+"""Settings of a session: everything but the data that its model and its questions depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from skada_active.io.hashing import array_hash
+from skada_active.io.parameters import describe_parameters
+from skada_active.query import QueryStrategy
+
+__all__ = ["SessionSettings"]
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """What a session is run with; made by `ActiveAdaptationLoop.session`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted classifier.
+    strategy : QueryStrategy
+        Query strategy.
+    seed : int
+        Seed of everything random.
+    rounds : sequence of int
+        What each round may spend.
+    costs : ndarray of shape (n,), default=None
+        Cost of every row's label; ``None``: 1 each.
+    n_annotators : int, default=1
+        Annotators that answer for a row.
+    round_epochs : int or sequence of int, default=5
+        Epochs of the training after each round; the last entry of a sequence stands for all later rounds.
+    warm_start : bool, default=True
+        Whether to go on training after a round, where the estimator can.
+    new_classes : {"refuse", "learn"}, default="refuse"
+        What becomes of an answer of a class that the model does not know.
+    given_seed : int, default=None
+        The seed that the user chose; ``None``: `seed` was drawn.
+    """
+
+    estimator: Any
+    strategy: QueryStrategy
+    seed: int
+    rounds: Sequence[int]
+    costs: NDArray[np.float64] | None = None
+    n_annotators: int = 1
+    round_epochs: int | Sequence[int] = 5
+    warm_start: bool = True
+    new_classes: str = "refuse"
+    given_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        # Copies, so that what its maker does to them later changes no session.
+        object.__setattr__(self, "estimator", clone(self.estimator))
+        object.__setattr__(self, "strategy", clone(self.strategy))
+        object.__setattr__(self, "rounds", tuple(self.rounds))
+
+    def round_seeds(self, number: int) -> tuple[int, int, int]:
+        """Return three seeds of a round: each round has its own, whatever the rounds before it drew.
+
+        Those of round 0 are of the estimator and of the strategy's own estimator; those of the others of the view (the
+        second) and of the choice (the third).
+        """
+        first, second, third = np.random.SeedSequence(self.seed, spawn_key=(number,)).generate_state(3) >> 1
+        return int(first), int(second), int(third)
+
+    def epochs_after(self, number: int) -> int:
+        """Return the epochs of the training after a round."""
+        epochs = np.atleast_1d(self.round_epochs)
+        return int(epochs[min(number, len(epochs)) - 1])
+
+    def describe(self) -> dict[str, str]:
+        """Return the settings that a session has to keep from one opening to the next, a text per parameter path.
+
+        What may change is left out: ``device``, ``n_jobs`` and ``verbose`` of any part, and `new_classes`.
+        """
+        return {
+            **describe_parameters(self.estimator, "estimator"),
+            **describe_parameters(self.strategy, "strategy"),
+            "round_epochs": repr(np.asarray(self.round_epochs).tolist()),
+            "warm_start": repr(self.warm_start),
+            "random_state": repr(self.given_seed),
+            "n_annotators": repr(self.n_annotators),
+            "rounds": repr(list(self.rounds)),
+            "costs": "None" if self.costs is None else f"an array with the hash {array_hash(self.costs)[:8]}",
+        }
