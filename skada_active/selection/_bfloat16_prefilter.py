@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from skada_active.utils.arrays import is_tensor, to_host
+from skada_active.utils.arrays import Floats, is_tensor, to_host
+
+__all__ = ["GROUP", "BFloat16Prefilter", "has_bfloat16"]
 
 # So many multiplications take longer in float32 than torch takes to be imported.
 MIN_WORK = 10**11
@@ -29,7 +32,7 @@ def has_bfloat16(work: int) -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
-class Screen:
+class BFloat16Prefilter:
     """Rule out all rows that cannot be among the k nearest of a query, and compare the others exactly.
 
     A product in bfloat16 is several times as fast as one in float32, and its error is bounded: by the lengths of what
@@ -59,14 +62,15 @@ class Screen:
         self.scores = self.short.new_full((self.n_groups * GROUP, self.block_size), -torch.inf)
         self.maxima = self.short.new_empty((self.n_groups, self.block_size))
 
-    def in_blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    def in_blocks(self) -> Iterator[tuple[NDArray[np.int64], Floats, NDArray[np.int64], NDArray[np.int64]]]:
         """Yield queries with the scores and positions of their k best rows, best first, and the queries without.
 
         A query with too many near rows has none: to compare them one by one would take longer than all at once.
         """
         for start in range(0, self.n, self.block_size):
             block = slice(start, min(start + self.block_size, self.n))
-            yield tuple(map(to_host, self._best(block)))
+            settled, scores, rows, others = map(to_host, self._best(block))
+            yield settled, scores, rows, others
 
     def _best(self, block: slice) -> tuple[Any, Any, Any, Any]:
         torch = self.torch
