@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from skada_active.loop._start import schedule_of, start_session
 from skada_active.loop._validation import check_data, check_oracle, check_reply
 from skada_active.loop.oracle import ArrayOracle, Oracle
-from skada_active.metrics._history import known_accuracies
+from skada_active.metrics._round_metrics import known_accuracies
 from skada_active.session.session import AdaptationSession
 from skada_active.utils.fitting import remember_columns
 from skada_active.utils.rows import take_rows

@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from skada_active.io._storage import digest_of
 from skada_active.io.fingerprint import fingerprint
-from skada_active.metrics._history import accuracies, class_counts
+from skada_active.metrics._round_metrics import accuracies, class_counts
 from skada_active.session._round import Round
 from skada_active.session.state import Ledger
 from skada_active.utils.fitting import continue_fitting, continues_training, fit_estimator, split_pipeline
