@@ -6,6 +6,8 @@ import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from skada_active._version import __version__
+
 __all__ = ["package_versions"]
 
 _PACKAGES = ("skada-active", "numpy", "scipy", "scikit-learn", "skorch", "torch")
@@ -19,7 +21,5 @@ def package_versions() -> dict[str, str]:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
-            from skada_active import __version__
-
             versions[package] = __version__ if package == "skada-active" else "none"
     return versions
