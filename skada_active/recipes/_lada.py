@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from skada_active.deep import AdaptationClassifier, AnchorSet, Objective, ObjectiveSum
@@ -20,7 +20,7 @@ def lada(
     oversampling: float | str = "auto",
     confidence: float = 0.9,
     class_balanced: bool = True,
-    augmentation: Any = "auto",
+    augmentation: Callable[..., Any] | str | None = "auto",
     objective: Objective | ObjectiveSum | None = None,
     budget: float | Sequence[float] | BudgetSchedule = 0.05,
     n_rounds: int = 5,

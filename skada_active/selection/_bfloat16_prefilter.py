@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skada_active.utils.arrays import Floats, is_tensor, to_host
+from skada_active.utils.arrays import Array, Floats, is_tensor, to_host
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["GROUP", "BFloat16Prefilter", "has_bfloat16"]
 
@@ -41,7 +44,7 @@ class BFloat16Prefilter:
     nothing is missed. Everything is done on the device of the rows.
     """
 
-    def __init__(self, unit: Any, k: int) -> None:
+    def __init__(self, unit: Array, k: int) -> None:
         import torch  # has been imported where there is a tensor or bfloat16
 
         self.torch, self.k, self.n = torch, k, len(unit)
@@ -72,7 +75,7 @@ class BFloat16Prefilter:
             settled, scores, rows, others = map(to_host, self._best(block))
             yield settled, scores, rows, others
 
-    def _best(self, block: slice) -> tuple[Any, Any, Any, Any]:
+    def _best(self, block: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         torch = self.torch
         queries, rows = self._candidates(block)
         counts = queries.bincount(minlength=block.stop - block.start)
@@ -88,7 +91,7 @@ class BFloat16Prefilter:
         positions = torch.arange(block.start, block.stop, device=order.device)
         return positions[settled], scores[first], rows[first], positions[~settled]
 
-    def _candidates(self, block: slice) -> tuple[Any, Any]:
+    def _candidates(self, block: slice) -> tuple[Tensor, Tensor]:
         """Return pairs of queries (numbers in the block) and rows, sorted, that hold all k best of each query."""
         scores, maxima = self._score(block)
         floor = maxima.float().topk(self.k, dim=0).values[-1] - 2 * self.error[block]
@@ -99,7 +102,7 @@ class BFloat16Prefilter:
         pairs, offsets = (members >= floor[queries, None]).nonzero(as_tuple=True)
         return queries[pairs], groups[pairs] * GROUP + offsets
 
-    def _score(self, block: slice) -> tuple[Any, Any]:
+    def _score(self, block: slice) -> tuple[Tensor, Tensor]:
         """Return the products of all rows with the queries, -inf with themselves, and their maxima by group."""
         size = block.stop - block.start
         scores, maxima = self.scores[:, :size], self.maxima[:, :size]
@@ -114,7 +117,7 @@ class BFloat16Prefilter:
         maxima[touched] = grouped[touched].amax(dim=1)
         return scores, maxima
 
-    def _products(self, rows: Any, others: Any) -> Any:
+    def _products(self, rows: Tensor, others: Tensor) -> Tensor:
         """Return the inner products of pairs of rows; identical pairs have identical ones."""
         products = self.unit.new_empty(len(rows))
         for start in range(0, len(rows), PAIR_ROWS):

@@ -50,11 +50,11 @@ def kmeans_picks(
     Raises
     ------
     ValueError
-        As in :func:`kmeans`.
+        As in `kmeans`.
 
     Notes
     -----
-    :func:`kmeans`, then :func:`nearest_to_centers`, whose 2 n d k operations are those of one more iteration.
+    `kmeans`, then `nearest_to_centers`, whose 2 n d k operations are those of one more iteration.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def nearest_to_centers(
     positions : ndarray of shape (min(max(k, 0), n),), int64
         Distinct, in the order of the clusters. Each non-empty cluster in order takes, of all rows not yet taken, the
         one nearest to its centroid, the lowest position among equals. Then the empty ones in order take what
-        :func:`farthest_first` picks with those rows as centers.
+        `farthest_first` picks with those rows as centers.
 
     Raises
     ------

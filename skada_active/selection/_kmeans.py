@@ -62,7 +62,7 @@ def kmeans(
 
     Notes
     -----
-    Runs as those of :class:`sklearn.cluster.KMeans` do: greedy k-means++ seeds of ``2 + ln k`` trials, the same end.
+    Runs as those of `sklearn.cluster.KMeans` do: greedy k-means++ seeds of ``2 + ln k`` trials, the same end.
     Seeding costs 2 n d k ``(2 + ln k)`` operations at the speed of matrix products, an iteration at most 2 n d k; it
     computes distances only to centroids that moved, and most soon stand still. O(n + d k) memory and about 150 MB.
 

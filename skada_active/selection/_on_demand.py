@@ -47,7 +47,7 @@ class OnDemand:
 
     Notes
     -----
-    :func:`farthest_first` and :func:`kmeans_plusplus` take it in place of an array. They read every row once for the
+    `farthest_first` and `kmeans_plusplus` take it in place of an array. They read every row once for the
     norms and once in each pass, so `compute` is called about 5 to 20 times for every row, with 2 n width k operations
     on top of that for k picks, and at most about 150 MB of extra memory.
 
