@@ -1,4 +1,4 @@
-"""Who is source, who is target, and whose label is known: the border where every label convention is converted."""
+"""Roles of the rows (source, labelled target, unlabelled target): the border where label conventions are converted."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import ArrayOracle, Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
-from skada_active.metrics._history import known_accuracies
+from skada_active.metrics._round_metrics import known_accuracies
 from skada_active.query import MarginSampling, QueryStrategy
 from skada_active.session import AdaptationSession
 from skada_active.session._validation import check_annotators, check_costs

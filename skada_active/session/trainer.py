@@ -15,7 +15,7 @@ from sklearn.base import clone
 from skada_active.domains import Roles
 from skada_active.io.fingerprint import fingerprint
 from skada_active.io.hashing import value_hash
-from skada_active.metrics._history import accuracies, class_counts
+from skada_active.metrics._round_metrics import accuracies, class_counts
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import Round, SessionState
 from skada_active.utils.fitting import (

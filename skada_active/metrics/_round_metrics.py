@@ -1,4 +1,4 @@
-"""What the history says of a model: accuracies that are kept apart, and class counts."""
+"""Accuracies and class counts of one round, as the history of a loop or session keeps them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from skada_active.domains import Roles
 from skada_active.labels import as_labels, is_missing
+from skada_active.metrics._target_accuracy import are_correct
 from skada_active.utils.rows import take_rows
 
 __all__ = ["accuracies", "class_counts", "known_accuracies"]
@@ -27,18 +28,13 @@ def accuracies(
     if answers is not None:
         rows = roles.target[~is_missing(answers[roles.target])]
         if len(rows):
-            correct = _correct(answers[rows], estimator.predict(take_rows(X, rows)))
+            correct = are_correct(answers[rows], estimator.predict(take_rows(X, rows)))
             transductive = float(correct.mean())
             never = query_round[rows] == -1
             unqueried = float(correct[never].mean()) if never.any() else None
     if eval_set is not None:
-        holdout = float(_correct(as_labels(eval_set[1]), estimator.predict(eval_set[0])).mean())
+        holdout = float(are_correct(as_labels(eval_set[1]), estimator.predict(eval_set[0])).mean())
     return {"transductive": transductive, "unqueried": unqueried, "holdout": holdout}
-
-
-def _correct(labels: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.bool_]:
-    # Compared as objects: a hidden label need not be of the type of those that are known.
-    return labels.astype(object) == predicted.astype(object)
 
 
 def class_counts(labels: NDArray[Any]) -> dict[Any, int]:
