@@ -3,14 +3,15 @@
 from skada_active.loop.active_loop import ActiveAdaptationLoop
 from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import AbstainingOracle, ArrayOracle, NoisyOracle
-from skada_active.session import AdaptationSession, SessionStatus
+
+# The session that a loop runs can be imported from here, too.
+from skada_active.session import AdaptationSession as AdaptationSession
+from skada_active.session import SessionStatus as SessionStatus
 
 __all__ = [
     "AbstainingOracle",
     "ActiveAdaptationLoop",
-    "AdaptationSession",
     "ArrayOracle",
     "BudgetSchedule",
     "NoisyOracle",
-    "SessionStatus",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["ActiveAdaptationLoop"]
 
 
-class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPrediction):
     """Classifier that is adapted to a target domain by buying the labels that help most.
 
     The estimator is trained on the labelled rows; then, round by round, the query strategy chooses target rows, the

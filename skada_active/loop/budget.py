@@ -1,4 +1,4 @@
-"""How many labels each round may buy."""
+"""Budget schedule: the labels that each round may buy."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ class BudgetSchedule(BaseEstimator):
 
 def count_of(budget: Any, n_pool: int) -> int:
     """Return a budget, a count or a fraction, as a number of labels."""
-    if isinstance(budget, Integral) and not isinstance(budget, bool) and budget >= 0:
+    if isinstance(budget, Integral) and not isinstance(budget, bool) and int(budget) >= 0:
         return int(budget)
-    if isinstance(budget, Real) and not isinstance(budget, (bool, Integral)) and 0 <= budget <= 1:
+    if isinstance(budget, Real) and not isinstance(budget, (bool, Integral)) and 0 <= float(budget) <= 1:
         return round(n_pool * float(budget))
     raise ValueError(
         "budget must be a number of labels (int >= 0), a fraction of the pool (float in [0, 1]), or a sequence with "

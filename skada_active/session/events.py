@@ -6,9 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skada_active.exceptions import JournalError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Asked", "Corrected", "Event", "Extended", "Readmitted", "Told", "from_json", "to_json"]
 
@@ -26,7 +29,7 @@ class Event:
     time: str
 
     @classmethod
-    def now(cls, **content: Any) -> Event:
+    def now(cls, **content: Any) -> Self:
         """Return an event that happens now."""
         return cls(datetime.now(timezone.utc).isoformat(), **content)
 
@@ -123,7 +126,7 @@ def from_json(line: str) -> Event:
     """Return the event of a line of JSON; a `JournalError` if it is none that this version knows."""
     try:
         content = json.loads(line)
-        kind = _KINDS[content.pop("event")]
+        kind: type[Any] = _KINDS[content.pop("event")]
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise JournalError(

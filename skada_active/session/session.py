@@ -327,7 +327,8 @@ class AdaptationSession:
             Structured array with the fields ``id``, ``label`` (None: an abstention), ``round``, ``annotator`` (None
             where nobody was named) and ``time`` (ISO format). ``pandas.DataFrame(session.answers())`` shows it.
         """
-        state, latest = self.state, {}
+        state = self.state
+        latest: dict[tuple[int, str | None], str] = {}
         for event in self.events:
             if isinstance(event, Told):
                 latest |= {(row, event.annotator): event.time for row in event.ids}
@@ -352,7 +353,7 @@ class AdaptationSession:
     def initial_(self) -> dict[str, Any]:
         """The entry of the history for the model before any purchase."""
         self._train_to_state()
-        return self.trainer.initial_ or {}
+        return self.trainer.initial_
 
     @property
     def history_(self) -> list[dict[str, Any]]:
@@ -457,7 +458,7 @@ class AdaptationSession:
         try:
             self.trainer.train_to(self.state, save=self.store.save_model)
         except Exception as error:
-            if not self._n_applied or self.trainer.initial_ is None:
+            if not self._n_applied or not self.trainer.initial_:
                 raise
             raise TrainingError(
                 f"The answers are recorded, but the model could not be trained on them: {error} Correct what is wrong "

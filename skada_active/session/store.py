@@ -122,7 +122,8 @@ class JournalStore(MemoryStore):
                 raise ValueError("its history is of another eval_set")
             if info["digests"] != state.training_digests()[: len(info["digests"])]:
                 raise ValueError("it was trained on other answers than the journal has now")
-            trainer.restore(*loads(checkpoint[1]), info["digests"])
+            estimator, initial, history = loads(checkpoint[1])
+            trainer.restore(estimator, initial, history, info["digests"])
         except Exception as error:
             # Whatever is wrong with it, the journal has all that it takes to train the model again.
             warn_user(

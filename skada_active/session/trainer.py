@@ -33,7 +33,7 @@ _Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
 
 class _Trained(NamedTuple):
     estimator: Any
-    initial: dict[str, Any] | None
+    initial: dict[str, Any]
     history: list[dict[str, Any]]
     digests: list[str] | None
 
@@ -69,7 +69,7 @@ class Trainer:
         self.settings, self.X, self.y_true, self.eval_set = settings, X, y_true, eval_set
         self.template = seed_estimator(clone(settings.estimator), settings.round_seeds(0)[0])
         # Replaced as a whole, so that an interruption leaves nothing half done.
-        self._trained = _Trained(None, None, [], None)
+        self._trained = _Trained(None, {}, [], None)
 
     @property
     def estimator_(self) -> Any:
@@ -77,8 +77,8 @@ class Trainer:
         return self._trained.estimator
 
     @property
-    def initial_(self) -> dict[str, Any] | None:
-        """The entry of the history for the model before any purchase; None before the first training."""
+    def initial_(self) -> dict[str, Any]:
+        """The entry of the history for the model before any purchase; empty before the first training."""
         return self._trained.initial
 
     @property
