@@ -17,6 +17,7 @@ from skada_active.deep.batches import RowBatches
 from skada_active.deep.net import AdaptationNet
 from skada_active.networks import MLP, ConvNet, CosineHead, Standardize
 from skada_active.utils.rows import is_dataset
+from skada_active.utils.warn import warn_user
 
 if TYPE_CHECKING:
     from skada_active.deep.classifier import AdaptationClassifier
@@ -86,7 +87,19 @@ def resolve_device(config: AdaptationClassifier) -> str:
         ) from error
 
 
-def build_net(config: AdaptationClassifier, inputs: InputProfile, *, n_classes: int, n_domains: int) -> AdaptationNet:
+def available_device(device: str) -> str:
+    """Return `device`, or the CPU with a warning where this machine has no such device."""
+    kind, number = torch.device(device).type, torch.device(device).index or 0
+    backend = torch.get_device_module(kind)
+    if kind == "cpu" or (backend.is_available() and number < backend.device_count()):
+        return device
+    warn_user(f"The network was on the device {device!r}, which this machine lacks; it is loaded on the CPU.")
+    return "cpu"
+
+
+def build_net(
+    config: AdaptationClassifier, inputs: InputProfile, *, n_classes: int, n_domains: int, device: str
+) -> AdaptationNet:
     """Return an initialized net; its weights come from torch's global generator."""
     params = own_net_params(config)
     net_class = params.pop("net_class", AdaptationNet)
@@ -112,12 +125,11 @@ def build_net(config: AdaptationClassifier, inputs: InputProfile, *, n_classes: 
         "anchors": _anchors(config),
         "optimizer": optimizer,
         "optimizer__weight_decay": config.weight_decay,
-        "device": resolve_device(config),
         "train_split": None,
         "verbose": config.verbose,
         **optimizer_params,
     }
-    return net_class(module, AdaptationCriterion(objective), **{**defaults, **params}).initialize()
+    return net_class(module, AdaptationCriterion(objective), **{**defaults, **params, "device": device}).initialize()
 
 
 def _augmentation(config: AdaptationClassifier, shape: tuple[int, ...]) -> Any:

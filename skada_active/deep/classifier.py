@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
-from skada_active.deep._builder import OPTIMIZERS, InputProfile, build_net, own_net_params, resolve_device
+from skada_active.deep._builder import (
+    OPTIMIZERS,
+    InputProfile,
+    available_device,
+    build_net,
+    own_net_params,
+    resolve_device,
+)
 from skada_active.deep._prediction import NetPrediction
 from skada_active.deep._seeding import seeded_torch
+from skada_active.deep._state import is_alike, load_state, net_state, without_traces
 from skada_active.deep._validation import check_fit_data, class_weights, training_data
 from skada_active.deep.anchors import AnchorSet
+from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
 from skada_active.domains import Roles
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.random import check_rng
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["AdaptationClassifier"]
 
@@ -273,10 +286,13 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         self.domains_ = np.concatenate([np.unique(roles.domain[roles.source]), np.unique(roles.domain[roles.target])])
         self._seed = int(check_rng(self.random_state).randint(np.iinfo(np.int32).max))
         self._n_calls = 0
-        with seeded_torch(self._seed, resolve_device(self)):
-            inputs = InputProfile.of(self, X)
-            self.net_ = build_net(self, inputs, n_classes=len(classes), n_domains=len(self.domains_))
-        # A net is made again from these, without its rows, see `_state`.
+        # What `set_params` changes later counts from the next network.
+        self._config = self._unfitted()
+        device = resolve_device(self)
+        with seeded_torch(self._seed, device):
+            inputs = InputProfile.of(self._config, X)
+            self.net_ = self._build(inputs, device)
+        # A net is made again from these, without its rows, see `__setstate__`.
         self._row_shape, self._standardizes = inputs.row_shape, inputs.standardize is not None
         self._n_features_out = self.net_.module_.n_features
 
@@ -288,6 +304,54 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         with seeded_torch(int(seed), self.device_):
             self.net_.train_epochs(data, epochs)
         return self
+
+    def _build(self, inputs: InputProfile, device: str) -> AdaptationNet:
+        sizes = {"n_classes": len(self.classes_), "n_domains": len(self.domains_)}
+        return build_net(self._config, inputs, device=device, **sizes)
+
+    def _unfitted(self) -> Self:
+        params = self.get_params(deep=False)
+        # Other than by `clone` of all, a module is not copied.
+        return type(self)(
+            **{name: clone(value) if hasattr(value, "get_params") else value for name, value in params.items()}
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**super().__getstate__()}
+        if "net_" not in state:
+            return state
+        now = self.get_params(deep=False)
+        changed = {
+            name: value for name, value in self._config.get_params(deep=False).items() if not is_alike(value, now[name])
+        }
+        return {
+            **state,
+            "net_params": without_traces(self.net_params),
+            "_config": without_traces(changed),
+            "net_": net_state(self.net_),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "net_" not in state:
+            return
+        self._config = self._unfitted().set_params(**state["_config"])
+        device = available_device(resolve_device(self._config))
+        inputs = InputProfile.blank(self._config, self._row_shape, self._standardizes)
+        # The weights drawn for the new net are overwritten; drawing them must not move the global generators.
+        with seeded_torch(self._seed, device):
+            self.net_ = load_state(state["net_"], lambda: self._build(inputs, device))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = twin = type(self).__new__(type(self))
+        try:
+            # Unlike the state, this keeps objects that the modules of a user hold.
+            attributes = copy.deepcopy(vars(self), memo)
+        except Exception:
+            twin.__setstate__(copy.deepcopy(self.__getstate__()))  # not every module can be copied
+        else:
+            vars(twin).update(attributes)
+        return twin
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,6 +95,12 @@ class AdaptationNet(NeuralNet):
         super().__setstate__(state)
         if self.module is None:
             self.module, self.criterion = self.module_, self.criterion_
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AdaptationNet:
+        # Without the way through a pickle, which takes twice as long and refuses more modules.
+        memo[id(self)] = twin = type(self).__new__(type(self))
+        vars(twin).update(copy.deepcopy(vars(self), memo))
+        return twin
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:

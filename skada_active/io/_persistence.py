@@ -20,6 +20,8 @@ __all__ = ["UnsaveableError", "load_fitted", "save_fitted"]
 
 # Whose classes may be made from a file; none but numpy's functions of numbers may be called from one.
 _TRUSTED = ("sklearn", "numpy", "scipy")
+# A dict with this as its only key stands for an array in the file of a network.
+_FILED = "$filed"
 Writers = dict[str, Callable[[Path], Any]]
 
 
@@ -93,33 +95,61 @@ def load_fitted(tree: dict[str, Any], files: dict[str, Path], unfitted: Any) -> 
         fitted.steps = [(name, load_fitted(of_step, files, step)) for (name, step), of_step in steps]
         return fitted
     if tree["kind"] == "network":
-        from safetensors.torch import load_file
-
-        from skada_active.deep._state import restore_network
-
-        return restore_network(clone(unfitted), from_plain(tree["state"]), load_file(files[tree["file"]]))
+        return _load_network(tree, files[tree["file"]], unfitted)
     return _load_with_skops(files[tree["file"]])
 
 
 def _save_network(model: Any, name: str) -> tuple[dict[str, Any], Writers]:
-    from skada_active.deep._state import hidden_state, network_state
-
-    hidden = hidden_state(model)
-    if hidden is not None:
+    params, state = model.get_params(deep=False), model.__getstate__()
+    arrays: dict[str, Any] = {}
+    try:
+        for callback, values in state["net_"]["callbacks"].items():
+            if not isinstance(values, dict):
+                raise TypeError(f"callback {callback!r} of class {type(values).__qualname__}")
+        learned = {key: value for key, value in state.items() if key not in params}
+        tree = to_plain(_without_arrays(learned, "state", arrays))
+    except TypeError as error:
         raise UnsaveableError(
-            f"{type(model).__name__} is trained with {hidden}, whose state has no form without pickle; leave it out of "
+            f"{type(model).__name__} is trained with {error}, whose state has no form without pickle; leave it out of "
             "net_params."
-        )
-    state, tensors = network_state(model)
+        ) from None
     file = f"{name}.safetensors"
-    return {"kind": "network", "state": to_plain(state), "file": file}, {file: partial(_write_tensors, tensors)}
+    return {"kind": "network", "state": tree, "file": file}, {file: partial(_write_arrays, arrays)}
 
 
-def _write_tensors(tensors: dict[str, Any], path: Path) -> None:
-    from safetensors.torch import save
+def _load_network(tree: dict[str, Any], file: Path, unfitted: Any) -> Any:
+    from safetensors.numpy import load_file
+
+    learned, arrays = from_plain(tree["state"]), load_file(file)
+    model = type(unfitted).__new__(type(unfitted))
+    model.__setstate__({**clone(unfitted).get_params(deep=False), **_with_arrays(learned, arrays)})
+    return model
+
+
+def _without_arrays(tree: Any, path: str, arrays: dict[str, Any]) -> Any:
+    if isinstance(tree, np.ndarray) and tree.dtype.kind in "biuf":
+        arrays[path] = np.ascontiguousarray(tree).reshape(tree.shape)
+        return {_FILED: path}
+    if isinstance(tree, dict):
+        return {key: _without_arrays(value, f"{path}.{key}", arrays) for key, value in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(_without_arrays(item, f"{path}.{number}", arrays) for number, item in enumerate(tree))
+    return tree
+
+
+def _with_arrays(tree: Any, arrays: dict[str, Any]) -> Any:
+    if isinstance(tree, dict):
+        if tree.keys() == {_FILED}:
+            return arrays[tree[_FILED]]
+        return {key: _with_arrays(value, arrays) for key, value in tree.items()}
+    return type(tree)(_with_arrays(item, arrays) for item in tree) if type(tree) in (list, tuple) else tree
+
+
+def _write_arrays(arrays: dict[str, Any], path: Path) -> None:
+    from safetensors.numpy import save
 
     # Its `save_file` writes to a file of a random name first, which a kill leaves behind and only its owner may read.
-    path.write_bytes(save(tensors))
+    path.write_bytes(save(arrays))
 
 
 def _save_with_skops(estimator: Any, name: str) -> tuple[dict[str, Any], Writers]:
