@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.base import clone
+from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from skada_active.deep._module import AdaptationCriterion, AdaptationModule
@@ -101,7 +102,8 @@ def build_net(
     config: AdaptationClassifier, inputs: InputProfile, *, n_classes: int, n_domains: int, device: str
 ) -> AdaptationNet:
     """Return an initialized net; its weights come from torch's global generator."""
-    params = own_net_params(config)
+    # Training must leave no traces in the parameters.
+    params = _with_own_callbacks(own_net_params(config), {})
     net_class = params.pop("net_class", AdaptationNet)
     module = _build_module(config, inputs, n_classes)
     objective = None
@@ -130,6 +132,25 @@ def build_net(
         **optimizer_params,
     }
     return net_class(module, AdaptationCriterion(objective), **{**defaults, **params, "device": device}).initialize()
+
+
+def is_of_skorch(callback: Any) -> bool:
+    """Return whether a callback's class comes from skorch or from this package."""
+    return isinstance(callback, Callback) and type(callback).__module__.partition(".")[0] in ("skorch", "skada_active")
+
+
+def _with_own_callbacks(params: Any, memo: dict[int, Callback]) -> Any:
+    """Return parameters with copies of skorch's callbacks, which keep what they know of one another."""
+    if isinstance(params, dict):
+        return {name: _with_own_callbacks(value, memo) for name, value in params.items()}
+    if type(params) in (list, tuple):
+        return type(params)(_with_own_callbacks(value, memo) for value in params)
+    if not is_of_skorch(params):
+        return params
+    if id(params) not in memo:
+        memo[id(params)] = own = copy.copy(params)
+        vars(own).update(_with_own_callbacks(vars(own), memo))
+    return memo[id(params)]
 
 
 def _augmentation(config: AdaptationClassifier, shape: tuple[int, ...]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,17 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from skada_active.deep._builder import is_of_skorch
 from skada_active.deep.net import AdaptationNet
 
-__all__ = ["is_alike", "load_state", "net_state", "without_traces"]
+__all__ = ["is_alike", "load_state", "net_state"]
 
 #: Dicts with this key stand for tensors; numpy has no bfloat16 and the like, which travel as integers of their width.
 _TENSOR = "torch_dtype"
 _INTEGERS = {1: torch.uint8, 2: torch.int16}
 _PLAIN = bool | int | float | str | bytes | np.generic | None
-#: Attributes of a net that have a form of their own in the state, or follow from where it is made again.
-_NOT_SETTINGS = frozenset({"history_", "anchor_counts_", "device"})
+#: Attributes of a net that have a form of their own in the state, are set for every call, or follow from the machine.
+_NOT_SETTINGS = frozenset({"history_", "anchor_counts_", "class_weight", "device"})
 
 
 def net_state(net: AdaptationNet) -> dict[str, Any]:
@@ -92,6 +92,8 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
     _check_names(state["optimizers"], _optimizers(net), "optimisers")
     for name, optimizer in _optimizers(net).items():
         _load_optimizer(optimizer, state["optimizers"][name])
+    if (state["augmentation"] is None) != (_fitted_values(net.augmentation) is None):
+        raise ValueError(f"The state does not fit augmentation={net.augmentation!r}: one is fitted, the other is not.")
     if state["augmentation"] is not None:
         vars(net.augmentation).update(state["augmentation"])
     vars(net).update(state["settings"])
@@ -99,20 +101,6 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
     net.clock_.iteration = state["iteration"]
     net.history.extend(state["history"])
     return net
-
-
-def without_traces(params: Any) -> Any:
-    """Return parameters whose callbacks of skorch do not hold what they learned, or the optimiser, from training."""
-    if isinstance(params, dict):
-        return {name: without_traces(value) for name, value in params.items()}
-    if type(params) in (list, tuple):
-        return type(params)(map(without_traces, params))
-    if not isinstance(params, Callback) or not _is_known(params):
-        return params
-    unused = copy(params)
-    for name in [name for name in vars(unused) if name.endswith("_")]:
-        delattr(unused, name)
-    return unused
 
 
 def is_alike(first: Any, second: Any) -> bool:
@@ -154,14 +142,11 @@ def _of_submodules(module: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def _of_callback(callback: Callback) -> Any:
-    if not _is_known(callback):
-        return callback
-    return {name: value for name, value in _plain_attributes(callback).items() if name.endswith("_")}
-
-
-def _is_known(callback: Callback) -> bool:
     # Between two calls of training those of skorch keep single numbers at most; what others keep, nobody knows.
-    return type(callback).__module__.partition(".")[0] in ("skorch", "skada_active")
+    if not is_of_skorch(callback):
+        return callback
+    values = _plain_attributes(callback).items()
+    return {name: value for name, value in values if name.endswith("_") and value is not None}
 
 
 def _fitted_values(augmentation: Any) -> dict[str, Any] | None:

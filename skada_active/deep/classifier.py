@@ -21,7 +21,7 @@ from skada_active.deep._builder import (
 )
 from skada_active.deep._prediction import NetPrediction
 from skada_active.deep._seeding import seeded_torch
-from skada_active.deep._state import is_alike, load_state, net_state, without_traces
+from skada_active.deep._state import is_alike, load_state, net_state
 from skada_active.deep._validation import check_fit_data, class_weights, training_data
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
@@ -326,8 +326,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         }
         return {
             **state,
-            "net_params": without_traces(self.net_params),
-            "_config": without_traces(changed),
+            "_config": changed,
             "net_": net_state(self.net_),
         }
 
