@@ -110,13 +110,13 @@ class AdaptationNet(NeuralNet):
         """Initialize modules, optimiser, history and the step counter."""
         self.clock_ = _Clock()
         self.anchor_counts_: list[Tensor] = []
-        self._unheard: set[str] = set()
+        self._unused_events: set[str] = set()
         return super().initialize()
 
     def train_epochs(self, data: DomainDataset, epochs: int) -> AdaptationNet:
         """Train for `epochs` more epochs; the optimiser's state is kept."""
         self.clock_.done, self.clock_.total, self._epochs = 0, 1, epochs
-        self._unheard = set() if any(map(self._is_heard, _STEP_EVENTS)) else set(_STEP_EVENTS)
+        self._unused_events = set() if any(map(self._listens, _STEP_EVENTS)) else set(_STEP_EVENTS)
         self.notify("on_train_begin", X=data, y=None)
         try:
             self.fit_loop(data, epochs=epochs)
@@ -129,10 +129,10 @@ class AdaptationNet(NeuralNet):
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Notify the callbacks; events of a single step only if any of them listens."""
-        if method_name not in self._unheard:
+        if method_name not in self._unused_events:
             super().notify(method_name, **cb_kwargs)
 
-    def _is_heard(self, event: str) -> bool:
+    def _listens(self, event: str) -> bool:
         return any(getattr(type(callback), event) is not getattr(Callback, event) for _, callback in self.callbacks_)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
@@ -174,7 +174,7 @@ class AdaptationNet(NeuralNet):
         """Make one optimisation step; unlike skorch's, without a closure, which no first-order optimiser needs."""
         self._zero_grad_optimizer()
         step = self.train_step_single(batch, **fit_params)
-        if "on_grad_computed" not in self._unheard:
+        if "on_grad_computed" not in self._unused_events:
             parameters = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
         self._step_optimizer(None)
@@ -245,14 +245,14 @@ class AdaptationNet(NeuralNet):
         """Run one epoch and record the means of the loss and of its terms once, at its end."""
         if iterator is None:
             return
-        if self._unheard:
+        if self._unused_events:
             self.history.new_batch()  # one stands for all: skorch's Checkpoint reads the last step of every epoch
         sums: dict[str, Tensor] = {}
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             _accumulate(sums, {f"{prefix}_loss": step["loss"].detach(), **batch[1].terms})
-            if not self._unheard:
+            if not self._unused_events:
                 self._record_step(prefix, step["loss"], len(batch[1]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
             if training and iterator.anchors is not None:

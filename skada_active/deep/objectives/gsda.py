@@ -8,13 +8,12 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skada_active.deep import functional
-from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, SourceLogit
+from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, DomainTerm
 from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit, take_rows
 from skada_active.deep.step import Step
 from skada_active.utils._sklearn import Interval, StrOptions
@@ -28,7 +27,7 @@ _GROUP_SIZE = 5
 
 
 class GSDA(AdversarialObjective):
-    """Align domain, groups of classes and classes by discriminators whose gradients are kept in step.
+    """Gradient-synchronised alignment of domain, groups of classes and classes by discriminators.
 
     One discriminator tells the domains apart on all rows, one per group on the rows of its classes, one per class on
     those of the class; target rows count for a class by its predicted probability, or by their label where it is known.
@@ -104,6 +103,9 @@ class GSDA(AdversarialObjective):
     GSDA(alpha=0.2, beta=10.0)
     """
 
+    reads_source: ClassVar[bool] = False  # the entropy is that of target rows alone
+    loss_name: ClassVar[str | None] = None
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialObjective._parameter_constraints,
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -131,6 +133,7 @@ class GSDA(AdversarialObjective):
         class_balanced: bool = True,
         random_state: Any = None,
     ) -> None:
+        super().__init__(trade_off)
         self.alpha = alpha
         self.beta = beta
         self.n_groups = n_groups
@@ -138,7 +141,6 @@ class GSDA(AdversarialObjective):
         self.hidden = hidden
         self.schedule = schedule
         self.max_reversal = max_reversal
-        self.trade_off = trade_off
         self.syn_reduction = syn_reduction
         self.confidence_threshold = confidence_threshold
         self.class_balanced = class_balanced
@@ -167,8 +169,7 @@ class GSDA(AdversarialObjective):
             raise ValueError(f"n_groups={n_groups} is more than the {n_classes} classes; use at most one per class.")
         group_of_class = _random_groups(n_groups, n_classes, self.random_state)
         kind = _GlobalGSDA if "domain" in self.levels else _GSDA
-        # A copy: what set_params changes later counts from the next network, as for every other objective.
-        return kind(clone(self), n_features, n_groups, group_of_class)
+        return kind(self, n_features, n_groups, group_of_class)
 
 
 def _random_groups(n_groups: int, n_classes: int, random_state: Any) -> Tensor:
@@ -199,9 +200,8 @@ class _GSDA(AdversarialTerm):
         loss = self.config.alpha * entropy
         if step.source.stop and self.discriminators:  # one domain alone cannot be told from another
             loss = loss + self._alignment(step)
-            if self.config.trade_off:
-                self.is_trained.fill_(True)
-        return self.config.trade_off * loss
+            self.mark_trained(step)
+        return loss
 
     def _alignment(self, step: Step) -> Tensor:
         features = step.source_and_target(step.features)
@@ -269,6 +269,6 @@ class _GSDA(AdversarialTerm):
         return functional.class_balance_weights(labels) if self.config.class_balanced else torch.ones_like(labels)
 
 
-class _GlobalGSDA(SourceLogit, _GSDA):
-    def _logit(self, features: Tensor) -> Tensor:
-        return self.discriminators["domain"](features[None])[0]
+class _GlobalGSDA(DomainTerm, _GSDA):
+    def logit_of(self, inputs: Tensor) -> Tensor:
+        return self.discriminators["domain"](inputs[None])[0]
