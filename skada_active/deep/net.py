@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import traceback
+import dis
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -119,7 +119,9 @@ class AdaptationNet(NeuralNet):
         self._unused_events = set() if any(map(self._listens, _STEP_EVENTS)) else set(_STEP_EVENTS)
         self.notify("on_train_begin", X=data, y=None)
         try:
-            self.fit_loop(data, epochs=epochs)
+            # A Ctrl-C while gradients were off for a prediction may have left them off in this thread.
+            with torch.enable_grad():
+                self.fit_loop(data, epochs=epochs)
         except KeyboardInterrupt as interrupt:
             # skorch's EarlyStopping ends training by this exception; a person's Ctrl-C has to reach the caller.
             if not _raised_by_callback(interrupt):
@@ -291,5 +293,11 @@ def _is_split(dataset: Any) -> bool:
 
 
 def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
-    frames = [frame for frame, _ in traceback.walk_tb(interrupt.__traceback__)]
-    return isinstance(frames[-1].f_locals.get("self"), Callback)
+    """Return whether a callback raised it by a statement of its own; a signal breaks in at any other instruction."""
+    traceback = interrupt.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None or not isinstance(traceback.tb_frame.f_locals.get("self"), Callback):
+        return False
+    instruction = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
+    return dis.opname[instruction] == "RAISE_VARARGS"

@@ -471,9 +471,9 @@ def test_a_sum_reads_and_supplies_what_its_parts_do():
 
 
 def test_objectives_without_an_implementation_say_what_is_missing():
-    with pytest.raises(TypeError, match="loss.*build"):
+    with pytest.raises(TypeError, match=r"loss.*build"):
         Objective().loss(make_step())
-    with pytest.raises(TypeError, match="loss.*build"):
+    with pytest.raises(TypeError, match=r"loss.*build"):
         ObjectiveTerm(Objective())(make_step())
 
 
