@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,7 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
     net = make_net()
     _check_names(callbacks, dict(net.callbacks_), "callbacks")
     for name, callback in net.callbacks_:
-        vars(callback).update(callbacks[name])
+        callback.__dict__.update(callbacks[name])
     _check_names(state["weights"], _modules(net), "modules")
     for name, module in _modules(net).items():
         _load_module(module, {part: state[part][name] for part in ("weights", "buffers", "frozen", "attributes")})
@@ -96,7 +96,7 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
         raise ValueError(f"The state does not fit augmentation={net.augmentation!r}: one is fitted, the other is not.")
     if state["augmentation"] is not None:
         vars(net.augmentation).update(state["augmentation"])
-    vars(net).update(state["settings"])
+    net.__dict__.update(state["settings"])
     net.anchor_counts_ = [counts.to(net.device) for counts in state["anchor_counts"]]
     net.clock_.iteration = state["iteration"]
     net.history.extend(state["history"])
@@ -168,8 +168,9 @@ def _is_plain(tree: Any) -> bool:
 
 def _load_module(module: nn.Module, state: dict[str, Any]) -> None:
     own = module.state_dict()
-    weights = OrderedDict(state["weights"])
-    weights._metadata = own._metadata  # versions, without which some modules take it for a state of an older torch
+    weights = copy(own)  # it holds versions, without which some modules take it for a state of an older torch
+    weights.clear()
+    weights.update(state["weights"])
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

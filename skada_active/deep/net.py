@@ -61,6 +61,9 @@ class AdaptationNet(NeuralNet):
         Parameters of `skorch.NeuralNet`.
     """
 
+    module: nn.Module
+    criterion: nn.Module
+
     def __init__(
         self,
         module: nn.Module,
@@ -99,7 +102,7 @@ class AdaptationNet(NeuralNet):
     def __deepcopy__(self, memo: dict[int, Any]) -> AdaptationNet:
         # Without the way through a pickle, which takes twice as long and refuses more modules.
         memo[id(self)] = twin = type(self).__new__(type(self))
-        vars(twin).update(copy.deepcopy(vars(self), memo))
+        twin.__dict__.update(copy.deepcopy(vars(self), memo))
         return twin
 
     @property
@@ -155,7 +158,7 @@ class AdaptationNet(NeuralNet):
             target_role=role,
             target_size=self.target_batch_size,
             among=among,
-            anchors=self._anchors(data, among) if training and self.anchors else None,
+            anchors=self._anchors(self.anchors, data, among) if training and self.anchors else None,
             loader_params=params,
         )
         if training:
@@ -191,7 +194,7 @@ class AdaptationNet(NeuralNet):
             batch = torch.cat([source, mixed, target]), roles
         return super().train_step_single(batch, **fit_params)
 
-    def _anchors(self, data: DomainDataset, among: Tensor | None) -> Anchors:
+    def _anchors(self, config: AnchorSet, data: DomainDataset, among: Tensor | None) -> Anchors:
         def read(index: Tensor) -> tuple[Tensor, Tensor]:
             batches = read_rows(data.rows, index.split(self._prediction_batch(data.rows)))
             self.module_.eval()
@@ -202,7 +205,7 @@ class AdaptationNet(NeuralNet):
             return logits.softmax(dim=1), features
 
         roles = (data.role(name, among) for name in ("labeled_target", "target"))
-        return Anchors(self.anchors, data.labels, *roles, n_classes=self.module_.head.weight.shape[0], read=read)
+        return Anchors(config, data.labels, *roles, n_classes=self.module_.head.weight.shape[0], read=read)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> tuple[Tensor, Tensor]:
         """Return logits and features of a batch; the output of a row of a table does not depend on its neighbours."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import reduce
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
@@ -56,7 +58,6 @@ class Objective(BaseEstimator):
 
     reads_target: ClassVar[bool] = True
     reads_source: ClassVar[bool] = False
-    supplies: frozenset[str] = frozenset()
     loss_name: ClassVar[str | None] = ""
 
     # What scikit-learn's `_validate_params` checks before `build`; a subclass adds its own parameters.
@@ -64,6 +65,11 @@ class Objective(BaseEstimator):
 
     def __init__(self, trade_off: float = 1.0) -> None:
         self.trade_off = trade_off
+
+    @property
+    def supplies(self) -> frozenset[str]:
+        """Names of the `PoolView` fields that the trained module can fill."""
+        return frozenset()
 
     def loss(self, step: Step) -> Tensor:
         """Return the loss of a step, a scalar, without `trade_off`.
@@ -190,14 +196,14 @@ class _Sum(nn.Module):
         self.parts = nn.ModuleDict(parts)
 
     def forward(self, step: Step) -> Tensor:
-        return sum(part(step) for part in self.parts.values())
+        return reduce(torch.add, [part(step) for part in self.parts.values()])
 
     def __getattr__(self, name: str) -> Any:
         # A field of a pool view, such as source_logit, comes from the first part that has it.
         try:
             return super().__getattr__(name)
         except AttributeError:
-            for part in self._modules["parts"].values():
+            for part in cast(nn.ModuleDict, super().__getattr__("parts")).values():
                 if hasattr(part, name):
                     return getattr(part, name)
             raise

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from sklearn.utils import check_random_state
@@ -164,7 +165,7 @@ class GSDA(AdversarialObjective):
         ValueError
             If there are more groups than classes.
         """
-        n_groups = -(-n_classes // _GROUP_SIZE) if self.n_groups == "auto" else self.n_groups
+        n_groups = -(-n_classes // _GROUP_SIZE) if isinstance(self.n_groups, str) else self.n_groups
         if n_groups > n_classes:
             raise ValueError(f"n_groups={n_groups} is more than the {n_classes} classes; use at most one per class.")
         group_of_class = _random_groups(n_groups, n_classes, self.random_state)
@@ -181,6 +182,8 @@ def _random_groups(n_groups: int, n_classes: int, random_state: Any) -> Tensor:
 
 
 class _GSDA(AdversarialTerm):
+    group_of_class: Tensor
+
     def __init__(self, config: GSDA, n_features: int, n_groups: int, group_of_class: Tensor) -> None:
         super().__init__(config)
         self.n_groups = n_groups
@@ -193,6 +196,9 @@ class _GSDA(AdversarialTerm):
             }
         )
         self.register_buffer("group_of_class", group_of_class)
+
+    def _of(self, level: str) -> ParallelDiscriminators:
+        return cast(ParallelDiscriminators, self.discriminators[level])
 
     def loss(self, step: Step) -> Tensor:
         entropy = -functional.minimax_entropy_loss(step.logits[step.target])
@@ -218,20 +224,20 @@ class _GSDA(AdversarialTerm):
                 magnitudes[level] = (magnitude * takes_part[numbers]).sum(dim=1)
                 step.log(f"gsda_{level}_gradient", magnitudes[level].sum())
             else:
-                logit = self.discriminators[level](rows)
+                logit = self._of(level)(rows)
             losses.append(functional.weighted_domain_losses(logit, *pairs).sum())
             step.log(f"gsda_{level}_loss", losses[-1])
-        return sum(losses) + self._synchronization(step, magnitudes)
+        return reduce(torch.add, [*losses, *self._synchronization(step, magnitudes)])
 
     def _measured(
         self, level: str, step: Step, rows: Tensor, is_source: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return logits behind the reversal, and gradient magnitudes before it: features lower L_syn, too."""
-        logit, gradient = self.discriminators[level].with_gradient(rows)
+        logit, gradient = self._of(level).with_gradient(rows)
         magnitude = functional.domain_gradient_magnitudes(logit, gradient.norm(dim=2), is_source, weight)
         return reversed_logit(logit, rows, gradient, self.reversal(step)), magnitude
 
-    def _synchronization(self, step: Step, magnitudes: dict[str, Tensor]) -> Tensor | float:
+    def _synchronization(self, step: Step, magnitudes: dict[str, Tensor]) -> list[Tensor]:
         gaps = []
         for (coarse, whole), (fine, parts) in pairwise(magnitudes.items()):
             grouped = (coarse, fine) == ("group", "class")
@@ -239,9 +245,10 @@ class _GSDA(AdversarialTerm):
             reduction = self.config.syn_reduction
             gaps.append(functional.gradient_synchronization_loss(whole, parts, parent, reduction=reduction))
         if not gaps:
-            return 0.0
-        step.log("gsda_sync_loss", sum(gaps))
-        return self.config.beta * sum(gaps)
+            return []
+        gap = reduce(torch.add, gaps)
+        step.log("gsda_sync_loss", gap)
+        return [self.config.beta * gap]
 
     @torch.no_grad()
     def _weights(self, step: Step) -> tuple[dict[str, Tensor], Tensor]:
@@ -271,4 +278,4 @@ class _GSDA(AdversarialTerm):
 
 class _GlobalGSDA(DomainTerm, _GSDA):
     def logit_of(self, inputs: Tensor) -> Tensor:
-        return self.discriminators["domain"](inputs[None])[0]
+        return self._of("domain")(inputs[None])[0]
