@@ -116,7 +116,7 @@ def finish():
 
 @pytest.fixture
 def open_session(blobs, tmp_path):
-    """Return a function that opens a session with its journal in ``labels.db``; keywords go to the loop or the session."""
+    """Return a function that opens a session on ``labels.db``; keywords go to the loop or the session."""
     X, y, sample_domain = blobs
     opened = []
 

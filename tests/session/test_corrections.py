@@ -16,6 +16,7 @@ from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
 from skada_active.io.journal import Journal
 from skada_active.query import RandomSampling
+from skada_active.session.events import Corrected, Told
 from skada_active.session.trainer import Trainer
 
 ESTIMATORS = {

@@ -102,7 +102,7 @@ def test_other_data_are_refused(open_session, blobs, change):
         y = np.where(np.arange(120) == 3, (y + 1) % 3, y)
     else:
         X = X[::-1] if change == "rows" else np.where(np.arange(360).reshape(120, 3) == 77, 0, X)
-    with pytest.raises(ValueError, match=r"journal in .*labels"):
+    with pytest.raises(ValueError, match=r"the journal .*labels.db was made with"):
         open_session(X=X, y=y)
 
 
@@ -250,17 +250,25 @@ def test_what_says_the_same_is_no_other_setting(open_session, then, now):
 
 
 def test_a_parameter_that_a_release_added_is_no_other_setting(open_session, monkeypatch):
-    open_session(LogisticRegression(C=2)).ask()
-    described = LogisticRegression.get_params
-    monkeypatch.setattr(LogisticRegression, "get_params", lambda self, deep=True: {**described(self), "new_option": 1})
+    class Model(LogisticRegression):
+        def __init__(self, C=1.0):
+            super().__init__(C=C)
+
+    earlier = Model
+
+    class Model(LogisticRegression):
+        def __init__(self, C=1.0, new_option=1):
+            super().__init__(C=C)
+            self.new_option = new_option
+
+    open_session(earlier(C=2)).ask()
     with pytest.raises(ValueError, match=r"estimator__new_option was not there, is 1"):
-        open_session(LogisticRegression(C=2))
+        open_session(Model(C=2))
     monkeypatch.setattr("skada_active.session.store.package_versions", lambda: {"scikit-learn": "9.9"})
     with pytest.raises(ValueError, match=r"estimator__C was 2, is 3"):
-        open_session(LogisticRegression(C=3))
-    monkeypatch.setattr(LogisticRegression, "get_params", described)
+        open_session(Model(C=3))
     with pytest.warns(UserWarning, match="now there is {'scikit-learn': '9.9'}"):
-        open_session(LogisticRegression(C=2))
+        open_session(Model(C=2))
 
 
 def test_what_cannot_be_made_again_is_warned_of_at_the_start(open_session):
