@@ -18,7 +18,7 @@ from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import ArrayOracle, Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
-from skada_active.metrics._round_metrics import known_accuracies
+from skada_active.metrics.accuracy import known_accuracies
 from skada_active.query import MarginSampling, QueryStrategy
 from skada_active.session import AdaptationSession
 from skada_active.session._validation import check_annotators, check_costs
@@ -202,7 +202,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
                     labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
                     session.tell(ids, labels, annotator=annotator)
                     bar.update(session.spent - bar.n)
-                    bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
+                    if self.verbose:
+                        bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
         finally:
             self._adopt(session)
         return self
@@ -443,7 +444,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         costs: ArrayLike | None = None,
         n_annotators: int = 1,
     ) -> AdaptationSession:
-        held_out = check_eval_set(eval_set)
+        held_out = None if eval_set is None else check_eval_set(eval_set)
         settings = self._settings(roles, check_costs(costs, len(y)), check_annotators(n_annotators))
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
@@ -458,8 +459,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
     def _settings(self, roles: Roles, costs: NDArray[np.float64] | None, n_annotators: int) -> SessionSettings:
         pool_cost = Spending(len(roles), costs).whole_units(roles.candidates)
         return SessionSettings(
-            estimator=_default_estimator() if self.estimator is None else self.estimator,
-            strategy=MarginSampling() if self.strategy is None else self.strategy,
+            estimator=_default_estimator() if self.estimator is None else clone(self.estimator),
+            strategy=MarginSampling() if self.strategy is None else clone(self.strategy),
             seed=int(check_rng(self.random_state).randint(np.iinfo(np.int32).max)),
             rounds=_schedule(self.budget, self.n_rounds).rounds(pool_cost),
             costs=costs,

@@ -56,7 +56,7 @@ def save_loop(loop: ActiveAdaptationLoop, path: Path) -> None:
     estimator = session.estimator_
     missing = [found for name in _PARTS for found in _unsaveable(params[name], name)]
     columns = {name: getattr(loop, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(loop, name)}
-    model = [_packed(estimator, missing, "estimator__"), session.initial_, session.history_, session.trainer.digests]
+    model = [_packed(estimator, missing, "estimator__"), session.initial_, session.history_, session.trainer.purchases]
     content = {
         "format": _FORMAT,
         "versions": package_versions(),

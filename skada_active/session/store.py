@@ -120,10 +120,10 @@ class JournalStore(MemoryStore):
                 raise ValueError(f"it was written with {info['versions']}, now there is {package_versions()}")
             if info["eval_set"] != trainer.eval_hash:
                 raise ValueError("its history is of another eval_set")
-            if info["digests"] != state.training_digests()[: len(info["digests"])]:
+            if info["purchases"] != state.purchases()[: len(info["purchases"])]:
                 raise ValueError("it was trained on other answers than the journal has now")
             estimator, initial, history = loads(checkpoint[1])
-            trainer.restore(estimator, initial, history, info["digests"])
+            trainer.restore(estimator, initial, history, info["purchases"])
         except Exception as error:
             # Whatever is wrong with it, the journal has all that it takes to train the model again.
             warn_user(
@@ -134,7 +134,7 @@ class JournalStore(MemoryStore):
         """Write the trained model into the journal; where that cannot be done, resuming trains again."""
         if not self.journal.is_open:
             return
-        info = {"versions": package_versions(), "eval_set": trainer.eval_hash, "digests": trainer.digests}
+        info = {"versions": package_versions(), "eval_set": trainer.eval_hash, "purchases": trainer.purchases}
         try:
             model = dumps([trainer.estimator_, trainer.initial_, trainer.history_])
             self.journal.write_checkpoint(json.dumps(info), model)

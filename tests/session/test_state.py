@@ -47,7 +47,7 @@ def state(folded):
             folded.rounds,
             folded.n_corrections,
             folded.spent,
-            folded.training_digests(),
+            folded.purchases(),
         )
     )
 
