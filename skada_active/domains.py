@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from skada_active.labels import as_labels, is_missing, mask_labels
 from skada_active.utils.rows import as_rows, n_rows
 
-__all__ = ["Roles", "check_inputs", "mask_target", "resolve_roles"]
+__all__ = ["Roles", "check_inputs", "hide_target", "mask_target", "resolve_roles"]
 
 #: Domain number of every row when no ``sample_domain`` is given.
 _DEFAULT_SOURCE = 0
@@ -201,6 +201,23 @@ def check_inputs(X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -
     roles = resolve_roles(y, sample_domain)
     check_consistent_length(range(n_rows(X)), y)
     return X, y, roles
+
+
+def hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None) -> Roles:
+    """Return the roles in which only those target labels are known that the mask `labeled_target` names."""
+    known = np.zeros(len(y), dtype=bool) if labeled_target is None else np.asarray(labeled_target)
+    if labeled_target is not None:
+        if known.shape != (len(y),) or known.dtype != bool:
+            raise ValueError(
+                f"labeled_target must be a boolean mask of shape ({len(y)},), got {known.dtype} of {known.shape}; "
+                "make one with numpy.isin(numpy.arange(n), ids)."
+            )
+        unknown = np.flatnonzero(known & roles.is_target & is_missing(y))
+        if len(unknown):
+            raise ValueError(
+                f"labeled_target names row {unknown[0]}, but y has no label for it; take the row out of the mask."
+            )
+    return roles.hide(roles.is_target & ~known)
 
 
 def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:

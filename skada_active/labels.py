@@ -111,6 +111,8 @@ def labels_to_list(labels: NDArray[Any]) -> list[Any]:
 def labels_from_list(values: Sequence[Any], like: NDArray[Any]) -> NDArray[Any]:
     """Return the labels of a list in the type of the labels `like`."""
     missing = np.array([value is None for value in values], dtype=bool)
-    labels = mask_labels(np.zeros(len(values), dtype=like.dtype), missing)
+    labels = np.zeros(len(values), dtype=like.dtype)
+    if missing.any():
+        labels = mask_labels(labels, missing)
     labels[~missing] = [value for value in values if value is not None]
     return labels

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone, is_regressor
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skada_active.domains import Roles, check_inputs
-from skada_active.loop._validation import check_eval_set, check_loop, check_oracle, check_reply, hide_target
+from skada_active.domains import Roles, check_inputs, hide_target
+from skada_active.loop._validation import check_eval_set, check_oracle
 from skada_active.loop.budget import BudgetSchedule
-from skada_active.loop.oracle import ArrayOracle, Oracle
+from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
 from skada_active.metrics.accuracy import known_accuracies
@@ -188,18 +188,25 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         y_true = None
         if oracle is None:
             roles, y_true = hide_target(y, roles, labeled_target), y.copy()
-            oracle = ArrayOracle(y_true)
         elif labeled_target is not None:
             raise ValueError("labeled_target goes without an oracle; with one, a label present in y is known.")
-        check_oracle(oracle)
+        else:
+            check_oracle(oracle)
         return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
 
-    def _run(self, session: AdaptationSession, oracle: Oracle, annotator: str | None = None) -> Self:
+    def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
         try:
             with tqdm(total=session.budget, initial=session.spent, disable=not self.verbose) as bar:
                 while len(ids := session.ask(annotator=annotator)):
-                    # A copy: what an oracle does to its rows must not change what is told about.
-                    labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
+                    if oracle is None:  # the labels were given beforehand
+                        labels: Any = session.y_true[ids]
+                    else:  # a copy: what an oracle does to its rows must not change what is told about
+                        labels = oracle(ids.copy(), take_rows(session.X, ids))
+                        if labels is None:
+                            raise ValueError(
+                                "oracle returned None; it must return one label per row, a missing one (-1, None) to "
+                                "abstain."
+                            )
                     session.tell(ids, labels, annotator=annotator)
                     bar.update(session.spent - bar.n)
                     if self.verbose:
@@ -254,7 +261,13 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         """
         X, y, roles = self._check_data(X, y, sample_domain)
         return self._start_session(
-            X, y, roles, eval_set=eval_set, journal=journal, costs=costs, n_annotators=n_annotators
+            X,
+            y,
+            roles,
+            eval_set=eval_set,
+            journal=journal,
+            costs=None if costs is None else check_costs(costs, len(y)),
+            n_annotators=check_annotators(n_annotators),
         )
 
     def resume(
@@ -294,8 +307,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         if oracle is None:
             if session.y_true is None:
                 raise ValueError("oracle=None, but fit was given an oracle of its own; pass who answers from now on.")
-            oracle = ArrayOracle(session.y_true)
-        check_oracle(oracle)
+        else:
+            check_oracle(oracle)
         if budget is None and n_rounds is not None:
             raise ValueError(f"n_rounds={n_rounds} says how a new budget is spent; give the budget too.")
         if budget is not None:
@@ -429,7 +442,13 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
 
     def _check_data(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None) -> tuple[Any, NDArray[Any], Roles]:
         self._validate_params()
-        check_loop(self.estimator, self.round_epochs)
+        if self.estimator is not None and is_regressor(self.estimator):
+            raise ValueError(f"estimator must be a classifier, got the regressor {self.estimator!r}.")
+        epochs = np.atleast_1d(self.round_epochs)
+        if epochs.ndim > 1 or not len(epochs) or epochs.dtype.kind not in "iu" or epochs.min() < 0:
+            raise ValueError(
+                f"round_epochs must be an integer >= 0 or a list of them, one per round, got {self.round_epochs!r}."
+            )
         return check_inputs(X, y, sample_domain)
 
     def _start_session(
@@ -441,11 +460,11 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         y_true: NDArray[Any] | None = None,
         eval_set: tuple[Any, ArrayLike] | None = None,
         journal: Any = None,
-        costs: ArrayLike | None = None,
+        costs: NDArray[np.float64] | None = None,
         n_annotators: int = 1,
     ) -> AdaptationSession:
         held_out = None if eval_set is None else check_eval_set(eval_set)
-        settings = self._settings(roles, check_costs(costs, len(y)), check_annotators(n_annotators))
+        settings = self._settings(roles, costs, n_annotators)
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
             return self._session_of(store, X, y, roles, y_true=y_true, eval_set=held_out)

@@ -22,7 +22,7 @@ from skada_active.session.state import Round, SessionState
 from skada_active.session.status import SessionStatus
 from skada_active.session.store import MemoryStore
 from skada_active.session.trainer import Trainer
-from skada_active.utils.fitting import seed_estimator, split_pipeline
+from skada_active.utils.fitting import seed_estimator
 from skada_active.utils.warn import warn_user
 
 __all__ = ["AdaptationSession"]
@@ -186,15 +186,16 @@ class AdaptationSession:
             rows, answers = self._check_answers(
                 ids, labels, state.round.open_ids if state.round else (), "an open question"
             )
-            answered = next((row for row in rows if not state.is_open_to(row, annotator)), None)
-            if answered is not None:
+            answered = [] if annotator is None else [row for row in rows if not state.is_open_to(row, annotator)]
+            if answered:
                 raise ValueError(
-                    f"ids holds row {answered}, which {annotator} has answered; change the answer by "
+                    f"ids holds row {answered[0]}, which {annotator} has answered; change the answer by "
                     f"correct(ids, labels, annotator={annotator!r})."
                 )
             if rows:
                 self.store.append(Told(ids=rows, labels=answers, annotator=annotator))
-                self._train_to_state()
+                if self.state.round is None:
+                    self._train_to_state()
 
     def abstain(self, ids: ArrayLike, *, annotator: str | None = None) -> None:
         """Record that rows cannot be labelled: it costs nothing, and other rows take their place in the round.
@@ -480,7 +481,7 @@ class AdaptationSession:
         if strategy.estimator is not None:
             model = strategy.fit_model(self.X, state.y, state.roles)
         _, view_seed, choice_seed = self._round_seeds(current.number)
-        roles = state.askable_roles(current, split_pipeline(model)[1].classes_)
+        roles = state.askable_roles(current, model.classes_)
         view = strategy.view(model, self.X, state.y, roles, random_state=view_seed, n_initial=state.n_initial)
         positions = strategy.choose(view, n_queries, random_state=choice_seed)
         positions = positions[state.spending.affordable_mask(view.index[positions], state.left_in(current))]
@@ -510,7 +511,7 @@ class AdaptationSession:
     def _check_answers(self, ids: ArrayLike, labels: ArrayLike, among: Any, what: str) -> tuple[list[int], list[Any]]:
         # What is answered from labels that were given beforehand holds no slip of the pen.
         learns = self.settings.new_classes == "learn" or self.y_true is not None
-        classes = None if learns else split_pipeline(self.trainer.estimator_)[1].classes_
+        classes = None if learns else self.trainer.estimator_.classes_
         rows, answers = check_answers(
             ids,
             labels,
