@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,12 +52,12 @@ def badge_embedding(proba: ArrayLike, features: ArrayLike) -> Outer:
     >>> np.sqrt(badge_embedding([[0.9, 0.1], [0.6, 0.4]], [[3.0, 4.0], [0.0, 2.0]]).sq_norms()).round(6)
     array([0.707107, 1.131371])
     """
-    (features,) = as_floats(features)
-    proba = to_host(proba)
-    residual = np.array(proba, dtype=host_dtype(features))
+    (right,) = as_floats(features)
+    given = to_host(proba)
+    residual = np.array(given, dtype=host_dtype(right))
     # argmax of the given probabilities: rounding to a shorter type must not change the pseudo-label.
-    residual[np.arange(len(residual)), np.argmax(proba, axis=1)] -= 1
-    return Outer(as_like(residual, features), features)
+    residual[np.arange(len(residual)), np.argmax(given, axis=1)] -= 1
+    return Outer(as_like(residual, right), right)
 
 
 class BADGE(QueryStrategy):
@@ -96,7 +96,7 @@ class BADGE(QueryStrategy):
     array([2])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+    needs = frozenset({"proba", "features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -108,7 +108,7 @@ class BADGE(QueryStrategy):
     def __init__(
         self,
         first: str | None = "grad_norm",
-        n_trials: int | str = 1,
+        n_trials: int | Literal["auto"] = 1,
         estimator: Any = None,
         random_state: Any = None,
     ) -> None:
@@ -116,23 +116,14 @@ class BADGE(QueryStrategy):
         self.first = first
         self.n_trials = n_trials
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the length of the gradient; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return np.sqrt(badge_embedding(view.proba, view.features).sq_norms(), dtype=np.float64)
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
-        n_queries = min(n_queries, len(view))
-        if n_queries == 0:
-            return np.empty(0, dtype=np.int64)
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         gradients = badge_embedding(view.proba, view.features)
-        return kmeans_plusplus(
-            gradients,
-            n_queries,
-            first=self._first(gradients),
-            n_trials=2 + int(np.log(n_queries)) if self.n_trials == "auto" else self.n_trials,
-            random_state=self._rng(random_state),
-        )
+        n_trials = 2 + int(np.log(n_queries)) if isinstance(self.n_trials, str) else self.n_trials
+        first = self._first(gradients)
+        return kmeans_plusplus(gradients, n_queries, first=first, n_trials=n_trials, random_state=rng)
 
     def _first(self, gradients: Outer) -> int | None:
         if self.first is None:

@@ -97,7 +97,7 @@ class CLUE(QueryStrategy):
     [1, 3]
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+    needs = frozenset({"proba", "features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -113,19 +113,17 @@ class CLUE(QueryStrategy):
         self.temperature = temperature
         self.n_init = n_init
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the entropy weight; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return clue_weights(view.log_proba, self.temperature)
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         weights = clue_weights(view.log_proba, self.temperature)
         return kmeans_picks(
             view.features,
             n_queries,
             sample_weight=_floored(weights),
             n_init=self.n_init,
-            random_state=self._rng(random_state),
+            random_state=rng,
         )
 
 

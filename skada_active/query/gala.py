@@ -146,9 +146,6 @@ class GALA(QueryStrategy):
     array([1])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset(
-        {"proba", "features", "source_features", "source_domain", "target_domain"}
-    )
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -186,19 +183,15 @@ class GALA(QueryStrategy):
         self.target_budget = target_budget
         self.outlier_neighbors = outlier_neighbors
 
-    def required_fields(self) -> frozenset[str]:
-        """Return what the steps of this mode read, and ``target_domain`` where the budget is shared."""
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the steps of this mode read, and ``target_domain`` where the budget is shared."""
         names = {"proba", "features"}
         if self.mode != "global" or self.target_budget == "need":
             names |= {"source_features", "source_domain"}
         return frozenset(names if self.target_budget is None else names | {"target_domain"})
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the domain gap; see `QueryStrategy.utilities`.
-
-        With ``mode="global"``, which has none, it is the length of the gradient; with ``gap="gaussian_w2"`` the pool
-        counts as one cluster. Outliers set aside have ``-inf``.
-        """
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         utilities = np.full(len(view), -np.inf)
         for part in self._parts(view):
             pool = part.pool
@@ -208,9 +201,7 @@ class GALA(QueryStrategy):
             )
         return utilities
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
-        rng = self._rng(random_state)
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         parts = self._parts(view)
         shares = self._shares(parts, n_queries)
         return np.concatenate([self._choose(part, share, rng) for part, share in zip(parts, shares, strict=True)])

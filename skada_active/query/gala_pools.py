@@ -83,7 +83,7 @@ def is_isolated(spacing: ArrayLike) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> from skada_active.query import is_isolated
+    >>> from skada_active.query.gala_pools import is_isolated
     >>> is_isolated([1.0, 1.1, 1.2, 1.3, 20.0])
     array([False, False, False, False,  True])
     """
@@ -124,7 +124,7 @@ def share_budget(weights: ArrayLike, capacities: ArrayLike, total: int) -> NDArr
 
     Examples
     --------
-    >>> from skada_active.query import share_budget
+    >>> from skada_active.query.gala_pools import share_budget
     >>> share_budget([1.0, 1.0, 2.0], [10, 10, 3], 9)
     array([3, 3, 3])
     """

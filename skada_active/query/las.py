@@ -147,7 +147,7 @@ class LAS(QueryStrategy):
     array([2, 3])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+    needs = frozenset({"proba", "features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -176,23 +176,21 @@ class LAS(QueryStrategy):
         self.n_init = n_init
         self.smoothing_iter = smoothing_iter
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the smoothed local inconsistency; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return _scores(view.proba, *view.neighbors(self.n_neighbors), self.smoothing_coef, self.smoothing_iter)
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         candidates = top_k(self.utilities(view), self._n_candidates(view, n_queries))
         if len(candidates) == n_queries:
             return candidates
         directions = normalized(view.features[candidates])
-        picks = kmeans_picks(directions, n_queries, n_init=self.n_init, random_state=self._rng(random_state))
+        picks = kmeans_picks(directions, n_queries, n_init=self.n_init, random_state=rng)
         return candidates[picks]
 
     def _n_candidates(self, view: PoolView, n_queries: int) -> int:
         """Return ``(1 + M) n_queries`` as a count between the number of queries and that of the pool."""
         ratio = self.oversampling
-        if ratio == "auto":
+        if isinstance(ratio, str):
             ratio = max(1, math.ceil(_CANDIDATE_SHARE * view.n_initial / n_queries - 1))
         return round(min(len(view), (1 + ratio) * n_queries))
 

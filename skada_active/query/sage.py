@@ -62,9 +62,8 @@ class SAGE(QueryStrategy):
     array([0.8944, 0.2425])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba", "features", "class_domain_grad", "class_discriminator"})
+    needs = frozenset({"proba", "features", "class_domain_grad"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
-    preferred: ClassVar[dict[str, str]] = {"class_domain_grad": "class_discriminator"}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,
@@ -83,25 +82,20 @@ class SAGE(QueryStrategy):
         self.projection = projection
         self.diversity = diversity
 
-    def required_fields(self) -> frozenset[str]:
-        """Return ``proba``, ``features`` and ``class_domain_grad``, in whose place ``class_discriminator`` is read."""
-        return frozenset({"proba", "features", "class_domain_grad"})
-
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the length of the embedding; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return np.sqrt(self._embedding(view).sq_norms(), dtype=np.float64)
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         embedding = self._embedding(view)
         if self.diversity is None:
             return top_k(embedding.sq_norms(), n_queries)
         first = int(embedding.sq_norms().argmax())
         if self.diversity == "farthest_first":
             return farthest_first(embedding, n_queries, first=first)
-        return kmeans_plusplus(embedding, n_queries, first=first, random_state=self._rng(random_state))
+        return kmeans_plusplus(embedding, n_queries, first=first, random_state=rng)
 
     def _embedding(self, view: PoolView) -> OnDemand:
-        filled = vars(view)
-        discriminator = filled.get("class_discriminator", filled.get("class_domain_grad"))
+        # Where the discriminator itself is there, the embedding stays factored.
+        has_parameters = "class_discriminator" in vars(view)
+        discriminator = view.class_discriminator if has_parameters else view.class_domain_grad
         return sage_embedding(view.proba, view.features, discriminator, projection=self.projection)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skada_active.pool import PoolView
+from skada_active.pool.fields import as_probabilities
 from skada_active.query._base import QueryStrategy
+from skada_active.utils.entropy import row_entropy, row_margin
 
 __all__ = [
     "EntropySampling",
@@ -44,7 +44,7 @@ def prediction_entropy(proba: ArrayLike) -> NDArray[np.float64]:
     >>> prediction_entropy([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]]).round(6)
     array([0.801819, 0.693147])
     """
-    return PoolView(proba=proba).entropy
+    return row_entropy(as_probabilities("proba", proba))
 
 
 def least_confidence(proba: ArrayLike) -> NDArray[np.float64]:
@@ -71,7 +71,7 @@ def least_confidence(proba: ArrayLike) -> NDArray[np.float64]:
     >>> least_confidence([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]]).round(6)
     array([0.3, 0.5])
     """
-    return 1 - PoolView(proba=proba).confidence
+    return 1 - as_probabilities("proba", proba).max(axis=1).astype(np.float64)
 
 
 def margin_uncertainty(proba: ArrayLike) -> NDArray[np.float64]:
@@ -98,7 +98,7 @@ def margin_uncertainty(proba: ArrayLike) -> NDArray[np.float64]:
     >>> margin_uncertainty([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]]).round(6)
     array([0.5, 1. ])
     """
-    return 1 - PoolView(proba=proba).margin
+    return 1 - row_margin(as_probabilities("proba", proba))
 
 
 class EntropySampling(QueryStrategy):
@@ -125,11 +125,10 @@ class EntropySampling(QueryStrategy):
     array([1, 2])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba"})
+    needs = frozenset({"proba"})
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the entropy in nats; see `QueryStrategy.utilities`."""
-        return view.entropy
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
+        return prediction_entropy(view.proba)
 
 
 class LeastConfidenceSampling(QueryStrategy):
@@ -156,11 +155,10 @@ class LeastConfidenceSampling(QueryStrategy):
     array([1, 2])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba"})
+    needs = frozenset({"proba"})
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return ``1 - max p``; see `QueryStrategy.utilities`."""
-        return 1 - view.confidence
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
+        return least_confidence(view.proba)
 
 
 class MarginSampling(QueryStrategy):
@@ -191,8 +189,7 @@ class MarginSampling(QueryStrategy):
     array([1, 2])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba"})
+    needs = frozenset({"proba"})
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return ``1 - (p1 - p2)``; see `QueryStrategy.utilities`."""
-        return 1 - view.margin
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
+        return margin_uncertainty(view.proba)

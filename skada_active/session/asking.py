@@ -47,9 +47,9 @@ def choose_rows(
         model = strategy.fit_model(X, ledger.y, ledger.roles)
     roles = _choosable(model, ledger, current)
     view = strategy.view(model, X, ledger.y, roles, random_state=seeds[0], n_initial=ledger.n_initial)
-    positions = strategy.choose(view, n_queries, random_state=seeds[1])
-    positions = positions[ledger.fitting(current, view.index[positions])]
-    return view.index[positions], strategy.chosen_utilities(view, positions)
+    positions, utilities = strategy.choose(view, n_queries, random_state=seeds[1])
+    fits = ledger.fitting(current, view.index[positions])
+    return view.index[positions[fits]], utilities[fits]
 
 
 def _choosable(model: Any, ledger: Ledger, current: Round) -> Roles:

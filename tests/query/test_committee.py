@@ -242,6 +242,7 @@ def test_parameters_out_of_range_are_refused_by_name(data, parameters):
 
 
 def test_the_model_supplies_probabilities_and_the_committee_is_the_strategy_s_own():
-    assert QueryByCommittee().required_fields() == {"committee_proba"}
-    assert QueryByCommittee().model_fields() == {"proba"}
-    assert QueryByCommittee(members=[1, 2]).model_fields() == frozenset()
+    assert QueryByCommittee().needs == QueryByCommittee().fills == {"committee_proba"}
+    QueryByCommittee(members=[LogisticRegression(), LogisticRegression()]).check_model(Perceptron())
+    with pytest.raises(ValueError, match="cannot supply 'proba'"):
+        QueryByCommittee().check_model(Perceptron())
