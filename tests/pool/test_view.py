@@ -172,7 +172,9 @@ def test_gradients_derive_from_the_discriminator_and_the_features():
 
         expected = torch.autograd.functional.jacobian(losses, z)
         np.testing.assert_allclose(view.class_domain_grad(np.array([row]))[0], expected, rtol=1e-9)
-    np.testing.assert_array_equal(view.take([3]).class_domain_grad(np.array([0])), view.class_domain_grad(np.array([3])))
+    np.testing.assert_array_equal(
+        view.take([3]).class_domain_grad(np.array([0])), view.class_domain_grad(np.array([3]))
+    )
 
 
 def test_gradients_of_features_on_a_device_are_computed_there(to_tensor):
