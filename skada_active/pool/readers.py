@@ -63,13 +63,17 @@ class ModelReader:
                 )
 
     def readable(self, needs: Iterable[str]) -> frozenset[str]:
-        """Return the names of the fields to read, those with an alternative replaced where the model supplies it."""
-        readable = set(needs)
-        for field in named(readable):
-            if field.alternative in self.supplies - readable:
-                # What the replaced field would be derives from its alternative and the features.
-                readable = readable - {field.name} | {field.alternative, "features"}
-        return frozenset(readable)
+        """Return the names of the fields to read, those with an alternative replaced where the model supplies it.
+
+        A field derives from its alternative and the features, so these have to be needed too.
+        """
+        names = frozenset(needs)
+        alternatives = {
+            field.name: field.alternative
+            for field in named(names)
+            if field.alternative in self.supplies - names and "features" in names
+        }
+        return frozenset(alternatives.get(name) or name for name in names)
 
     @property
     def on_accelerator(self) -> bool:

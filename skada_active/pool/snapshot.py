@@ -51,8 +51,8 @@ def snapshot(
     roles : Roles
         Role of every row.
     needs : iterable of str
-        Names of the `PoolView` fields to fill. For ``"class_domain_grad"`` the parameters ``class_discriminator``, from
-        which it derives, are filled where the model supplies them.
+        Names of the `PoolView` fields to fill. In place of ``"class_domain_grad"`` with ``"features"``, the parameters
+        ``class_discriminator`` are filled where the model supplies them: the gradients derive from both.
     y : ndarray of shape (n_rows,), default=None
         Labels of all rows; read at labelled rows only, and only for ``"labeled_y"`` and ``"source_y"``.
     n_initial : int, default=None

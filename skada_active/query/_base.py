@@ -43,9 +43,9 @@ class QueryStrategy(BaseEstimator):
     """Base class of all query strategies, which choose the target rows whose labels are worth most.
 
     A strategy alone is fitted on data and queried for row numbers; inside `ActiveAdaptationLoop` it is handed a view of
-    the pool once a round. A subclass says what it reads (`needs`) and implements ``_utilities(view)`` (higher is asked
-    first), ``_select(view, n_queries, rng)``, or both; each is a pure function of the view. The public methods check
-    parameters, view and answer, and call them. `skada_active.testing.check_strategy` runs the whole contract.
+    the pool once per round. A subclass says what it reads (`needs`) and implements ``_utilities(view)`` (higher is
+    asked first), ``_select(view, n_queries, rng)``, or both; each is a pure function of the view. The public methods
+    check parameters, view and answer, and call them. `skada_active.testing.check_strategy` runs the whole contract.
 
     Parameters
     ----------
@@ -296,14 +296,14 @@ class QueryStrategy(BaseEstimator):
         self._validate_params()
         n_queries = min(check_n_queries(n_queries), len(view))
         if n_queries:
-            check_finite(self, view)
+            check_finite(type(self).__name__, view, self.needs)
         return n_queries
 
     def _scores(self, view: PoolView) -> NDArray[np.float64]:
-        return check_utilities(self, self._utilities(view), len(view))
+        return check_utilities(type(self).__name__, self._utilities(view), len(view))
 
     def _positions(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-        return check_positions(self, self._select(view, n_queries, rng), n_queries, len(view))
+        return check_positions(type(self).__name__, self._select(view, n_queries, rng), n_queries, len(view))
 
     def _exceed(self, n_queries: int, view: PoolView) -> None:
         """Warn that a query asks for more rows than there are."""

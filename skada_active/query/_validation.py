@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,9 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from skada_active.pool import PoolView
 from skada_active.pool.fields import Field, named
 from skada_active.utils.arrays import Array, namespace, to_host
-
-if TYPE_CHECKING:
-    from skada_active.query._base import QueryStrategy
 
 __all__ = ["check_candidates", "check_finite", "check_n_queries", "check_positions", "check_utilities"]
 
@@ -45,36 +43,36 @@ def check_candidates(candidates: ArrayLike, pool: PoolView) -> NDArray[np.int64]
     return np.flatnonzero(np.isin(pool.index, distinct))
 
 
-def check_positions(strategy: QueryStrategy, positions: Any, n_queries: int, n: int) -> NDArray[np.int64]:
+def check_positions(strategy: str, positions: Any, n_queries: int, n: int) -> NDArray[np.int64]:
     """Return what a strategy chose as int64; anything but `n_queries` distinct positions below `n` is an error."""
     positions = np.asarray(positions)
     distinct = np.unique(positions)
     valid = positions.ndim == 1 and positions.dtype.kind in "iu" and len(positions) == len(distinct) == n_queries
     if not valid or distinct[0] < 0 or distinct[-1] >= n:
         raise ValueError(
-            f"{type(strategy).__name__}._select must return {n_queries} distinct positions from 0 to {n - 1} as a 1-D "
+            f"{strategy}._select must return {n_queries} distinct positions from 0 to {n - 1} as a 1-D "
             f"integer array, got {positions!r}."
         )
     return positions.astype(np.int64, copy=False)
 
 
-def check_utilities(strategy: QueryStrategy, utilities: Any, n: int) -> NDArray[np.float64]:
+def check_utilities(strategy: str, utilities: Any, n: int) -> NDArray[np.float64]:
     """Return the utilities of `n` candidates; anything but one number for each is an error."""
     utilities = np.asarray(utilities)
     if utilities.shape != (n,) or utilities.dtype.kind not in "fiu":
         raise ValueError(
-            f"{type(strategy).__name__}._utilities must return one number for each of the {n} candidate(s), got dtype "
+            f"{strategy}._utilities must return one number for each of the {n} candidate(s), got dtype "
             f"{utilities.dtype} of shape {utilities.shape}."
         )
     return utilities
 
 
-def check_finite(strategy: QueryStrategy, view: PoolView) -> None:
-    """Raise a ValueError that names the field and the row if a field that `strategy` reads holds NaN or infinity.
+def check_finite(strategy: str, view: PoolView, needs: Iterable[str]) -> None:
+    """Raise a ValueError that names the field and the row if a field that a strategy reads holds NaN or infinity.
 
     A field that is not filled is no error here, but when it is read: some are read in large pools only.
     """
-    for field in named(strategy.needs):
+    for field in named(needs):
         name, value = _filled(field, vars(view))
         if isinstance(value, tuple) and not all(np.isfinite(to_host(part)).all() for part in value):
             raise ValueError(
@@ -84,7 +82,7 @@ def check_finite(strategy: QueryStrategy, view: PoolView) -> None:
         row = _first_bad_row(value)
         if row is not None:
             raise ValueError(
-                f"{name} of the pool view holds NaN or infinity, first in its row {row}, and {type(strategy).__name__} "
+                f"{name} of the pool view holds NaN or infinity, first in its row {row}, and {strategy} "
                 f"cannot compute with that. Give an estimator whose {name} are finite: impute X before the last step, "
                 "for example with make_pipeline(SimpleImputer(), ...), or clean X; a strategy that reads only "
                 "probabilities, such as MarginSampling, leaves NaN in X to the model."

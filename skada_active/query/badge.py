@@ -43,7 +43,7 @@ def badge_embedding(proba: ArrayLike, features: ArrayLike) -> Outer:
 
     References
     ----------
-    Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, Sec. 3.
+    .. [1] Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, Sec. 3.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def badge_embedding(proba: ArrayLike, features: ArrayLike) -> Outer:
 
 
 class BADGE(QueryStrategy):
-    """Choose target rows by k-means++ seeding on gradient embeddings: uncertain and diverse.
+    """BADGE strategy: uncertain and diverse target rows, by k-means++ seeding on gradient embeddings.
 
     Reads class probabilities and the embedding.
 
@@ -80,12 +80,13 @@ class BADGE(QueryStrategy):
 
     Notes
     -----
-    O(n (C + D) n_queries n_trials) time, O(n (C + D)) memory: the n x C D matrix of gradients is never formed. Where
-    every remaining gradient coincides with a chosen one, the rest is chosen uniformly.
+    The utility of a row is the length of its gradient. O(n (C + D) n_queries n_trials) time, O(n (C + D)) memory: the n
+    x C D matrix of gradients is never formed. Where every remaining gradient coincides with a chosen one, the rest is
+    chosen uniformly.
 
     References
     ----------
-    Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, Alg. 1.
+    .. [1] Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, Alg. 1.
 
     Examples
     --------

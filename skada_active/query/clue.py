@@ -45,7 +45,7 @@ def clue_weights(logits: ArrayLike, temperature: float = 0.1) -> NDArray[np.floa
 
     References
     ----------
-    Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
+    .. [1] Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def clue_weights(logits: ArrayLike, temperature: float = 0.1) -> NDArray[np.floa
 
 
 class CLUE(QueryStrategy):
-    """Choose the target row nearest to each centroid of an uncertainty-weighted k-means.
+    """CLUE strategy: the target row nearest to each centroid of an uncertainty-weighted k-means.
 
     Reads class probabilities and the embedding (not normalised).
 
@@ -81,12 +81,13 @@ class CLUE(QueryStrategy):
 
     Notes
     -----
-    O(n_init n n_queries D) time a pass of k-means, O(n (C + D)) memory. A weight below 1e-8 of the mean weight is
+    The utility of a row is its entropy weight. O(n_init n n_queries D) time per pass of k-means, O(n (C + D)) memory. A
+    weight below 1e-8 of the mean weight is
     raised to it; where all are 0, the candidates weigh the same.
 
     References
     ----------
-    Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
+    .. [1] Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
 
     Examples
     --------

@@ -56,7 +56,8 @@ def vote_entropy(committee_proba: ArrayLike) -> NDArray[np.float64]:
 
     References
     ----------
-    Engelson and Dagan, "Minimizing Manual Annotation Cost in Supervised Training from Corpora", ACL 1996, Sec. 4.
+    .. [1] Engelson and Dagan, "Minimizing Manual Annotation Cost in Supervised Training from Corpora", ACL 1996, Sec.
+       4.
 
     Examples
     --------
@@ -99,7 +100,7 @@ def mean_kl_to_consensus(committee_proba: ArrayLike) -> NDArray[np.float64]:
 
     References
     ----------
-    McCallum and Nigam, "Employing EM and Pool-Based Active Learning for Text Classification", ICML 1998, Sec. 3.
+    .. [1] McCallum and Nigam, "Employing EM and Pool-Based Active Learning for Text Classification", ICML 1998, Sec. 3.
 
     Examples
     --------
@@ -123,7 +124,7 @@ _DISAGREEMENTS: dict[str, Callable[[ArrayLike], NDArray[np.float64]]] = {
 
 
 class QueryByCommittee(QueryStrategy):
-    """Choose the target rows on which the members of a committee disagree most.
+    """Query by committee: the target rows on which the members of a committee disagree most.
 
     Reads the class probabilities of every member.
 
@@ -154,7 +155,7 @@ class QueryByCommittee(QueryStrategy):
 
     References
     ----------
-    Seung, Opper and Sompolinsky, "Query by Committee", COLT 1992.
+    .. [1] Seung, Opper and Sompolinsky, "Query by Committee", COLT 1992.
 
     Examples
     --------

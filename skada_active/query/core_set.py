@@ -23,7 +23,7 @@ _CENTER_FIELDS = {
 
 
 class CoreSet(QueryStrategy):
-    """Choose the target rows that cover the pool: each the farthest from all rows chosen before.
+    """CoreSet strategy: target rows that cover the pool, each the farthest from all rows chosen before.
 
     Reads the embedding of the pool and of the rows that count as covered. The rule as a pure function:
     `skada_active.selection.farthest_first`.
@@ -45,8 +45,8 @@ class CoreSet(QueryStrategy):
 
     References
     ----------
-    Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018, Alg. 1
-    (greedy; without the refinement for outliers).
+    .. [1] Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018, Alg.
+       1 (greedy; without the refinement for outliers).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How far target rows are from the source domains."""
+"""Domain gap: how far target rows are from the source domains."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def domain_gap(
 
     References
     ----------
-    Zheng et al., "GALA: A GlobAl-LocAl Approach for Multi-Source Active Domain Adaptation", arXiv 2510.22214, Sec.
-    III-C. Only a summary of the paper was at hand: the exact distance is our reading.
+    .. [1] Zheng et al., "GALA: A GlobAl-LocAl Approach for Multi-Source Active Domain Adaptation", arXiv 2510.22214,
+       Sec. III-C. Only a summary of the paper was at hand: the exact distance is our reading.
 
     Examples
     --------

@@ -75,11 +75,11 @@ def is_isolated(spacing: ArrayLike) -> NDArray[np.bool_]:
     Notes
     -----
     The fence adapts to the data: where regions differ in density, spacings differ manifold without any outlier, and a
-    fixed multiple of the median would condemn the thin regions. O(n) time and memory.
+    fixed multiple of the median would count the thin regions as outliers. O(n) time and memory.
 
     References
     ----------
-    Tukey, "Exploratory Data Analysis", 1977 (the fence of 1.5 interquartile ranges).
+    .. [1] Tukey, "Exploratory Data Analysis", 1977 (the fence of 1.5 interquartile ranges).
 
     Examples
     --------

@@ -17,7 +17,7 @@ __all__ = ["KMeansSampling"]
 
 
 class KMeansSampling(QueryStrategy):
-    """Choose the target row nearest to each centroid of a k-means clustering, one cluster a query.
+    """K-means sampling: the target row nearest to each centroid of a k-means clustering, one cluster per query.
 
     Reads the embedding. The rule as a pure function: `skada_active.selection.kmeans_picks`.
 
@@ -32,7 +32,7 @@ class KMeansSampling(QueryStrategy):
 
     Notes
     -----
-    O(n_init n n_queries D) time a pass of k-means, O(n D) memory. Two centroids with the same nearest candidate get
+    O(n_init n n_queries D) time per pass of k-means, O(n D) memory. Two centroids with the same nearest candidate get
     distinct ones.
 
     Examples

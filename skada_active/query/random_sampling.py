@@ -12,7 +12,7 @@ __all__ = ["RandomSampling"]
 
 
 class RandomSampling(QueryStrategy):
-    """Choose target rows uniformly at random, without replacement.
+    """Random sampling: target rows drawn uniformly, without replacement.
 
     Reads nothing of the model.
 

@@ -53,7 +53,7 @@ def positive_orthogonal_projection(gradients: ArrayLike, proba: ArrayLike) -> ND
 
     References
     ----------
-    Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 5.
+    .. [1] Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 5.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def sage_embedding(
 
     References
     ----------
-    Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 3 to 6.
+    .. [1] Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 3 to 6.
 
     Examples
     --------

@@ -68,7 +68,7 @@ def sdm_scores(
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3, 8 and 9.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3, 8 and 9.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def sdm_scores(
 
 
 class SDM(QueryStrategy):
-    """Choose target rows of small margin whose training gradient would widen it: SDM-G.
+    """SDM-G strategy: target rows of small margin whose training gradient would widen it.
 
     Reads logits and the weight of the linear head; with ``gradient_weight=0`` class probabilities only.
 
@@ -124,7 +124,7 @@ class SDM(QueryStrategy):
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 8 and 9.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 8 and 9.
 
     Examples
     --------
@@ -165,7 +165,7 @@ class SDM(QueryStrategy):
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         if self.gradient_weight == 0:
-            return margin_uncertainty(view.proba)
+            return 1 - view.margin
         return sdm_scores(
             view.logits,
             view.head_weight,

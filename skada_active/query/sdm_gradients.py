@@ -51,7 +51,7 @@ def sdm_loss_gradient(logits: ArrayLike, *, query_loss: str = "official", margin
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 1, 7 and 9.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 1, 7 and 9.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def sdm_margin_gradient(logits: ArrayLike, *, jacobian: str = "exact") -> NDArra
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3.
 
     Examples
     --------

@@ -102,7 +102,7 @@ def margin_uncertainty(proba: ArrayLike) -> NDArray[np.float64]:
 
 
 class EntropySampling(QueryStrategy):
-    """Choose the target rows whose prediction has the largest entropy.
+    """Entropy sampling: the target rows whose prediction has the largest entropy.
 
     Reads class probabilities.
 
@@ -128,11 +128,11 @@ class EntropySampling(QueryStrategy):
     needs = frozenset({"proba"})
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
-        return prediction_entropy(view.proba)
+        return view.entropy
 
 
 class LeastConfidenceSampling(QueryStrategy):
-    """Choose the target rows whose largest probability is smallest.
+    """Least-confidence sampling: the target rows whose largest probability is smallest.
 
     Reads class probabilities.
 
@@ -158,11 +158,11 @@ class LeastConfidenceSampling(QueryStrategy):
     needs = frozenset({"proba"})
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
-        return least_confidence(view.proba)
+        return 1 - view.confidence
 
 
 class MarginSampling(QueryStrategy):
-    """Choose the target rows with the smallest gap between the two largest probabilities.
+    """Margin sampling: the target rows with the smallest gap between the two largest probabilities.
 
     Reads class probabilities. Also known as best-versus-second-best.
 
@@ -179,7 +179,7 @@ class MarginSampling(QueryStrategy):
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3.
 
     Examples
     --------
@@ -192,4 +192,4 @@ class MarginSampling(QueryStrategy):
     needs = frozenset({"proba"})
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
-        return margin_uncertainty(view.proba)
+        return 1 - view.margin
