@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 
-from skada_active.pool.fields import as_positions, check_axes, frozen, read_only, taken
+from skada_active.pool.fields import FIELDS, RowFunction, as_positions, check_axes, frozen, named, read_only, taken
 from skada_active.selection import nearest_neighbors
-from skada_active.utils.arrays import normalized
-from skada_active.utils.entropy import row_entropy
+from skada_active.utils.arrays import Array, as_floats, namespace, normalized
+from skada_active.utils.entropy import row_entropy, row_margin
 
 __all__ = ["PoolView"]
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class PoolView:
-    """Hold all that a strategy may read about the pool: arrays of n candidates, C classes, D features.
+    """View of the pool: all that a strategy may read about n candidates, C classes and D features.
 
     It has no field for the labels of the pool. Only what a strategy's ``needs`` names is filled; reading a field that
     is neither filled nor derivable raises an `AttributeError` that says what to do. Arrays are read-only views of what
@@ -44,22 +44,24 @@ class PoolView:
         Logit of P(source given x) of a trained domain discriminator.
     class_domain_grad : ndarray of shape (n, C, D) or callable
         Gradient of ``-log d_c(z)`` with respect to the embedding z, where d_c is the class-wise P(target); a callable
-        maps an index array to the ``(len, C, D)`` block.
+        maps an index array to the ``(len, C, D)`` block. Without it, such a callable derives from
+        `class_discriminator` and `features`.
     class_discriminator : tuple of ndarray (W1, b1, W2, b2)
         The same discriminator where it is ``sigmoid(W2 relu(W1 z + b1) + b2)``, of shapes (H, D), (H,), (C, H), (C,).
-    labeled_features, labeled_y : ndarray of shape (l, D) and (l,)
-        Revealed target rows; labels are column positions ``0..C-1``.
+    labeled_features, labeled_y : ndarray of shape (l, D) and (l,), default=none
+        Revealed target rows; labels are column positions ``0..C-1``. Where neither is filled, there are none: l is 0,
+        and D that of `features`, `source_features` or `head_weight`.
     source_features, source_y, source_domain : ndarray of shape (s, D), (s,) and (s,)
         Labelled source rows, their column positions and domain numbers.
     committee_proba : ndarray of shape (M, n, C)
         Class probabilities of the M members of a committee.
-    virtual_divergence : ndarray of shape (n,)
-        Divergence of the prediction under adversarial perturbation, raw.
     n_initial : int, default=n
         Size of the pool before the first round.
 
     Raises
     ------
+    TypeError
+        If there is no field of a name, or `n_initial` is not an integer.
     ValueError
         If shapes do not agree, positions and domains are not integers, or probabilities are not finite rows that sum
         to one (within 1e-3).
@@ -88,14 +90,10 @@ class PoolView:
     source_y: NDArray[np.int64]
     source_domain: NDArray[np.int64]
     committee_proba: NDArray[Any]
-    virtual_divergence: NDArray[Any]
     n_initial: int
 
     def __init__(self, **values: Any) -> None:
-        names = {field.name for field in fields(PoolView)}
-        unknown = sorted(set(values) - names)
-        if unknown:
-            raise TypeError(f"PoolView has no field {unknown[0]!r}; the fields are {', '.join(sorted(names))}.")
+        named(values)
         filled = {name: frozen(name, value) for name, value in values.items() if value is not None}
         sizes = check_axes(filled)
         n = sizes.get("n")
@@ -113,18 +111,35 @@ class PoolView:
         return len(self.index)
 
     def __repr__(self) -> str:
-        return f"PoolView(n={len(self)}, filled={sorted(set(self.__dict__) & set(self.__annotations__))})"
+        return f"PoolView(n={len(self)}, filled={sorted(vars(self).keys() & FIELDS.keys())})"
 
     def __getattr__(self, name: str) -> Any:
-        # Python comes here only for a name that is not set: a field nobody filled.
-        if name == "proba" and "logits" in self.__dict__:
-            return self._softmax
-        if name in PoolView.__annotations__:
-            raise AttributeError(
-                f"PoolView.{name} was not filled. Name {name!r} in the strategy's `needs`, or pass it: "
-                f"PoolView({name}=...)."
-            )
+        # Python comes here only for a name that is not set: a field nobody filled,
+        if name in FIELDS:
+            return self._derived(name)
+        # or a derived array whose own field is missing: computed again, it says which one.
+        derived = getattr(type(self), name, None)
+        if isinstance(derived, cached_property):
+            return derived.func(self)
         raise AttributeError(f"PoolView has no attribute {name!r}.")
+
+    def _derived(self, name: str) -> Any:
+        """Return a field that nobody filled, derived from the others; where it does not, that is an error."""
+        filled = vars(self)
+        if name == "proba" and "logits" in filled:
+            return self._softmax
+        if name == "class_domain_grad" and {"class_discriminator", "features"} <= filled.keys():
+            return RowFunction(partial(_domain_gradients, self.class_discriminator), self.features)
+        if name == "labeled_y" and "labeled_features" not in filled:
+            return read_only(np.empty(0, dtype=np.int64))
+        if name == "labeled_features" and "labeled_y" not in filled:
+            for wide in ("features", "source_features", "head_weight"):
+                if wide in filled:
+                    return filled[wide][:0]
+        raise AttributeError(
+            f"PoolView.{name} was not filled. Name {name!r} in the strategy's `needs`, or pass it: "
+            f"PoolView({name}=...)."
+        )
 
     @cached_property
     def _softmax(self) -> NDArray[Any]:
@@ -151,17 +166,16 @@ class PoolView:
     @cached_property
     def margin(self) -> NDArray[np.float64]:
         """Largest minus second largest probability, shape (n,); with one class the second is 0."""
-        if self.proba.shape[1] == 1:
-            return self.proba[:, 0].astype(np.float64)
-        top = np.partition(self.proba, -2, axis=1)[:, -2:].astype(np.float64)
-        return top[:, 1] - top[:, 0]
+        return row_margin(self.proba)
 
     @cached_property
     def normalized_features(self) -> NDArray[Any]:
         """Features scaled to Euclidean length 1, shape (n, D); zero rows stay zero."""
         return normalized(self.features)
 
-    def neighbors(self, n_neighbors: int, metric: str = "cosine") -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def neighbors(
+        self, n_neighbors: int, metric: Literal["cosine", "euclidean"] = "cosine"
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Return the other candidates whose features are nearest, searched for once.
 
         Parameters
@@ -211,13 +225,24 @@ class PoolView:
         >>> PoolView(index=[4, 7, 9], proba=[[0.9, 0.1], [0.5, 0.5], [0.6, 0.4]]).take([2, 0]).index
         array([9, 4])
         """
-        positions = as_positions(positions, len(self))
-        if np.array_equal(positions, np.arange(len(self))):
+        index = as_positions(positions, len(self))
+        if np.array_equal(index, np.arange(len(self))):
             return self
-        names = vars(self).keys() & PoolView.__annotations__.keys()
-        return PoolView(**{name: taken(name, getattr(self, name), positions) for name in names})
+        filled = {name: value for name, value in vars(self).items() if name in FIELDS}
+        return type(self)(**{name: taken(name, value, index) for name, value in filled.items()})
 
-    @property
+    @cached_property
     def energies(self) -> NDArray[Any]:
         """Energies of the classes, shape (n, C): the negative logits."""
         return -self.logits
+
+
+def _domain_gradients(discriminator: tuple[Array, ...], features: Array) -> Array:
+    """Return the gradients (n, C, D) of -ln d_c(z) of a class-wise discriminator with one hidden layer."""
+    features, weight, bias, output_weight, output_bias = as_floats(features, *discriminator)
+    hidden = features @ weight.T + bias
+    active = hidden > 0
+    # d - 1 = -1 / (1 + exp(logit)), which is 0 where the exponential overflows.
+    with np.errstate(over="ignore"):
+        slope = -1 / (1 + namespace(hidden).exp(hidden * active @ output_weight.T + output_bias))
+    return (slope[:, :, None] * output_weight * active[:, None, :]) @ weight

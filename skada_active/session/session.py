@@ -483,12 +483,12 @@ class AdaptationSession:
         _, view_seed, choice_seed = self._round_seeds(current.number)
         roles = state.askable_roles(current, model.classes_)
         view = strategy.view(model, self.X, state.y, roles, random_state=view_seed, n_initial=state.n_initial)
-        positions = strategy.choose(view, n_queries, random_state=choice_seed)
-        positions = positions[state.spending.affordable_mask(view.index[positions], state.left_in(current))]
-        utilities = strategy.chosen_utilities(view, positions)
+        positions, utilities = strategy.choose(view, n_queries, random_state=choice_seed)
+        ids = view.index[positions]
+        fits = state.spending.affordable_mask(ids, state.left_in(current))
         return Asked(
-            ids=view.index[positions].tolist(),
-            utilities=None if np.isnan(utilities).all() else utilities.tolist(),
+            ids=ids[fits].tolist(),
+            utilities=None if np.isnan(utilities).all() else utilities[fits].tolist(),
             size=current.size,
             amount=current.amount,
             seconds=time.perf_counter() - start,

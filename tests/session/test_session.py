@@ -25,7 +25,7 @@ class ReadsLabels(QueryStrategy):
 
     needs: ClassVar[frozenset[str]] = frozenset({"labeled_y"})
 
-    def select(self, view, n_queries, random_state=None):
+    def _select(self, view, n_queries, rng):
         return np.arange(min(n_queries, len(view)))
 
 
