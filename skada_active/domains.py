@@ -256,8 +256,8 @@ def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:
 def _check_sample_domain(sample_domain: ArrayLike, y: NDArray[Any]) -> NDArray[np.int64]:
     domain = column_or_1d(sample_domain)
     check_consistent_length(y, domain)
-    whole = _are_whole(domain)
-    if not whole.all():
+    whole = None if domain.dtype.kind in "iu" else _are_whole(domain)
+    if whole is not None and not whole.all():
         row = int(np.argmin(whole))
         raise ValueError(
             f"sample_domain must hold one integer per row (>= 0 source, < 0 target), got dtype {domain.dtype} with the "
@@ -268,8 +268,6 @@ def _check_sample_domain(sample_domain: ArrayLike, y: NDArray[Any]) -> NDArray[n
 
 
 def _are_whole(numbers: NDArray[Any]) -> NDArray[np.bool_]:
-    if numbers.dtype.kind in "iu":
-        return np.ones(len(numbers), dtype=bool)
     if numbers.dtype.kind == "f":
         return np.isfinite(numbers) & (numbers == np.trunc(numbers))
     return np.fromiter((_is_whole(number) for number in numbers.tolist()), dtype=bool, count=len(numbers))

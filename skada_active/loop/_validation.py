@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from skada_active.domains import check_inputs
 
-__all__ = ["check_eval_set", "check_oracle"]
+__all__ = ["check_eval_set", "check_oracle", "check_reply"]
 
 
 def check_oracle(oracle: Any) -> None:
@@ -25,3 +25,10 @@ def check_eval_set(eval_set: Any) -> tuple[Any, NDArray[Any]]:
     if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
         raise ValueError(f"eval_set must be a tuple (X, y) of held-out rows and their labels, got {type(eval_set)}.")
     return check_inputs(*eval_set)[:2]
+
+
+def check_reply(labels: Any) -> Any:
+    """Return what an oracle answered; that it answered nothing is an error, not an abstention."""
+    if labels is None:
+        raise ValueError("oracle returned None; it must return one label per row, a missing one (-1, None) to abstain.")
+    return labels

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skada_active.domains import Roles, check_inputs, hide_target
-from skada_active.loop._validation import check_eval_set, check_oracle
+from skada_active.loop._validation import check_eval_set, check_oracle, check_reply
 from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
@@ -195,24 +195,21 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
 
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
+        bar = tqdm(total=session.budget, initial=session.spent) if self.verbose else None
         try:
-            with tqdm(total=session.budget, initial=session.spent, disable=not self.verbose) as bar:
-                while len(ids := session.ask(annotator=annotator)):
-                    if oracle is None:  # the labels were given beforehand
-                        labels: Any = session.y_true[ids]
-                    else:  # a copy: what an oracle does to its rows must not change what is told about
-                        labels = oracle(ids.copy(), take_rows(session.X, ids))
-                        if labels is None:
-                            raise ValueError(
-                                "oracle returned None; it must return one label per row, a missing one (-1, None) to "
-                                "abstain."
-                            )
-                    session.tell(ids, labels, annotator=annotator)
+            while len(ids := session.ask(annotator=annotator)):
+                if oracle is None:  # the labels were given beforehand
+                    labels: Any = session.y_true[ids]
+                else:  # a copy: what an oracle does to its rows must not change what is told about
+                    labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
+                session.tell(ids, labels, annotator=annotator)
+                if bar is not None:
                     bar.update(session.spent - bar.n)
-                    if self.verbose:
-                        bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
+                    bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
         finally:
             self._adopt(session)
+            if bar is not None:
+                bar.close()
         return self
 
     def session(
@@ -493,14 +490,13 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
     def _adopt(self, session: AdaptationSession) -> Self:
         """Take over what a session has come to; where its training was interrupted, what was trained before."""
         self.session_, self.strategy_ = session, session.strategy_
-        self.estimator_, self.history_, self.initial_ = (
-            session.trainer.estimator_,
-            session.trainer.history_,
-            session.trainer.initial_,
-        )
-        self.queried_ids_, self.query_round_ = session.queried_ids_, session.query_round_
+        self.estimator_, self.initial_, history, _ = session.trainer.model
+        self.history_ = list(history)
+        state = session.state
+        self.queried_ids_ = np.array(state.bought_ids, dtype=np.int64)
+        self.query_round_ = state.query_round.copy()
         self.n_queries_ = len(self.queried_ids_)
-        self.termination_condition_ = session.termination_condition_
+        self.termination_condition_ = state.termination_condition
         self.classes_ = self.estimator_.classes_
         if session.X is not None:
             remember_columns(self, session.X)

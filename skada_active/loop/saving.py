@@ -24,7 +24,7 @@ from skada_active.session import AdaptationSession
 from skada_active.session.events import from_json, to_json
 from skada_active.session.state import SessionState
 from skada_active.session.store import MemoryStore
-from skada_active.session.trainer import Trainer
+from skada_active.session.trainer import TrainedModel, Trainer
 from skada_active.utils.rows import as_rows, is_dataset
 from skada_active.utils.versions import package_versions
 from skada_active.utils.warn import warn_user
@@ -47,7 +47,7 @@ class _SavedStore(MemoryStore):
     data: Any = None
 
     def restore_model(self, trainer: Trainer, state: SessionState) -> None:
-        trainer.restore(*self.model)
+        trainer.restore(TrainedModel(*self.model))
 
 
 def save_loop(loop: ActiveAdaptationLoop, path: Path) -> None:
@@ -56,7 +56,7 @@ def save_loop(loop: ActiveAdaptationLoop, path: Path) -> None:
     estimator = session.estimator_
     missing = [found for name in _PARTS for found in _unsaveable(params[name], name)]
     columns = {name: getattr(loop, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(loop, name)}
-    model = [_packed(estimator, missing, "estimator__"), session.initial_, session.history_, session.trainer.purchases]
+    model = [_packed(estimator, missing, "estimator__"), *session.trainer.model[1:]]
     content = {
         "format": _FORMAT,
         "versions": package_versions(),

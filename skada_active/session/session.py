@@ -154,7 +154,10 @@ class AdaptationSession:
             if not self.state.open_ids:
                 self._open_questions(n_queries)
             state = self.state
-            return np.array([row for row in state.open_ids if state.is_open_to(row, annotator)], dtype=np.int64)
+            rows = state.open_ids
+            if annotator is not None:
+                rows = [row for row in rows if state.is_open_to(row, annotator)]
+            return np.array(rows, dtype=np.int64)
 
     def tell(self, ids: ArrayLike, labels: ArrayLike, *, annotator: str | None = None) -> None:
         """Record answers; when nothing is open any more, the round ends and the model is retrained.
@@ -350,19 +353,19 @@ class AdaptationSession:
     def estimator_(self) -> Any:
         """The model, fitted on all answers of the rounds that ended; trained first where that was interrupted."""
         self._train_to_state()
-        return self.trainer.estimator_
+        return self.trainer.model.estimator
 
     @property
     def initial_(self) -> dict[str, Any]:
         """The entry of the history for the model before any purchase."""
         self._train_to_state()
-        return self.trainer.initial_
+        return self.trainer.model.initial
 
     @property
     def history_(self) -> list[dict[str, Any]]:
         """One entry per round that ended, see `ActiveAdaptationLoop`."""
         self._train_to_state()
-        return self.trainer.history_
+        return list(self.trainer.model.history)
 
     @property
     def queried_ids_(self) -> NDArray[np.int64]:
@@ -461,7 +464,7 @@ class AdaptationSession:
             try:
                 self.trainer.train_to(self.state, save=self.store.save_model)
             except Exception as error:
-                if not self._n_applied or not self.trainer.initial_:
+                if not self._n_applied or not self.trainer.model.initial:
                     raise
                 raise TrainingError(
                     f"The answers are recorded, but the model could not be trained on them: {error} Correct what is "
@@ -477,7 +480,7 @@ class AdaptationSession:
 
     def _choose(self, current: Round, n_queries: int) -> Asked:
         start, state, strategy = time.perf_counter(), self.state, self.strategy_
-        model = self.trainer.estimator_
+        model = self.trainer.model.estimator
         if strategy.estimator is not None:
             model = strategy.fit_model(self.X, state.y, state.roles)
         _, view_seed, choice_seed = self._round_seeds(current.number)
@@ -511,7 +514,7 @@ class AdaptationSession:
     def _check_answers(self, ids: ArrayLike, labels: ArrayLike, among: Any, what: str) -> tuple[list[int], list[Any]]:
         # What is answered from labels that were given beforehand holds no slip of the pen.
         learns = self.settings.new_classes == "learn" or self.y_true is not None
-        classes = None if learns else self.trainer.estimator_.classes_
+        classes = None if learns else self.trainer.model.estimator.classes_
         rows, answers = check_answers(
             ids,
             labels,
