@@ -122,6 +122,11 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     a single one. Training on the CPU is reproducible bit for bit for an integer `random_state`. There is no
     ``sample_weight``: mini-batches cannot keep its contract.
 
+    A fitted model is pickled, copied and saved by joblib and skops as its parameters and one state of numpy arrays and
+    plain values; read on any device, it predicts and goes on training alike. The network is made again from the
+    parameters. What a module of one's own keeps in attributes that are neither parameters, buffers nor plain values
+    survives `copy.deepcopy` only; a callback of one's own is carried as it is, by what can carry its class.
+
     Examples
     --------
     >>> from skada_active.datasets import make_shifted_blobs
