@@ -35,9 +35,10 @@ def net_state(net: AdaptationNet) -> dict[str, Any]:
     Returns
     -------
     dict
-        Copies, as numpy arrays and plain values: weights, buffers, frozen parameters, plain attributes of modules,
-        state of the optimisers, history, step counter, counts of anchors, what an augmentation was fitted to, and of
-        each callback its plain attributes. Callbacks that are not of skorch or this package are there as they are.
+        Copies, as numpy arrays and plain values: weights, buffers, names of frozen parameters, plain attributes of
+        the net and its modules, state of the optimisers, history, step counter, counts of anchors, what an augmentation
+        was fitted to, and of each callback its plain attributes. Callbacks that are not of skorch or this package are
+        there as they are.
 
     Notes
     -----

@@ -1,7 +1,6 @@
-"""Checks of the contracts of this package, for strategies of its own and of others."""
+"""Checks of the contracts of query strategies and objectives, for those who write their own."""
 
-from __future__ import annotations
-
+from skada_active.testing._objective import check_objective
 from skada_active.testing._strategy import check_strategy
 
-__all__ = ["check_strategy"]
+__all__ = ["check_objective", "check_strategy"]
