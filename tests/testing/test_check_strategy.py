@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -225,11 +223,3 @@ def test_a_new_field_needs_nothing_but_its_line_in_the_table(monkeypatch):
     fields = make_fields(n=7)
     assert fields["drift"].shape == (7, 6)
     assert view_of(fields, {"drift"}).drift is not None
-
-
-def test_the_checks_are_imported_without_torch():
-    import subprocess
-
-    code = "import sys, skada_active.testing; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False"]
