@@ -62,6 +62,8 @@ class Field:
         Objective of `skada_active.deep` that trains what it is read from.
     alternative : str, default=None
         Field that is read in its place where there is one: it tells the same, and more cheaply.
+    is_probability : bool, default=False
+        Whether its last axis holds probabilities, which sum to one.
     """
 
     name: str
@@ -72,17 +74,13 @@ class Field:
     remedy: str | None = None
     objective: str | None = None
     alternative: str | None = None
-
-    @property
-    def is_probability(self) -> bool:
-        """Whether its last axis holds probabilities, which sum to one."""
-        return self.name.endswith("proba")
+    is_probability: bool = False
 
 
 _TABLE = [
     Field("index", "n", "roles", integer=True),
     Field("target_domain", "n", "roles", integer=True),
-    Field("proba", "nC", "output", remedy=_PROBA),
+    Field("proba", "nC", "output", remedy=_PROBA, is_probability=True),
     Field("logits", "nC", "output", remedy=_LINEAR),
     Field("features", "nD", "output", on_device=True),
     Field("head_weight", "CD", "head", remedy=_LINEAR),
@@ -112,7 +110,7 @@ _TABLE = [
     Field("source_features", "sD", "source", on_device=True),
     Field("source_y", "s", "source", integer=True),
     Field("source_domain", "s", "source", integer=True),
-    Field("committee_proba", "MnC", "extra", remedy=_GIVEN),
+    Field("committee_proba", "MnC", "extra", remedy=_GIVEN, is_probability=True),
     Field("n_initial", "", "roles", integer=True),
 ]
 #: The fields of a pool view by name.
@@ -157,12 +155,14 @@ def frozen(name: str, value: Any) -> Any:
         return _detached(value)
     if field.is_probability:
         return read_only(as_probabilities(name, value))
-    array = to_host(value)
-    return read_only(_integers(name, array) if field.integer else array)
+    array = value if isinstance(value, np.ndarray) else to_host(value)
+    if field.integer:
+        array = _integers(name, array)
+    return read_only(array)
 
 
 def _detached(value: Any) -> Any:
-    return value.detach() if is_tensor(value) else read_only(np.asarray(value))
+    return read_only(np.asarray(value)) if not is_tensor(value) else value.detach()
 
 
 def _integer(name: str, value: Any) -> int:
@@ -183,8 +183,8 @@ def _integers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
 
 def as_probabilities(name: str, values: ArrayLike) -> NDArray[Any]:
     """Return the values of a field of probabilities as an ndarray; another shape or other numbers are an error."""
-    array, axes = to_host(values), FIELDS[name].axes
-    _check_n_axes(name, axes, array)
+    array = values if isinstance(values, np.ndarray) else to_host(values)
+    _check_n_axes(name, FIELDS[name].axes, array)
     # A matrix product is several times as fast as a sum of short rows.
     sums = array @ np.ones(array.shape[-1], dtype=np.result_type(np.float32, array))
     if array.size and (not (np.abs(sums - 1) <= 1e-3).all() or array.min() < 0):
@@ -203,26 +203,24 @@ def _check_n_axes(name: str, axes: str | tuple[str, ...], array: Any) -> None:
 def check_axes(filled: dict[str, Any]) -> dict[str, int]:
     """Return the length of every axis; fields that do not agree are an error."""
     sizes: dict[str, int] = {}
-    for field in _TABLE:
-        for axes, array in _parts(field, filled.get(field.name)):
-            _check_n_axes(field.name, axes, array)
+    for name, value in filled.items():
+        whole = [(FIELDS[name].axes, value)] if hasattr(value, "shape") else []
+        for axes, array in _parts(name, value) if isinstance(value, tuple) else whole:
+            _check_n_axes(name, axes, array)
             for axis, size in zip(axes, array.shape, strict=True):
                 if sizes.setdefault(axis, size) != size:
                     raise ValueError(
-                        f"PoolView.{field.name} has {axis}={size}, but an earlier field has {axis}={sizes[axis]}."
+                        f"PoolView.{name} has {axis}={size}, but an earlier field has {axis}={sizes[axis]}."
                     )
     return sizes
 
 
-def _parts(field: Field, value: Any) -> list[tuple[str, Any]]:
-    """Return the arrays of a field with their axes; a function and an integer have none."""
-    if isinstance(field.axes, str):
-        return [(field.axes, value)] if hasattr(value, "shape") else []
-    if value is None:
-        return []
-    if len(value) != len(field.axes):
-        raise ValueError(f"PoolView.{field.name} must be a tuple (W1, b1, W2, b2), got {len(value)} parts.")
-    return list(zip(field.axes, value, strict=True))
+def _parts(name: str, value: tuple[Any, ...]) -> list[tuple[str, Any]]:
+    """Return the arrays of a field that is a tuple of them, with their axes."""
+    axes = FIELDS[name].axes
+    if len(value) != len(axes):
+        raise ValueError(f"PoolView.{name} must be a tuple (W1, b1, W2, b2), got {len(value)} parts.")
+    return list(zip(axes, value, strict=True))
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,7 @@ class QueryStrategy(BaseEstimator):
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if a parameter is not valid or `estimator`, fitted or not, lacks what is read of it."""
         self._validate_params()
-        ModelReader.of(estimator).check(self.needs - self.fills)
+        ModelReader.from_estimator(estimator).readable(self.needs - self.fills)
 
     def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
         """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training.
@@ -267,11 +267,13 @@ class QueryStrategy(BaseEstimator):
     ) -> PoolView:
         """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
         extra: dict[str, NDArray[Any]] = {}
-        if len(roles.candidates):
+        fills = self.fills
+        if fills and len(roles.candidates):
             extra = self._extra_fields(estimator, X, y, roles, self._rng(self._own_seed(random_state)))
-        on_device = self.on_device if ModelReader.of(estimator).on_accelerator else frozenset()
-        needs = self.needs - self.fills
-        return snapshot(estimator, X, roles, needs, y=y, n_initial=n_initial, on_device=on_device, **extra)
+        on_device = self.on_device
+        if on_device and not ModelReader.from_estimator(estimator).on_accelerator:
+            on_device = frozenset()
+        return snapshot(estimator, X, roles, self.needs - fills, y=y, n_initial=n_initial, on_device=on_device, **extra)
 
     def choose(
         self, view: PoolView, n_queries: int, random_state: RandomStateLike = None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skada_active.pool import PoolView
-from skada_active.pool.fields import Field, named
+from skada_active.pool.fields import named
 from skada_active.utils.arrays import Array, namespace, to_host
 
 __all__ = ["check_candidates", "check_finite", "check_n_queries", "check_positions", "check_utilities"]
@@ -72,8 +72,13 @@ def check_finite(strategy: str, view: PoolView, needs: Iterable[str]) -> None:
 
     A field that is not filled is no error here, but when it is read: some are read in large pools only.
     """
+    filled = vars(view)
     for field in named(needs):
-        name, value = _filled(field, vars(view))
+        if field.is_probability and field.name in filled:
+            continue  # the view itself checks probabilities
+        name = "logits" if field.name == "proba" else field.name
+        name = field.alternative if field.alternative in filled else name
+        value = filled.get(name)
         if isinstance(value, tuple) and not all(np.isfinite(to_host(part)).all() for part in value):
             raise ValueError(
                 f"{name} of the pool view holds NaN or infinity: the training of the model diverged. Lower its lr, or "
@@ -87,16 +92,6 @@ def check_finite(strategy: str, view: PoolView, needs: Iterable[str]) -> None:
                 "for example with make_pipeline(SimpleImputer(), ...), or clean X; a strategy that reads only "
                 "probabilities, such as MarginSampling, leaves NaN in X to the model."
             )
-
-
-def _filled(field: Field, filled: dict[str, Any]) -> tuple[str, Any]:
-    """Return the name and the value of what is read for a field; None where it has been checked, or is not filled."""
-    if field.alternative in filled:
-        return field.alternative, filled[field.alternative]
-    if field.is_probability and field.name in filled:
-        return field.name, None  # the view itself checks probabilities
-    name = "logits" if field.name == "proba" else field.name
-    return name, filled.get(name)
 
 
 def _first_bad_row(values: Array) -> int | None:
