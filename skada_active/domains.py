@@ -81,8 +81,8 @@ class Roles:
     @cached_property
     def candidates(self) -> NDArray[np.int64]:
         """Row numbers that may be asked about: the pool without the excluded rows."""
-        pool = self.unlabeled_target
-        return pool if self.is_excluded is None else pool[~self.is_excluded[pool]]
+        pool = self.is_target & ~self.is_labeled
+        return np.flatnonzero(pool if self.is_excluded is None else pool & ~self.is_excluded)
 
     @cached_property
     def labeled(self) -> NDArray[np.int64]:

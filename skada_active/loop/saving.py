@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -133,7 +134,8 @@ def _load_session(
     store.model, store.data = model, data
     if eval_set is None and content["eval_X"] is not None:
         eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])
-    return loop._session_of(store, X, y, roles, y_true=_unpacked_labels(content["y_true"]), eval_set=eval_set)
+    y_true, make_loop = _unpacked_labels(content["y_true"]), clone(loop)._fitted_clone
+    return AdaptationSession(store, X, y, roles, y_true=y_true, eval_set=eval_set, make_loop=make_loop)
 
 
 def _unsaveable(value: Any, name: str) -> list[str]:

@@ -13,7 +13,8 @@ from sklearn.pipeline import Pipeline
 
 from skada_active.domains import Roles
 from skada_active.labels import encode_labels
-from skada_active.pool.fields import FIELDS, RowFunction, named
+from skada_active.pool.fields import FIELDS, named
+from skada_active.pool.view import RowFunction
 from skada_active.utils._sklearn import LinearClassifierMixin
 from skada_active.utils.arrays import Array
 from skada_active.utils.fitting import split_pipeline
@@ -88,7 +89,8 @@ class ModelReader:
         if hasattr(self.model, "pool_outputs"):
             kept = names & frozenset(on_device) if hasattr(self.model, "device_") else frozenset()
             return self.model.pool_outputs(X, names, on_device=kept) if kept else self.model.pool_outputs(X, names)
-        readers = {"proba": self._proba, "logits": self._linear_logits, "features": _dense}
+        proba = getattr(self.model, "predict_proba", None)
+        readers: dict[str, Any] = {"proba": proba, "logits": self._linear_logits, "features": _dense}
         return {name: readers[name](X) for name in names}
 
     def head(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -118,9 +120,6 @@ class ModelReader:
             elif field.name.endswith("_domain"):
                 filled[field.name] = roles.domain[rows[field.source]]
         return filled
-
-    def _proba(self, X: Any) -> NDArray[Any]:
-        return self.model.predict_proba(X)
 
     def _linear_logits(self, X: Any) -> NDArray[Any]:
         decision = self.model.decision_function(X)

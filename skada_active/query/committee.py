@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from skada_active.domains import Roles
 from skada_active.labels import encode_labels
 from skada_active.pool import PoolView
-from skada_active.pool.fields import as_probabilities
 from skada_active.pool.readers import ModelReader
+from skada_active.pool.view import as_probabilities
 from skada_active.query._base import MAX_SEED, QueryStrategy
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.entropy import row_entropy

@@ -131,7 +131,7 @@ class SessionState:
     @property
     def remaining(self) -> int | float:
         """What may still be spent."""
-        return self.budget - self.spent
+        return sum(self.rounds) - self.spending.total(self.bought_ids)
 
     @property
     def pool_cost(self) -> int:
@@ -221,9 +221,10 @@ class SessionState:
 
         What earlier rounds left is spent in the first round in which a candidate can be paid for.
         """
-        number, spent, candidates = len(self.closed) + 1, self.spent, self.roles.candidates
+        number, candidates = len(self.closed) + 1, self.roles.candidates
         if size is not None:
-            return Round(number, size, self.budget - spent)
+            return Round(number, size, self.remaining)
+        spent = self.spending.total(self.bought_ids)
         left = (int(end) - spent for end in np.cumsum(self.rounds))
         affordable = (amount for amount in left if amount > 0 and len(self.spending.affordable(candidates, amount)))
         return Round(number, None, next(affordable, 0))
