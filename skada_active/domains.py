@@ -217,7 +217,7 @@ def hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None)
             raise ValueError(
                 f"labeled_target names row {unknown[0]}, but y has no label for it; take the row out of the mask."
             )
-    return roles.hide(roles.is_target & ~known)
+    return replace(roles, is_labeled=roles.is_labeled & (known | ~roles.is_target))
 
 
 def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["FIELDS", "Field", "named", "names_from"]
+__all__ = ["FIELDS", "Field", "names_from"]
 
 Source = Literal["output", "head", "discriminator", "labeled", "source", "roles", "extra"]
 
@@ -97,15 +96,6 @@ _TABLE = [
 ]
 #: The fields of a pool view by name.
 FIELDS = {field.name: field for field in _TABLE}
-
-
-def named(names: Iterable[str]) -> list[Field]:
-    """Return the fields of these names in alphabetical order; an unknown name is an error."""
-    names = sorted(names)
-    unknown = [name for name in names if name not in FIELDS]
-    if unknown:
-        raise TypeError(f"PoolView has no field {unknown[0]!r}; the fields are {', '.join(sorted(FIELDS))}.")
-    return [FIELDS[name] for name in names]
 
 
 def names_from(*sources: Source) -> frozenset[str]:

@@ -25,9 +25,10 @@ _BLOCK_BYTES, _MIN_ROWS = 2**27, 2**10
 _DATASET_ROWS = 2**14
 #: What a value of a table of several types takes.
 _ITEM_BYTES = 8
-#: Fields by where they come from; those of labels and domains have one entry per labelled row, or per candidate.
+#: Fields by where they come from: from the model, and from labels and domains.
 _OUTPUTS, _HEAD, _DISCRIMINATOR = (names_from(source) for source in ("output", "head", "discriminator"))
-_LABELS = frozenset(name for name in FIELDS if name.endswith(("_y", "_domain")))
+_CLASSES = frozenset(name for name in FIELDS if name.endswith("_y"))
+_LABELS = _CLASSES | {name for name in FIELDS if name.endswith("_domain")}
 
 
 def snapshot(
@@ -95,8 +96,10 @@ def snapshot(
     >>> view.index, view.features
     (array([2]), array([[0.4]]))
     """
+    if isinstance(needs, str):
+        raise TypeError(f"needs must be a collection of field names, got the string {needs!r}; pass {{{needs!r}}}.")
     reader = ModelReader.from_estimator(estimator)
-    names = reader.readable(_check_needs(needs, y, extra))
+    names = reader.readable(frozenset(needs) - extra.keys())
     candidates = roles.candidates
     if not len(candidates):
         return PoolView(index=candidates, n_initial=n_initial)
@@ -115,20 +118,11 @@ def snapshot(
     if names & _HEAD:
         filled["head_weight"], filled["head_bias"] = reader.head()
     if names & _LABELS:
+        if y is None and names & _CLASSES:
+            raise ValueError(f"needs names {min(names & _CLASSES)!r}, but y is None; pass the labels of all rows as y.")
         filled |= reader.label_fields(roles, names, y)
     filled |= {name: reader.read(name, of_pool.get("features")) for name in names & _DISCRIMINATOR}
     return PoolView(**filled)
-
-
-def _check_needs(needs: Iterable[str], y: Any, extra: Iterable[str]) -> frozenset[str]:
-    """Return the names of the fields to read, without those that are given; what cannot be read is an error."""
-    if isinstance(needs, str):
-        raise TypeError(f"needs must be a collection of field names, got the string {needs!r}; pass {{{needs!r}}}.")
-    names = frozenset(needs) - set(extra)
-    unlabeled = sorted(name for name in names if name.endswith("_y"))
-    if y is None and unlabeled:
-        raise ValueError(f"needs names {unlabeled[0]!r}, but y is None; pass the labels of all rows as y.")
-    return names
 
 
 def _read_outputs(

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 
-from skada_active.pool.fields import FIELDS, named
+from skada_active.pool.fields import FIELDS, Field
 from skada_active.selection import nearest_neighbors
 from skada_active.utils.arrays import Array, as_floats, is_tensor, namespace, normalized, to_host
 from skada_active.utils.entropy import row_entropy
 
-__all__ = ["PoolView", "RowFunction", "as_probabilities", "row_margin", "taken"]
+__all__ = ["PoolView", "RowFunction", "as_probabilities", "named", "row_margin", "taken"]
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -218,8 +218,8 @@ class PoolView:
                 raise ValueError(
                     f"{name} of the pool view holds NaN or infinity, first in its row {row}, and {reader} "
                     f"cannot compute with that. Give an estimator whose {name} are finite: impute X before the last "
-                    "step, for example with make_pipeline(SimpleImputer(), ...), or clean X; a strategy that reads only "
-                    "probabilities, such as MarginSampling, leaves NaN in X to the model."
+                    "step, for example with make_pipeline(SimpleImputer(), ...), or clean X; a strategy that reads "
+                    "only probabilities, such as MarginSampling, leaves NaN in X to the model."
                 )
 
     def take(self, positions: ArrayLike) -> PoolView:
@@ -283,6 +283,15 @@ def row_margin(proba: NDArray[Any]) -> NDArray[np.float64]:
     return top[:, 1] - top[:, 0]
 
 
+def named(names: Iterable[str]) -> list[Field]:
+    """Return the fields of these names in alphabetical order; an unknown name is an error."""
+    names = sorted(names)
+    unknown = [name for name in names if name not in FIELDS]
+    if unknown:
+        raise TypeError(f"PoolView has no field {unknown[0]!r}; the fields are {', '.join(sorted(FIELDS))}.")
+    return [FIELDS[name] for name in names]
+
+
 def read_only(value: Any) -> Any:
     """Return a read-only view of an array, of every array of a tuple, or the value itself."""
     if isinstance(value, tuple):
@@ -311,22 +320,18 @@ def frozen(name: str, value: Any) -> Any:
     if field.is_probability:
         return read_only(as_probabilities(name, value))
     array = value if isinstance(value, np.ndarray) else to_host(value)
-    if field.integer:
-        array = _integers(name, array)
-    return read_only(array)
-
-
-def _detached(value: Any) -> Any:
-    return read_only(np.asarray(value)) if not is_tensor(value) else value.detach()
-
-
-def _integers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    if not field.integer:
+        return read_only(array)
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(
             f"PoolView.{name} must hold integers, got dtype {array.dtype} with values such as "
             f"{array.ravel()[:1].tolist()[0]!r}; pass row numbers, column positions or domain numbers."
         )
-    return array.astype(np.int64, copy=False)
+    return read_only(array.astype(np.int64, copy=False))
+
+
+def _detached(value: Any) -> Any:
+    return read_only(np.asarray(value)) if not is_tensor(value) else value.detach()
 
 
 def as_probabilities(name: str, values: ArrayLike) -> NDArray[Any]:

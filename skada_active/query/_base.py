@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skada_active.domains import Roles, check_inputs
 from skada_active.pool import PoolView, snapshot
-from skada_active.pool.fields import named
 from skada_active.pool.readers import ModelReader
+from skada_active.pool.view import named
 from skada_active.query._validation import check_candidates, check_positions
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import HasMethods

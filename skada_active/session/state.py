@@ -46,15 +46,6 @@ class Round:
     oracle_seconds: float = 0.0
     asked_at: float = 0.0
 
-    def close_questions(self, bought: Sequence[int], abstained: Sequence[int], now: float) -> None:
-        """Close questions; the time since the last question or answer was the oracle's."""
-        self.oracle_seconds += max(0.0, now - self.asked_at)
-        self.asked_at = now
-        self.bought_ids += bought
-        self.abstained_ids += abstained
-        for row in (*bought, *abstained):
-            del self.open_ids[row]
-
 
 class SessionState:
     """What the events of a session add up to: labels, roles, rounds and spending.
@@ -336,7 +327,13 @@ class SessionState:
         self.roles = self.roles.reveal(bought).exclude(abstained) if abstained else self.roles.reveal(bought)
         self.query_round[bought] = self.round.number
         self.bought_ids += bought
-        self.round.close_questions(bought, abstained, now)
+        self.round.bought_ids += bought
+        self.round.abstained_ids += abstained
+        for row in decided:
+            del self.round.open_ids[row]
+        # The time since the last question or answer was the oracle's.
+        self.round.oracle_seconds += max(0.0, now - self.round.asked_at)
+        self.round.asked_at = now
         if not self.round.open_ids and not self.n_wanted(self.round):
             self.closed.append(self.round)
             self.round = None
