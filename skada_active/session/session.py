@@ -441,11 +441,13 @@ class AdaptationSession:
         return deepcopy(self)  # two that share what is known would count an answer twice
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_call_lock", "_state_lock")}
+        hidden = ("_call_lock", "_state_lock", "_state")  # the events tell the state again
+        return {name: value for name, value in vars(self).items() if name not in hidden}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._call_lock, self._state_lock = RLock(), RLock()
+        self._is_applying = True
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}\n{self.status()}"

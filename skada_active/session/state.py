@@ -95,11 +95,14 @@ class SessionState:
         n_annotators: int = 1,
     ) -> None:
         self.initial_roles = self.roles = roles
-        self.y = mask_labels(y, ~roles.is_labeled)
+        self._y = mask_labels(y, ~roles.is_labeled)
+        self._query_round = np.where(roles.is_labeled, 0, -1)
+        # Views that nobody writes through, and that follow.
+        self.y, self.query_round = self._y.view(), self._query_round.view()
+        self.y.flags.writeable = self.query_round.flags.writeable = False
         self.rounds, self.n_annotators = list(rounds), n_annotators
         self.spending = Spending(len(y), costs)
         self.n_initial = len(roles.candidates)
-        self.query_round = np.where(roles.is_labeled, 0, -1)
         self.bought_ids: list[int] = []
         self.closed: list[Round] = []
         self.round: Round | None = None
@@ -291,7 +294,7 @@ class SessionState:
         known = [row for row in event.ids if self.query_round[row] > 0]
         if known:
             del self._purchases[self.query_round[known].min() - 1 :]
-        self.y[known] = labels_from_list([decided[row] for row in known], self.y)
+        self._y[known] = labels_from_list([decided[row] for row in known], self.y)
         self._label_open({row: label for row, label in decided.items() if self.is_open(row)}, event.time.timestamp())
 
     @apply.register
@@ -323,9 +326,9 @@ class SessionState:
             return
         bought = [row for row, label in decided.items() if label is not None]
         abstained = [row for row, label in decided.items() if label is None]
-        self.y[bought] = labels_from_list([decided[row] for row in bought], self.y)
+        self._y[bought] = labels_from_list([decided[row] for row in bought], self.y)
         self.roles = self.roles.reveal(bought).exclude(abstained) if abstained else self.roles.reveal(bought)
-        self.query_round[bought] = self.round.number
+        self._query_round[bought] = self.round.number
         self.bought_ids += bought
         self.round.bought_ids += bought
         self.round.abstained_ids += abstained
