@@ -12,11 +12,11 @@ import contextlib
 import errno
 import os
 import sqlite3
-import time
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import IO, Any
 from weakref import WeakValueDictionary
 
 from skada_active.exceptions import JournalError
@@ -46,13 +46,19 @@ _ERRORS = (
     ("too big", errno.EFBIG, "SQLite takes a gigabyte at most"),
 )
 _RESTORE = "The file was left as it is. Restore it from a copy, or start a new session in another file."
-#: Seconds that a write waits for other programs that read the file; that an open journal needs to lock it again.
-_READER_SECONDS, _LOCK_SECONDS = 10, 0.01
+#: Seconds that a write waits for other programs that read the file.
+_READER_SECONDS = 10
+#: Lock of a byte beside those that SQLite locks, in the page of a database that holds nothing but locks.
+_LOCK_BYTE: tuple[int, bytes] | None = None
+with contextlib.suppress(ImportError, AttributeError):  # Linux has it
+    import fcntl
+
+    _LOCK_BYTE = fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0x40000200, 1, 0)
 
 #: One call at a time, of all journals. A fork waits for it, so that no child has half of a commit to roll back.
 _TURN = RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_TURN.acquire, after_in_parent=_TURN.release, after_in_child=_TURN.release)
+#: Journals of this process that are open, by the numbers of device and file.
+_OPEN: WeakValueDictionary[tuple[int, ...], Journal] = WeakValueDictionary()
 
 
 class Journal:
@@ -103,6 +109,7 @@ class Journal:
     def __init__(self, path: Any) -> None:
         self.path = _checked_path(path)
         self._process = os.getpid()
+        self._file: IO[bytes] | None = None
         self._connection: sqlite3.Connection | None = None
         # One list holds what is committed, so that an interruption cannot leave entries and their digests apart.
         self._entries: list[tuple[str, str]] = []
@@ -194,6 +201,8 @@ class Journal:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")  # a cursor in the traceback of an error would keep the lock
                 connection.close()
+            if self._file is not None:
+                self._file.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -212,32 +221,29 @@ class Journal:
         )
 
     def _open(self) -> None:
-        self._check_header()
+        try:
+            if _file_state(self.path)[:2] in _OPEN:  # to open and close it here would give the locks of that one back
+                raise BlockingIOError
+            self._file = self.path.open("a+b", buffering=0)
+            if _LOCK_BYTE is not None:
+                fcntl.fcntl(self._file, *_LOCK_BYTE)
+        except BlockingIOError:
+            raise BlockingIOError(errno.EAGAIN, _IS_OPEN, str(self.path)) from None
+        self._identity = _file_state(self.path)[:2]
+        self._file.seek(0)
+        self._check_header(self._file.read(100))
         connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-        self._connection, self._identity = connection, _file_state(self.path)[:2]
         connection.text_factory = lambda text: text.decode(errors="replace")  # what is damaged need not be UTF-8
+        self._connection = connection
         for setting in _SETTINGS:
             connection.execute(f"PRAGMA {setting}")
-        # A journal that is open lets go of the lock for an instant when it commits; it has it again soon after.
         self._lock(connection)
-        connection.execute("ROLLBACK")
-        time.sleep(_LOCK_SECONDS)
-        self._lock(connection)
-        if os.path.getsize(self.path):
-            self._check_tables(connection)
         self._synced()
         connection.execute(f"PRAGMA busy_timeout = {_READER_SECONDS * 1000}")
         _OPEN[self._identity] = self
 
-    def _check_header(self) -> None:
+    def _check_header(self, header: bytes) -> None:
         # Without SQLite, which writes to the database of another program when it opens one in WAL mode.
-        if _file_state(self.path)[:2] in _OPEN:  # reading it here would give the lock of that journal back
-            raise BlockingIOError(errno.EAGAIN, _IS_OPEN, str(self.path))
-        try:
-            with self.path.open("rb") as file:
-                header = file.read(100)
-        except FileNotFoundError:
-            return
         if not header.strip(b"\0"):
             return  # new, or lost in the commit that began it: SQLite knows
         if header[:16] != b"SQLite format 3\0" or header[68:72] != _APPLICATION:
@@ -250,14 +256,6 @@ class Journal:
         if header[18:20] != b"\1\1":
             raise JournalError(f"{self.path} is damaged, or another program set it to WAL mode. {_RESTORE}")
 
-    def _check_tables(self, connection: sqlite3.Connection) -> None:
-        tables = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-        if tables != [("table", name, name, sql) for name, sql in _TABLES.items()]:
-            raise JournalError(f"{self.path} is damaged: its tables are not those of a journal. {_RESTORE}")
-        problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise JournalError(f"{self.path} is damaged: {problem}. {_RESTORE}")
-
     def _synced(self) -> list[tuple[str, str]]:
         # An interruption can leave an entry in the file that memory does not have.
         with _TURN, self._os_errors("the journal could not be read"):
@@ -267,8 +265,14 @@ class Journal:
 
     def _read(self, connection: sqlite3.Connection) -> list[tuple[str, str]]:
         entries: list[tuple[str, str]] = []
-        if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        tables = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+        if not tables and not os.path.getsize(self.path):
             return entries
+        if tables != [("table", name, name, sql) for name, sql in _TABLES.items()]:
+            raise JournalError(f"{self.path} is damaged: its tables are not those of a journal. {_RESTORE}")
+        problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise JournalError(f"{self.path} is damaged: {problem}. {_RESTORE}")
         before = ""
         rows = connection.execute("SELECT number, content, digest FROM entries ORDER BY number").fetchall()
         for position, (number, content, digest) in enumerate(rows):
@@ -308,8 +312,6 @@ class Journal:
 
     def _locked(self) -> sqlite3.Connection:
         """Return the connection, in a transaction that has written nothing, if the file is as the journal left it."""
-        if self._connection is None:
-            raise ValueError(f"The journal {self.path} is closed; open the session again with journal=...")
         if os.getpid() != self._process:
             raise BlockingIOError(
                 errno.EAGAIN,
@@ -317,6 +319,8 @@ class Journal:
                 "open the session after the fork",
                 str(self.path),
             )
+        if self._connection is None:
+            raise ValueError(f"The journal {self.path} is closed; open the session again with journal=...")
         # Before SQLite looks: what took the place of the file may have a rollback file, which is none of ours.
         found = _file_state(self.path)
         is_changed = found[:2] != self._identity or self._file_state not in (None, found)
@@ -334,7 +338,8 @@ class Journal:
         return self._connection
 
     def _lock(self, connection: sqlite3.Connection) -> None:
-        # Held between the commits: a transaction that has written nothing keeps other writers out, not readers.
+        # Held as long as the journal is open: a transaction that has written nothing keeps other writers out, not those
+        # who read. Between two transactions, the lock of the byte keeps other journals out.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
@@ -351,8 +356,15 @@ class Journal:
             raise JournalError(f"{self.path} is damaged: {error}. {_RESTORE}") from error
 
 
-#: Journals of this process that are open, by the numbers of device and file.
-_OPEN: WeakValueDictionary[tuple[int, ...], Journal] = WeakValueDictionary()
+def _after_fork_in_child() -> None:
+    # A child that outlives its parent would keep the lock of the byte, which goes with the open file.
+    for journal in list(_OPEN.values()):
+        journal.close()
+    _TURN.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_TURN.acquire, after_in_parent=_TURN.release, after_in_child=_after_fork_in_child)
 
 
 def _checked_path(path: Any) -> Path:
