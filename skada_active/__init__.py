@@ -7,26 +7,38 @@ budget of target samples: which ones, and how is the model retrained with them?
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from skada_active._version import __version__ as __version__
 
-# Names are imported when they are first used: importing the package loads neither torch nor torchvision.
-_MODULES = (
+__all__ = [
+    "ActiveAdaptationLoop",
+    "AdaptationClassifier",
+    "AdaptationSession",
+    "BudgetSchedule",
+    "PoolView",
+    "QueryStrategy",
+    "TargetShuffleSplit",
     "datasets",
     "deep",
     "domains",
+    "holdout_target",
     "loop",
+    "mask_target",
     "metrics",
     "model_selection",
     "networks",
     "pool",
     "query",
     "recipes",
+    "resolve_roles",
     "selection",
     "session",
-)
-_NAMES = {
+    "target_accuracy",
+]
+
+# Names are imported when they are first used: importing the package loads neither torch nor torchvision.
+_HOMES = {
     "ActiveAdaptationLoop": "loop",
     "AdaptationClassifier": "deep",
     "AdaptationSession": "session",
@@ -37,18 +49,41 @@ _NAMES = {
     "holdout_target": "model_selection",
     "mask_target": "domains",
     "resolve_roles": "domains",
-    "target_accuracy": "model_selection",
+    "target_accuracy": "metrics",
 }
 
-__all__ = [*sorted(_NAMES), *_MODULES]
+if TYPE_CHECKING:
+    # Type checkers read these instead, so that a wrong name or argument is an error in a user's script.
+    from skada_active import (
+        datasets,
+        deep,
+        domains,
+        loop,
+        metrics,
+        model_selection,
+        networks,
+        pool,
+        query,
+        recipes,
+        selection,
+        session,
+    )
+    from skada_active.deep import AdaptationClassifier
+    from skada_active.domains import mask_target, resolve_roles
+    from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
+    from skada_active.metrics import target_accuracy
+    from skada_active.model_selection import TargetShuffleSplit, holdout_target
+    from skada_active.pool import PoolView
+    from skada_active.query import QueryStrategy
+    from skada_active.session import AdaptationSession
+else:
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name in _NAMES:
-        return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        if name in __all__:
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Who is source, who is target, and whose label is known: the border where every label convention is converted."""
+"""Roles of the rows (source, labelled target, unlabelled target): the border where label conventions are converted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from skada_active.labels import as_labels, is_missing, mask_labels
 from skada_active.utils.rows import as_rows, n_rows
 
-__all__ = ["Roles", "check_inputs", "mask_target", "resolve_roles"]
+__all__ = ["Roles", "check_inputs", "hide_target", "mask_target", "resolve_roles"]
 
 #: Domain number of every row when no ``sample_domain`` is given.
 _DEFAULT_SOURCE = 0
@@ -81,8 +81,8 @@ class Roles:
     @cached_property
     def candidates(self) -> NDArray[np.int64]:
         """Row numbers that may be asked about: the pool without the excluded rows."""
-        pool = self.unlabeled_target
-        return pool if self.is_excluded is None else pool[~self.is_excluded[pool]]
+        pool = self.is_target & ~self.is_labeled
+        return np.flatnonzero(pool if self.is_excluded is None else pool & ~self.is_excluded)
 
     @cached_property
     def labeled(self) -> NDArray[np.int64]:
@@ -203,6 +203,23 @@ def check_inputs(X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -
     return X, y, roles
 
 
+def hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None) -> Roles:
+    """Return the roles in which only those target labels are known that the mask `labeled_target` names."""
+    known = np.zeros(len(y), dtype=bool) if labeled_target is None else np.asarray(labeled_target)
+    if labeled_target is not None:
+        if known.shape != (len(y),) or known.dtype != bool:
+            raise ValueError(
+                f"labeled_target must be a boolean mask of shape ({len(y)},), got {known.dtype} of {known.shape}; "
+                "make one with numpy.isin(numpy.arange(n), ids)."
+            )
+        unknown = np.flatnonzero(known & roles.is_target & is_missing(y))
+        if len(unknown):
+            raise ValueError(
+                f"labeled_target names row {unknown[0]}, but y has no label for it; take the row out of the mask."
+            )
+    return replace(roles, is_labeled=roles.is_labeled & (known | ~roles.is_target))
+
+
 def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:
     """Return a copy of the labels in which those of the target rows are missing.
 
@@ -239,8 +256,8 @@ def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:
 def _check_sample_domain(sample_domain: ArrayLike, y: NDArray[Any]) -> NDArray[np.int64]:
     domain = column_or_1d(sample_domain)
     check_consistent_length(y, domain)
-    whole = _are_whole(domain)
-    if not whole.all():
+    whole = None if domain.dtype.kind in "iu" else _are_whole(domain)
+    if whole is not None and not whole.all():
         row = int(np.argmin(whole))
         raise ValueError(
             f"sample_domain must hold one integer per row (>= 0 source, < 0 target), got dtype {domain.dtype} with the "
@@ -251,8 +268,6 @@ def _check_sample_domain(sample_domain: ArrayLike, y: NDArray[Any]) -> NDArray[n
 
 
 def _are_whole(numbers: NDArray[Any]) -> NDArray[np.bool_]:
-    if numbers.dtype.kind in "iu":
-        return np.ones(len(numbers), dtype=bool)
     if numbers.dtype.kind == "f":
         return np.isfinite(numbers) & (numbers == np.trunc(numbers))
     return np.fromiter((_is_whole(number) for number in numbers.tolist()), dtype=bool, count=len(numbers))

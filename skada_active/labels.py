@@ -23,12 +23,12 @@ __all__ = [
 
 def mask_labels(y: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Return a copy of `y` in which the rows in `mask` hold the missing label of its type."""
-    if y.dtype.kind in "iuf":
-        masked = y.astype(np.int64) if y.dtype.kind == "u" else y.copy()
-        masked[mask] = np.nan if y.dtype.kind == "f" else -1
-    else:
-        masked = y.astype(object)
-        masked[mask] = None
+    if y.dtype.kind not in "iuf":
+        objects = y.astype(object)
+        objects[mask] = None
+        return objects
+    masked = y.astype(np.int64) if y.dtype.kind == "u" else y.copy()
+    masked[mask] = np.nan if y.dtype.kind == "f" else -1
     return masked
 
 
@@ -45,14 +45,14 @@ def is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
 
 def encode_labels(labels: ArrayLike, classes: NDArray[Any]) -> NDArray[np.int64]:
     """Return the position of every label in the sorted `classes`, shape (n,); an unknown label is an error."""
-    labels = np.asarray(labels)
-    if not len(labels):
+    known = np.asarray(labels)
+    if not len(known):
         return np.empty(0, dtype=np.int64)
-    positions = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
-    unknown = classes[positions] != labels
+    positions = np.minimum(np.searchsorted(classes, known), len(classes) - 1)
+    unknown = classes[positions] != known
     if unknown.any():
         raise ValueError(
-            f"y holds the label {labels[unknown].tolist()[0]!r}, which is not among the {len(classes)} classes that "
+            f"y holds the label {known[unknown].tolist()[0]!r}, which is not among the {len(classes)} classes that "
             f"the model was fitted on ({classes[:10].tolist()}{'...' if len(classes) > 10 else ''}). Fit it again with "
             "that class, or leave these rows out."
         )
@@ -86,7 +86,7 @@ def label_kinds(labels: NDArray[Any]) -> set[str]:
 
 
 def native_labels(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return known labels that are held as objects, beside missing ones, in the type that they are of."""
+    """Return known labels that were held as objects, next to missing ones, in their own type."""
     # scikit-learn takes numbers and booleans for classes only if their array is not one of objects.
     if labels.dtype.kind != "O" or label_kinds(labels) not in ({"b"}, {"i"}, {"u"}, {"f"}, {"U"}):
         return labels
@@ -111,6 +111,8 @@ def labels_to_list(labels: NDArray[Any]) -> list[Any]:
 def labels_from_list(values: Sequence[Any], like: NDArray[Any]) -> NDArray[Any]:
     """Return the labels of a list in the type of the labels `like`."""
     missing = np.array([value is None for value in values], dtype=bool)
-    labels = mask_labels(np.zeros(len(values), dtype=like.dtype), missing)
+    labels = np.zeros(len(values), dtype=like.dtype)
+    if missing.any():
+        labels = mask_labels(labels, missing)
     labels[~missing] = [value for value in values if value is not None]
     return labels

@@ -1,4 +1,4 @@
-"""Split and score for model selection: test folds hold target rows only."""
+"""Splits for model selection whose test folds hold target rows only, and the score that goes with them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseShuffleSplit, ShuffleSplit
-from sklearn.utils.validation import check_consistent_length
 
-from skada_active.domains import resolve_roles
-from skada_active.labels import as_labels, is_missing
-from skada_active.utils.random import check_rng
-from skada_active.utils.rows import as_rows, n_rows, take_rows
+from skada_active.domains import check_inputs, resolve_roles
+from skada_active.labels import as_labels
+from skada_active.metrics import target_accuracy
+from skada_active.utils.random import RandomStateLike, check_rng
+from skada_active.utils.rows import take_rows
 
 __all__ = ["TargetShuffleSplit", "holdout_target", "target_accuracy"]
 
@@ -46,7 +46,7 @@ class TargetShuffleSplit(BaseShuffleSplit):
     # Under metadata routing the splitter asks for the domains by itself.
     __metadata_request__split: ClassVar[dict[str, bool]] = {"groups": True}
 
-    def __init__(self, n_splits: int = 5, *, test_size: Any = 0.5, random_state: Any = None) -> None:
+    def __init__(self, n_splits: int = 5, *, test_size: float = 0.5, random_state: RandomStateLike = None) -> None:
         super().__init__(n_splits=n_splits, test_size=test_size, random_state=random_state)
 
     def _iter_indices(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
@@ -70,12 +70,17 @@ class TargetShuffleSplit(BaseShuffleSplit):
 
 
 def holdout_target(
-    X: Any, y: ArrayLike, sample_domain: ArrayLike, *, test_size: Any = 0.5, random_state: Any = None
+    X: Any,
+    y: ArrayLike,
+    sample_domain: ArrayLike,
+    *,
+    test_size: float = 0.5,
+    random_state: RandomStateLike = None,
 ) -> tuple[tuple[Any, NDArray[Any], NDArray[np.int64]], tuple[Any, NDArray[Any]]]:
     """Set target rows aside for evaluation: rows that are neither trained on nor asked about.
 
-    On target rows that took part, bought labels raise the accuracy by themselves; on held-out ones it tells how the
-    model generalises (the inductive protocol of the SAGE paper, which sets half of the target aside).
+    On target rows that took part, bought labels by themselves raise the accuracy; accuracy on held-out rows tells how
+    the model generalises (the inductive protocol of the SAGE paper, which sets half of the target aside).
 
     Parameters
     ----------
@@ -116,9 +121,7 @@ def holdout_target(
     >>> len(train[1]), len(eval_set[1])
     (300, 100)
     """
-    X, y = as_rows(X), as_labels(y)
-    check_consistent_length(range(n_rows(X)), y)
-    roles = resolve_roles(y, sample_domain)
+    X, labels, roles = check_inputs(X, y, sample_domain)
     if len(roles.target) < 2:
         raise ValueError(
             f"sample_domain names {len(roles.target)} target row(s) (domain numbers < 0); setting some aside takes 2."
@@ -126,47 +129,4 @@ def holdout_target(
     domain = roles.domain
     splitter = TargetShuffleSplit(1, test_size=test_size, random_state=random_state)
     train, test = next(splitter.split(domain, groups=domain))
-    return (take_rows(X, train), y[train], domain[train]), (take_rows(X, test), y[test])
-
-
-def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> float:
-    """Score an estimator by its accuracy on target rows.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted classifier.
-    X : array-like of shape (n, ...) or dataset
-        Rows.
-    y : array-like of shape (n,)
-        Labels; rows whose label is missing (-1, NaN or None) are left out.
-    sample_domain : array-like of shape (n,) of int, default=None
-        Domain number per row; ``None``: all rows are target rows, as in the test folds of `TargetShuffleSplit`.
-
-    Returns
-    -------
-    float
-        Accuracy in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If no target row has a label.
-
-    Examples
-    --------
-    >>> from sklearn.dummy import DummyClassifier
-    >>> from skada_active.model_selection import target_accuracy
-    >>> model = DummyClassifier(strategy="constant", constant=1).fit([[0], [1]], [0, 1])
-    >>> target_accuracy(model, [[0], [1], [2]], [1, 0, -1])
-    0.5
-    """
-    X, y = as_rows(X), as_labels(y)
-    check_consistent_length(range(n_rows(X)), y)
-    is_target = np.ones(len(y), dtype=bool) if sample_domain is None else resolve_roles(y, sample_domain).is_target
-    rows = np.flatnonzero(is_target & ~is_missing(y))
-    if not len(rows):
-        raise ValueError("y has no label of a target row to score against; score on rows whose labels are known.")
-    # Compared as objects: labels beside missing ones are held as objects, which scikit-learn's metrics refuse.
-    predicted = np.asarray(estimator.predict(take_rows(X, rows)))
-    return float((y[rows].astype(object) == predicted.astype(object)).mean())
+    return (take_rows(X, train), labels[train], domain[train]), (take_rows(X, test), labels[test])

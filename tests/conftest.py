@@ -5,7 +5,9 @@ import os
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+import contextlib  # noqa: E402
 import json  # noqa: E402
+import sqlite3  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -114,7 +116,7 @@ def finish():
 
 @pytest.fixture
 def open_session(blobs, tmp_path):
-    """Return a function that opens a session with its journal in ``labels``; keywords go to the loop or the session."""
+    """Return a function that opens a session on ``labels.db``; keywords go to the loop or the session."""
     X, y, sample_domain = blobs
     opened = []
 
@@ -126,7 +128,7 @@ def open_session(blobs, tmp_path):
         loop = ActiveAdaptationLoop(estimator, strategy, **settings | params)
         known = mask_target(y, sample_domain)
         opened.append(
-            loop.session(X, known, sample_domain=sample_domain, journal=tmp_path / "labels", **(session or {}))
+            loop.session(X, known, sample_domain=sample_domain, journal=tmp_path / "labels.db", **(session or {}))
         )
         return opened[-1]
 
@@ -137,9 +139,11 @@ def open_session(blobs, tmp_path):
 
 @pytest.fixture(scope="session")
 def lines_of():
-    """Return a function that reads the lines of a session's journal."""
+    """Return a function that reads the start and the events of a session's journal."""
 
     def lines_of(session):
-        return [json.loads(line) for line in (session.store.path / "journal.jsonl").read_text().splitlines()]
+        with contextlib.closing(sqlite3.connect(session.store.path)) as connection:
+            rows = connection.execute("SELECT content FROM start UNION ALL SELECT content FROM events").fetchall()
+        return [json.loads(content) for (content,) in rows]
 
     return lines_of

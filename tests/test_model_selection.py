@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -219,48 +218,6 @@ def test_the_hold_out_is_what_a_loop_evaluates_on(gas):
     train, eval_set = holdout_target(*gas, random_state=0)
     loop = linear().fit(train[0], train[1], sample_domain=train[2], eval_set=eval_set)
     assert loop.learning_curve("holdout")[1][-1] == pytest.approx(loop.score(*eval_set))
-
-
-# The score
-
-
-ONES = DummyClassifier(strategy="constant", constant=1).fit([[0], [1]], [0, 1])
-ROWS = np.zeros((4, 1))
-
-
-def test_target_accuracy_takes_all_rows_for_target_rows():
-    assert target_accuracy(ONES, ROWS, [1, 0, 1, 1]) == 0.75
-
-
-@pytest.mark.parametrize("y", [[1, 0, -1, -1], [1.0, 0.0, np.nan, np.nan], [1, 0, None, None]], ids=repr)
-def test_target_accuracy_leaves_missing_labels_out(y):
-    assert target_accuracy(ONES, ROWS, y) == 0.5
-
-
-def test_target_accuracy_of_strings():
-    model = DummyClassifier(strategy="constant", constant="b").fit([[0], [1]], ["a", "b"])
-    assert target_accuracy(model, ROWS, ["b", "a", None, "b"]) == 2 / 3
-
-
-def test_target_accuracy_counts_target_rows_only():
-    assert target_accuracy(ONES, ROWS, [0, 0, 1, 0], sample_domain=[1, 1, -1, -1]) == 0.5
-    assert target_accuracy(ONES, ROWS, [0, 0, 1, -1], sample_domain=[1, 1, -1, -1]) == 1.0
-
-
-def test_target_accuracy_is_a_plain_float():
-    assert type(target_accuracy(ONES, ROWS, [1, 0, 1, 1])) is float
-
-
-@pytest.mark.parametrize(("y", "sample_domain"), [([-1] * 4, None), ([0, 0, 1, 1], [1, 1, 1, 1])])
-def test_nothing_to_score_against_is_an_error(y, sample_domain):
-    with pytest.raises(ValueError, match="no label of a target row to score against"):
-        target_accuracy(ONES, ROWS, y, sample_domain)
-
-
-@pytest.mark.parametrize(("y", "sample_domain"), [([1] * 3, None), ([1] * 4, [-1] * 3)])
-def test_lengths_that_differ_are_an_error(y, sample_domain):
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        target_accuracy(ONES, ROWS, y, sample_domain)
 
 
 # The searches

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skada_active.datasets._arguments import check_class_sizes, check_number, check_sizes, seeded
-from skada_active.datasets._assembly import Arrays, Dataset, stack
+from skada_active.datasets._stacking import Arrays, Dataset, stack_domains
+from skada_active.datasets._validation import check_class_sizes, check_number, check_sizes, seeded
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
+
+__all__ = ["blobs", "class_centers", "make_multi_source_blobs", "make_shifted_blobs"]
 
 CENTER_BOX = 5.0
 
@@ -74,7 +76,7 @@ def make_shifted_blobs(
     rng = seeded(random_state)
     centers = class_centers(n_classes, n_features, rng)
     moved = centers + _translations(shift, (n_features,), rng)
-    return stack(
+    return stack_domains(
         [
             (1, blobs(n_source, centers, cluster_std, rng)),
             (-2, blobs(n_target, moved, cluster_std, rng)),
@@ -146,7 +148,7 @@ def make_multi_source_blobs(
     centers = class_centers(n_classes, n_features, rng)
     moves = _translations(shift, (n_sources, n_features), rng)
     blocks = [(number, blobs(n_source, centers + move, cluster_std, rng)) for number, move in enumerate(moves, start=1)]
-    return stack([*blocks, (-(n_sources + 1), blobs(n_target, centers, cluster_std, rng))])
+    return stack_domains([*blocks, (-(n_sources + 1), blobs(n_target, centers, cluster_std, rng))])
 
 
 def class_centers(n_classes: int, n_features: int, rng: RandomState) -> NDArray[np.float64]:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skada_active.datasets._assembly import Arrays, Dataset, assemble, read_archive
+from skada_active.datasets._stacking import Arrays, Dataset, load_domains, read_archive
+
+__all__ = ["load_digits_pair"]
 
 SIDE = 28
 
@@ -68,7 +70,7 @@ def load_digits_pair(source: str | Sequence[str] = "mnist", target: str | Sequen
     """
     readers = {"optdigits": _optdigits, "mnist": _mnist}
     numbers = {name: number for number, name in enumerate(readers, start=1)}
-    return assemble(source, target, numbers, lambda domain: readers[domain]())
+    return load_domains(source, target, numbers, lambda domain: readers[domain]())
 
 
 def _optdigits() -> Arrays:

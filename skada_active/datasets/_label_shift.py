@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from skada_active.datasets._arguments import check_class_sizes, check_sizes, seeded
-from skada_active.datasets._assembly import Dataset, stack
 from skada_active.datasets._blobs import blobs, class_centers
+from skada_active.datasets._stacking import Dataset, stack_domains
+from skada_active.datasets._validation import check_class_sizes, check_sizes, seeded
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
+
+__all__ = ["make_label_shift"]
 
 
 def make_label_shift(
@@ -81,7 +83,7 @@ def make_label_shift(
     check_class_sizes(n_classes, n_source=n_source, n_target=n_target)
     rng = seeded(random_state)
     centers = class_centers(n_classes, n_features, rng)
-    return stack(
+    return stack_domains(
         [
             (1, blobs(_class_counts(n_source, source_shares), centers, cluster_std, rng)),
             (-2, blobs(_class_counts(n_target, target_shares), centers, cluster_std, rng)),

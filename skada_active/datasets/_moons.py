@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from skada_active.datasets._arguments import check_number, check_sizes, seeded
-from skada_active.datasets._assembly import Dataset, stack
+from skada_active.datasets._stacking import Dataset, stack_domains
+from skada_active.datasets._validation import check_number, check_sizes, seeded
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
+
+__all__ = ["make_shifted_moons"]
 
 MOONS_CENTER = np.array([0.5, 0.25])
 
@@ -68,9 +71,9 @@ def make_shifted_moons(
     rng = seeded(random_state)
     X, y = make_moons(n_source, noise=noise, random_state=rng)
     X_target, y_target = make_moons(n_target, noise=noise, random_state=rng)
-    return stack([(1, (X, y.astype(np.int64))), (-2, (_rotate(X_target, rotation), y_target.astype(np.int64)))])
+    return stack_domains([(1, (X, y.astype(np.int64))), (-2, (_rotate(X_target, rotation), y_target.astype(np.int64)))])
 
 
-def _rotate(X: np.ndarray, degrees: float) -> np.ndarray:
+def _rotate(X: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     return (X - MOONS_CENTER) @ np.array([[cos, sin], [-sin, cos]]) + MOONS_CENTER

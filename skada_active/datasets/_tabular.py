@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skada_active.datasets._assembly import Arrays, Dataset, Domain, assemble, read_archive
+from skada_active.datasets._stacking import Arrays, Dataset, Domain, load_domains, read_archive
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    Table = tuple[NDArray[np.float32] | pd.DataFrame, NDArray, NDArray[np.int64]]
+    Table: TypeAlias = tuple[NDArray[np.float32] | pd.DataFrame, NDArray[Any], NDArray[np.int64]]
+
+__all__ = ["load_gas_drift", "load_heart_disease", "load_wine_quality"]
 
 
 def load_gas_drift(
@@ -218,7 +220,7 @@ def load_wine_quality(
 
 def _load_table(
     file_name: str,
-    numbers: dict[Domain, int],
+    numbers: Mapping[Domain, int],
     source: Domain | Sequence[Domain],
     target: Domain | Sequence[Domain],
     as_frame: bool,
@@ -227,7 +229,7 @@ def _load_table(
         X, y = read_archive(file_name, f"X_{domain}", f"y_{domain}")
         return X, y.astype(np.int64)
 
-    dataset = assemble(source, target, numbers, read)
+    dataset = load_domains(source, target, numbers, read)
     return _with_frame(dataset, file_name) if as_frame else dataset
 
 

@@ -53,7 +53,7 @@ def class_domain_gradient(discriminator: nn.Sequential, features: Tensor) -> Ten
 
 
 class ClassDomainGradient:
-    """Compute `class_domain_gradient` of embedded rows that are numpy arrays, or tensors on any device.
+    """Function `class_domain_gradient` of a discriminator, for embedded rows as numpy arrays or tensors on any device.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class ClassDomainGradient:
 
     def __call__(self, features: Any) -> Any:
         """Return the gradients at the rows of `features` (m, D), shape (m, C, D), as what `features` are."""
-        weight = self.discriminator[-1].weight
-        rows = torch.as_tensor(features, dtype=weight.dtype, device=weight.device)
+        parameter = next(self.discriminator.parameters())
+        rows = torch.as_tensor(features, dtype=parameter.dtype, device=parameter.device)
         gradients = class_domain_gradient(self.discriminator, rows)
         return gradients if isinstance(features, Tensor) else gradients.cpu().numpy()

@@ -1,4 +1,4 @@
-"""What the net trains: a backbone with its head, and the sum of the losses."""
+"""Modules that the net trains: a backbone with its head, and the sum of the losses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["AdaptationCriterion", "AdaptationModule"]
 
 
 class AdaptationModule(nn.Module):
-    """Embed rows and classify the embedding.
+    """Backbone with a linear classifier on its embedding.
 
     Parameters
     ----------
@@ -21,6 +21,9 @@ class AdaptationModule(nn.Module):
     head : nn.Module
         Final linear classifier; before a `CosineHead` the embedding is normalised.
     """
+
+    #: Width D of the embedding, known once a row has been embedded.
+    n_features: int
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -36,7 +39,7 @@ class AdaptationModule(nn.Module):
 
 
 class AdaptationCriterion(nn.Module):
-    """Add the labelled cross-entropy and the objective, which owns its discriminators.
+    """Sum of the labelled cross-entropy and the objective, which owns its discriminators.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ __all__ = ["FeatureNoise", "ImageAugmentation", "default_augmentation", "mix_vie
 
 
 class FeatureNoise(BaseEstimator):
-    """Add Gaussian noise to the columns of tables and embeddings, each in its own units.
+    """Gaussian noise on the columns of tables and embeddings, each in its own units.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class FeatureNoise(BaseEstimator):
 
 
 class ImageAugmentation(BaseEstimator):
-    """Change every image by its own draw of RandAugment, and shift or flip it where asked.
+    """RandAugment with a draw of its own for every image, and a shift or flip where asked for.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class ImageAugmentation(BaseEstimator):
         low, high = images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
         step = ((high - low) / 255).clamp_min(torch.finfo(torch.float32).tiny)
         levels = ((images - low) / step).round().to(torch.uint8)
-        transform = self._transform(images.shape[-2:])
+        transform = self._transform((images.shape[2], images.shape[3]))
         return torch.stack([transform(image) for image in levels]).to(images.dtype) * step + low
 
     def _transform(self, size: tuple[int, int]) -> Any:

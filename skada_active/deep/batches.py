@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import tee
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-if TYPE_CHECKING:
-    from skada_active.deep.anchors import Anchors
+from skada_active.deep.anchors import Anchors
 
 #: Fewest steps of an epoch: with a few dozen rows, one pass over them would hardly move the weights.
 MIN_STEPS = 10
@@ -22,7 +21,7 @@ __all__ = ["Batch", "DomainDataset", "RoleBatches", "RowBatches", "as_input", "r
 
 
 class DomainDataset(Dataset):
-    """Hold rows with their label and domain: what one call of training sees.
+    """Rows with their label and domain: the data of one call of training.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ class DomainDataset(Dataset):
 
 @dataclass
 class Batch:
-    """Describe the rows of one mixed batch, which lie in blocks: source, labelled target, target.
+    """Labels and domains of one mixed batch, whose rows lie in blocks: source, labelled target, target.
 
     The third block is the target batch of the unsupervised losses; it is empty where no objective asks for it. Labels
     are column positions, -1 where unknown; domains are positions, sources first.
@@ -82,7 +81,7 @@ class Batch:
 
 
 class RoleBatches:
-    """Iterate over role-balanced batches: every step sees rows of every role, however rare it is.
+    """Role-balanced batches: every step sees rows of every role, however rare it is.
 
     Each role is a stream of its own, reshuffled whenever it is exhausted, so that a few labelled target rows come back
     again and again. An epoch has as many steps as the largest labelled role needs to be seen once, at
@@ -142,7 +141,7 @@ class RoleBatches:
         index = torch.cat([self._draw(*stream) for stream in zip(self.streams, self.sizes, strict=True)], dim=1)
         seed = int(torch.randint(2**62, ()))  # drawn for tensors too, so that they and datasets go on alike
         # A loader that works ahead asks for rows before their batch is trained on.
-        plan, ahead = tee(self._plan(index) if self.anchors is None else self._anchored_plan(index))
+        plan, ahead = tee(self._plan(index) if self.anchors is None else self._anchored_plan(index, self.anchors))
         rows = read_rows(self.data.rows, (rows for rows, _ in ahead), self.loader_params, seed)
         for inputs in rows:
             _, batch = next(plan)
@@ -162,13 +161,13 @@ class RoleBatches:
         for step, rows in enumerate(index):
             yield rows, Batch(labels[step], domain[step], n_source[step] * copies, self.n_labeled * copies)
 
-    def _anchored_plan(self, index: Tensor) -> Iterator[tuple[Tensor, Batch]]:
+    def _anchored_plan(self, index: Tensor, anchors: Anchors) -> Iterator[tuple[Tensor, Batch]]:
         n_source = self.n_labeled
-        for drawn, chosen in zip(index, self.anchors.chunks(self.batch_size), strict=False):
+        for drawn, chosen in zip(index, anchors.chunks(self.batch_size), strict=False):
             rows = torch.cat([drawn[:n_source], chosen, drawn[n_source:]])
             n_labeled = n_source + len(chosen)
             labels = self.data.labels[rows]
-            labels[n_source:n_labeled] = self.anchors.labels[chosen]
+            labels[n_source:n_labeled] = anchors.labels[chosen]
             copies = 1 if len(rows) > 1 else 2
             rows, labels = rows.repeat(copies), labels.repeat(copies)
             yield rows, Batch(labels, self.data.domain[rows], n_source * copies, n_labeled * copies)
@@ -182,7 +181,7 @@ class RoleBatches:
 
 
 class RowBatches:
-    """Iterate over all rows in order, in batches, for prediction.
+    """Batches of all rows in order, for prediction.
 
     Parameters
     ----------

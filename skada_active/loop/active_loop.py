@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone, is_regressor
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skada_active.domains import Roles, check_inputs
-from skada_active.loop._validation import check_eval_set, check_loop, check_oracle, check_reply, hide_target
-from skada_active.loop.budget import BudgetSchedule
-from skada_active.loop.oracle import ArrayOracle, Oracle
+from skada_active.domains import Roles, check_inputs, hide_target
+from skada_active.loop._validation import check_eval_set, check_oracle, check_reply
+from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
-from skada_active.metrics._history import known_accuracies
+from skada_active.metrics.accuracy import known_accuracies
 from skada_active.query import MarginSampling, QueryStrategy
 from skada_active.session import AdaptationSession
 from skada_active.session._validation import check_annotators, check_costs
 from skada_active.session.settings import SessionSettings
-from skada_active.session.spending import Spending
+from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
 from skada_active.utils._sklearn import HasMethods, StrOptions
 from skada_active.utils.fitting import remember_columns
-from skada_active.utils.random import check_rng
 from skada_active.utils.rows import take_rows
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ActiveAdaptationLoop"]
 
 
-class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPrediction):
     """Classifier that is adapted to a target domain by buying the labels that help most.
 
     The estimator is trained on the labelled rows; then, round by round, the query strategy chooses target rows, the
@@ -188,23 +187,28 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         y_true = None
         if oracle is None:
             roles, y_true = hide_target(y, roles, labeled_target), y.copy()
-            oracle = ArrayOracle(y_true)
         elif labeled_target is not None:
             raise ValueError("labeled_target goes without an oracle; with one, a label present in y is known.")
-        check_oracle(oracle)
+        else:
+            check_oracle(oracle)
         return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
 
-    def _run(self, session: AdaptationSession, oracle: Oracle, annotator: str | None = None) -> Self:
+    def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
+        bar = tqdm(total=session.budget, initial=session.spent) if self.verbose else None
         try:
-            with tqdm(total=session.budget, initial=session.spent, disable=not self.verbose) as bar:
-                while len(ids := session.ask(annotator=annotator)):
-                    # A copy: what an oracle does to its rows must not change what is told about.
+            while len(ids := session.ask(annotator=annotator)):
+                if oracle is None:  # the labels were given beforehand
+                    labels: Any = session.y_true[ids]
+                else:  # a copy: what an oracle does to its rows must not change what is told about
                     labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
-                    session.tell(ids, labels, annotator=annotator)
+                session.tell(ids, labels, annotator=annotator)
+                if bar is not None:
                     bar.update(session.spent - bar.n)
                     bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
         finally:
             self._adopt(session)
+            if bar is not None:
+                bar.close()
         return self
 
     def session(
@@ -253,7 +257,13 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         """
         X, y, roles = self._check_data(X, y, sample_domain)
         return self._start_session(
-            X, y, roles, eval_set=eval_set, journal=journal, costs=costs, n_annotators=n_annotators
+            X,
+            y,
+            roles,
+            eval_set=eval_set,
+            journal=journal,
+            costs=None if costs is None else check_costs(costs, len(y)),
+            n_annotators=check_annotators(n_annotators),
         )
 
     def resume(
@@ -293,13 +303,14 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         if oracle is None:
             if session.y_true is None:
                 raise ValueError("oracle=None, but fit was given an oracle of its own; pass who answers from now on.")
-            oracle = ArrayOracle(session.y_true)
-        check_oracle(oracle)
+        else:
+            check_oracle(oracle)
         if budget is None and n_rounds is not None:
             raise ValueError(f"n_rounds={n_rounds} says how a new budget is spent; give the budget too.")
         if budget is not None:
-            schedule = _schedule(budget, self.n_rounds if n_rounds is None else n_rounds)
-            session.extend(schedule.rounds(session.state.pool_cost))
+            if not isinstance(budget, BudgetSchedule):
+                budget = BudgetSchedule(budget, self.n_rounds if n_rounds is None else n_rounds)
+            session.extend(budget.rounds(session.state.pool_cost))
         return self._run(session, oracle, annotator)
 
     @classmethod
@@ -428,7 +439,13 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
 
     def _check_data(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None) -> tuple[Any, NDArray[Any], Roles]:
         self._validate_params()
-        check_loop(self.estimator, self.round_epochs)
+        if self.estimator is not None and is_regressor(self.estimator):
+            raise ValueError(f"estimator must be a classifier, got the regressor {self.estimator!r}.")
+        epochs = np.atleast_1d(self.round_epochs)
+        if epochs.ndim > 1 or not len(epochs) or epochs.dtype.kind not in "iu" or epochs.min() < 0:
+            raise ValueError(
+                f"round_epochs must be an integer >= 0 or a list of them, one per round, got {self.round_epochs!r}."
+            )
         return check_inputs(X, y, sample_domain)
 
     def _start_session(
@@ -440,28 +457,31 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
         y_true: NDArray[Any] | None = None,
         eval_set: tuple[Any, ArrayLike] | None = None,
         journal: Any = None,
-        costs: ArrayLike | None = None,
+        costs: NDArray[np.float64] | None = None,
         n_annotators: int = 1,
     ) -> AdaptationSession:
-        held_out = check_eval_set(eval_set)
-        settings = self._settings(roles, check_costs(costs, len(y)), check_annotators(n_annotators))
+        held_out = None if eval_set is None else check_eval_set(eval_set)
+        settings = self._settings(roles, costs, n_annotators)
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
-            return self._session_of(store, X, y, roles, y_true=y_true, eval_set=held_out)
+            make_loop = clone(self)._fitted_clone
+            return AdaptationSession(store, X, y, roles, y_true=y_true, eval_set=held_out, make_loop=make_loop)
         except BaseException:
             store.close()
             raise
 
-    def _session_of(self, store: MemoryStore, *data: Any, **labels: Any) -> AdaptationSession:
-        return AdaptationSession(store, *data, **labels, make_loop=clone(self)._fitted_clone)
-
     def _settings(self, roles: Roles, costs: NDArray[np.float64] | None, n_annotators: int) -> SessionSettings:
-        pool_cost = Spending(len(roles), costs).whole_units(roles.candidates)
+        pool_cost = Spending(len(roles.domain), costs).whole_units(roles.candidates)
+        schedule = self.budget
+        if not isinstance(schedule, BudgetSchedule):
+            schedule = BudgetSchedule(self.budget, self.n_rounds)
+        # Without a seed one is drawn from a generator of its own, never from numpy's global one.
+        rng = np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
         return SessionSettings(
-            estimator=_default_estimator() if self.estimator is None else self.estimator,
-            strategy=MarginSampling() if self.strategy is None else self.strategy,
-            seed=int(check_rng(self.random_state).randint(np.iinfo(np.int32).max)),
-            rounds=_schedule(self.budget, self.n_rounds).rounds(pool_cost),
+            estimator=_default_estimator() if self.estimator is None else clone(self.estimator),
+            strategy=MarginSampling() if self.strategy is None else clone(self.strategy),
+            seed=int(rng.randint(np.iinfo(np.int32).max)),
+            rounds=schedule.rounds(pool_cost),
             costs=costs,
             n_annotators=n_annotators,
             round_epochs=self.round_epochs,
@@ -473,14 +493,13 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
     def _adopt(self, session: AdaptationSession) -> Self:
         """Take over what a session has come to; where its training was interrupted, what was trained before."""
         self.session_, self.strategy_ = session, session.strategy_
-        self.estimator_, self.history_, self.initial_ = (
-            session.trainer.estimator_,
-            session.trainer.history_,
-            session.trainer.initial_,
-        )
-        self.queried_ids_, self.query_round_ = session.queried_ids_, session.query_round_
+        self.estimator_, self.initial_, history, _ = session.trainer.model
+        self.history_ = list(history)
+        state = session.state
+        self.queried_ids_ = np.array(state.bought_ids, dtype=np.int64)
+        self.query_round_ = state.query_round.copy()
         self.n_queries_ = len(self.queried_ids_)
-        self.termination_condition_ = session.termination_condition_
+        self.termination_condition_ = state.termination_condition
         self.classes_ = self.estimator_.classes_
         if session.X is not None:
             remember_columns(self, session.X)
@@ -489,10 +508,6 @@ class ActiveAdaptationLoop(DelegatedPrediction, MetaEstimatorMixin, ClassifierMi
     def _fitted_clone(self, session: AdaptationSession) -> Self:
         _ = session.estimator_  # trained first where that was interrupted
         return clone(self)._adopt(session)
-
-
-def _schedule(budget: Any, n_rounds: int) -> BudgetSchedule:
-    return budget if isinstance(budget, BudgetSchedule) else BudgetSchedule(budget, n_rounds)
 
 
 def _default_estimator() -> Any:

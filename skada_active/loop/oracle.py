@@ -1,4 +1,4 @@
-"""Who answers: an oracle is any callable ``oracle(ids, X_rows) -> labels``; a missing label is an abstention."""
+"""Oracles: callables ``oracle(ids, X_rows) -> labels`` that answer; a missing label is an abstention."""
 
 from __future__ import annotations
 
@@ -72,13 +72,14 @@ class NoisyOracle(BaseEstimator):
 
     def __call__(self, ids: ArrayLike, X_rows: Any = None) -> NDArray[Any]:
         """Return the labels of the rows `ids`, some of them wrong, shape (len(ids),)."""
-        labels, classes = as_labels(self.oracle(ids, X_rows)), as_labels(self.classes)
+        rows = np.asarray(ids, dtype=np.int64)
+        labels, classes = as_labels(self.oracle(rows, X_rows)), as_labels(self.classes)
         if len(np.unique(classes)) < 2:
             raise ValueError(f"classes must hold at least two labels to draw a wrong one from, got {self.classes!r}.")
         _check_rate("noise_rate", self.noise_rate)
         noisy = labels.astype(np.result_type(labels, classes))  # a wrong label may be a longer string
         for position in np.flatnonzero(~is_missing(labels)):
-            rng = _row_rng(self.random_state, _NOISE, ids[position])
+            rng = _row_rng(self.random_state, _NOISE, rows[position])
             if rng.random() < self.noise_rate:
                 wrong = classes[classes != labels[position]]
                 noisy[position] = wrong[rng.integers(len(wrong))]
@@ -111,9 +112,10 @@ class AbstainingOracle(BaseEstimator):
 
     def __call__(self, ids: ArrayLike, X_rows: Any = None) -> NDArray[Any]:
         """Return the labels of the rows `ids`, missing where the oracle abstains, shape (len(ids),)."""
-        labels = as_labels(self.oracle(ids, X_rows))
+        rows = np.asarray(ids, dtype=np.int64)
+        labels = as_labels(self.oracle(rows, X_rows))
         _check_rate("rate", self.rate)
-        draws = [_row_rng(self.random_state, _ABSTENTION, row).random() for row in ids]
+        draws = [_row_rng(self.random_state, _ABSTENTION, row).random() for row in rows]
         return mask_labels(labels, np.array(draws) < self.rate)
 
 

@@ -1,4 +1,4 @@
-"""Predict with the model that a loop has fitted."""
+"""Prediction by the model that a loop has fitted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 from sklearn.utils import TransformerTags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -24,8 +25,12 @@ def _estimator_has(name: str) -> Callable[[Any], bool]:
     return has
 
 
-class DelegatedPrediction:
-    """Predict by `estimator_`, and be what it is: the prediction side of a meta-estimator."""
+class DelegatedPrediction(BaseEstimator):
+    """Prediction side of a meta-estimator: predict by `estimator_`, and have its tags."""
+
+    estimator: Any
+    estimator_: Any
+    fit: Callable[..., Any]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the label of every row, shape (n,)."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -24,7 +25,7 @@ from skada_active.session import AdaptationSession
 from skada_active.session.events import from_json, to_json
 from skada_active.session.state import SessionState
 from skada_active.session.store import MemoryStore
-from skada_active.session.trainer import Trainer
+from skada_active.session.trainer import TrainedModel, Trainer
 from skada_active.utils.rows import as_rows, is_dataset
 from skada_active.utils.versions import package_versions
 from skada_active.utils.warn import warn_user
@@ -47,7 +48,7 @@ class _SavedStore(MemoryStore):
     data: Any = None
 
     def restore_model(self, trainer: Trainer, state: SessionState) -> None:
-        trainer.restore(*self.model)
+        trainer.restore(TrainedModel(*self.model))
 
 
 def save_loop(loop: ActiveAdaptationLoop, path: Path) -> None:
@@ -56,7 +57,7 @@ def save_loop(loop: ActiveAdaptationLoop, path: Path) -> None:
     estimator = session.estimator_
     missing = [found for name in _PARTS for found in _unsaveable(params[name], name)]
     columns = {name: getattr(loop, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(loop, name)}
-    model = [_packed(estimator, missing, "estimator__"), session.initial_, session.history_, session.trainer.digests]
+    model = [_packed(estimator, missing, "estimator__"), *session.trainer.model[1:]]
     content = {
         "format": _FORMAT,
         "versions": package_versions(),
@@ -133,7 +134,8 @@ def _load_session(
     store.model, store.data = model, data
     if eval_set is None and content["eval_X"] is not None:
         eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])
-    return loop._session_of(store, X, y, roles, y_true=_unpacked_labels(content["y_true"]), eval_set=eval_set)
+    y_true, make_loop = _unpacked_labels(content["y_true"]), clone(loop)._fitted_clone
+    return AdaptationSession(store, X, y, roles, y_true=y_true, eval_set=eval_set, make_loop=make_loop)
 
 
 def _unsaveable(value: Any, name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,47 +13,21 @@ from sklearn.pipeline import Pipeline
 
 from skada_active.domains import Roles
 from skada_active.labels import encode_labels
+from skada_active.pool.fields import FIELDS
+from skada_active.pool.view import RowFunction, named
 from skada_active.utils._sklearn import LinearClassifierMixin
+from skada_active.utils.arrays import Array
 from skada_active.utils.fitting import split_pipeline
 
-__all__ = ["ModelReader", "row_groups"]
+__all__ = ["ModelReader"]
 
-_LINEAR = (
-    "a linear model such as LogisticRegression, a Pipeline that ends in one, or an "
-    "AdaptationClassifier (skada_active.deep)"
-)
-_DISCRIMINATOR = "an AdaptationClassifier whose objective trains {}"
-_REMEDIES = {
-    "proba": "a classifier with predict_proba (wrap others in sklearn.calibration.CalibratedClassifierCV)",
-    "logits": _LINEAR,
-    "head_weight": _LINEAR,
-    "head_bias": _LINEAR,
-    "source_logit": _DISCRIMINATOR.format("a domain discriminator, such as DANN"),
-    "class_domain_grad": _DISCRIMINATOR.format("a class-wise domain discriminator, such as TSF"),
-    "class_discriminator": _DISCRIMINATOR.format("a class-wise domain discriminator, such as TSF"),
-}
 # What comes from the roles of the rows, the labels and the input of the last step: any model will do.
-_ALWAYS = frozenset(
-    {"index", "target_domain", "features", "labeled_features", "labeled_y"}
-    | {"source_features", "source_y", "source_domain", "n_initial"}
-)
-
-
-@dataclass(frozen=True)
-class RowFunction:
-    """Apply a function of embedded rows to the rows of `features` that an index array names."""
-
-    function: Callable[[NDArray[Any]], NDArray[Any]]
-    features: NDArray[Any]
-
-    def __call__(self, index: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the values for some rows."""
-        return self.function(self.features[index])
+_ALWAYS = frozenset(name for name, field in FIELDS.items() if field.remedy is None)
 
 
 @dataclass(frozen=True)
 class ModelReader:
-    """Read the fields of a pool view from a classifier.
+    """Reader of the fields of a pool view from a classifier.
 
     A model that offers ``pool_supplies`` (names of fields), ``pool_outputs(X, names)``, ``pool_head()`` and, where it
     supplies more, ``pool_field(name)``, is read through them; any other one by scikit-learn's conventions. What
@@ -64,7 +38,7 @@ class ModelReader:
     model: Any
 
     @classmethod
-    def of(cls, estimator: Any) -> ModelReader:
+    def from_estimator(cls, estimator: Any) -> ModelReader:
         """Return the reader of `estimator`, fitted or not."""
         return cls(*split_pipeline(estimator))
 
@@ -80,15 +54,22 @@ class ModelReader:
             names |= {"logits", "head_weight", "head_bias"}
         return frozenset(names)
 
-    def check(self, needs: Iterable[str]) -> None:
-        """Raise a ValueError with a remedy if the model cannot fill a field."""
-        unmet = sorted(set(needs) - self.supplies)
-        if unmet:
-            remedy = _REMEDIES.get(unmet[0])
-            raise ValueError(
-                f"estimator={self.model!r} cannot supply {unmet[0]!r}, which the query strategy reads. "
-                + (f"Use {remedy}." if remedy else "No estimator of this package supplies it.")
-            )
+    def readable(self, needs: Iterable[str]) -> frozenset[str]:
+        """Return the names of the fields to read; a ValueError with a remedy if the model cannot fill one of them.
+
+        A field with an alternative is replaced by it where the model supplies that. It derives from its alternative and
+        the features, so these have to be needed too.
+        """
+        needed, supplies, names = named(needs), self.supplies, set(needs)
+        for field in needed:
+            if field.alternative in supplies - names and "features" in names:
+                names = names - {field.name} | {field.alternative}
+            elif field.name not in supplies:
+                raise ValueError(
+                    f"estimator={self.model!r} cannot supply {field.name!r}, which the query strategy reads. "
+                    f"Use {field.remedy}."
+                )
+        return frozenset(names)
 
     @property
     def on_accelerator(self) -> bool:
@@ -108,7 +89,8 @@ class ModelReader:
         if hasattr(self.model, "pool_outputs"):
             kept = names & frozenset(on_device) if hasattr(self.model, "device_") else frozenset()
             return self.model.pool_outputs(X, names, on_device=kept) if kept else self.model.pool_outputs(X, names)
-        readers = {"proba": self._proba, "logits": self._linear_logits, "features": _dense}
+        proba = getattr(self.model, "predict_proba", None)
+        readers: dict[str, Any] = {"proba": proba, "logits": self._linear_logits, "features": _dense}
         return {name: readers[name](X) for name in names}
 
     def head(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -119,10 +101,10 @@ class ModelReader:
         bias = np.broadcast_to(self.model.intercept_, weight.shape[0])
         return (_two_rows(weight), _two_rows(bias)) if len(weight) == 1 else (weight, bias)
 
-    def read(self, name: str, features: NDArray[Any] | None) -> Any:
-        """Return a field that is a property of the model; a function of embedded rows becomes one of row numbers."""
+    def read(self, name: str, features: Array | None) -> Any:
+        """Return a field that is a part of the model; a function of embedded rows becomes one of row numbers."""
         field = self.model.pool_field(name)
-        return RowFunction(field, features) if name == "class_domain_grad" else field
+        return RowFunction(field, features) if callable(field) else field
 
     def positions(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return the column positions of `labels` among the classes of the model."""
@@ -130,19 +112,14 @@ class ModelReader:
 
     def label_fields(self, roles: Roles, needs: frozenset[str], y: Any) -> dict[str, NDArray[np.int64]]:
         """Return the fields that come from the roles of the rows and the labels of the labelled ones."""
-        filled: dict[str, Any] = {}
-        if "labeled_y" in needs:
-            filled["labeled_y"] = self.positions(y[roles.labeled_target])
-        if "source_y" in needs:
-            filled["source_y"] = self.positions(y[roles.source])
-        if "source_domain" in needs:
-            filled["source_domain"] = roles.domain[roles.source]
-        if "target_domain" in needs:
-            filled["target_domain"] = roles.domain[roles.candidates]
+        rows = {"labeled": roles.labeled_target, "source": roles.source, "roles": roles.candidates}
+        filled = {}
+        for field in named(needs):
+            if field.name.endswith("_y"):
+                filled[field.name] = self.positions(y[rows[field.source]])
+            elif field.name.endswith("_domain"):
+                filled[field.name] = roles.domain[rows[field.source]]
         return filled
-
-    def _proba(self, X: Any) -> NDArray[Any]:
-        return self.model.predict_proba(X)
 
     def _linear_logits(self, X: Any) -> NDArray[Any]:
         decision = self.model.decision_function(X)
@@ -166,13 +143,3 @@ def _dense(X: Any) -> NDArray[Any]:
                 "as make_pipeline(make_column_transformer((OneHotEncoder(), columns), remainder='passthrough'), model)."
             ) from error
     return X.reshape(len(X), -1)
-
-
-def row_groups(roles: Roles, needs: frozenset[str]) -> dict[str, NDArray[np.int64]]:
-    """Return the row numbers of the pool and of the labelled groups whose features are needed."""
-    groups = {"pool": roles.candidates}
-    if "labeled_features" in needs:
-        groups["labeled"] = roles.labeled_target
-    if "source_features" in needs:
-        groups["source"] = roles.source
-    return groups

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import gen_even_slices
 
 from skada_active.domains import Roles
-from skada_active.pool.readers import ModelReader, row_groups
+from skada_active.pool.fields import FIELDS, names_from
+from skada_active.pool.readers import ModelReader
 from skada_active.pool.view import PoolView
 from skada_active.utils.arrays import Array, empty_like
 from skada_active.utils.rows import is_dataset, take_rows
@@ -24,8 +25,10 @@ _BLOCK_BYTES, _MIN_ROWS = 2**27, 2**10
 _DATASET_ROWS = 2**14
 #: What a value of a table of several types takes.
 _ITEM_BYTES = 8
-_POOL_FIELDS = frozenset({"proba", "logits", "features", "source_logit"})
-_MODEL_FIELDS = {"class_domain_grad", "class_discriminator"}
+#: Fields by where they come from: from the model, and from labels and domains.
+_OUTPUTS, _HEAD, _DISCRIMINATOR = (names_from(source) for source in ("output", "head", "discriminator"))
+_CLASSES = frozenset(name for name in FIELDS if name.endswith("_y"))
+_LABELS = _CLASSES | {name for name in FIELDS if name.endswith("_domain")}
 
 
 def snapshot(
@@ -52,7 +55,8 @@ def snapshot(
     roles : Roles
         Role of every row.
     needs : iterable of str
-        Names of the `PoolView` fields to fill.
+        Names of the `PoolView` fields to fill. In place of ``"class_domain_grad"`` with ``"features"``, the parameters
+        ``class_discriminator`` are filled where the model supplies them: the gradients derive from both.
     y : ndarray of shape (n_rows,), default=None
         Labels of all rows; read at labelled rows only, and only for ``"labeled_y"`` and ``"source_y"``.
     n_initial : int, default=None
@@ -70,6 +74,8 @@ def snapshot(
 
     Raises
     ------
+    TypeError
+        If `needs` is a string, or names what is no field.
     ValueError
         If the model cannot supply a field, a label is not among its classes, or `y` is needed and ``None``.
 
@@ -90,35 +96,33 @@ def snapshot(
     >>> view.index, view.features
     (array([2]), array([[0.4]]))
     """
-    needs = _check_needs(needs, y, extra)
-    reader = ModelReader.of(estimator)
-    reader.check(needs)
-    groups = row_groups(roles, needs)
-    if not len(groups["pool"]):
-        return PoolView(index=groups["pool"], n_initial=n_initial)
-    of_group = dict.fromkeys(groups, frozenset({"features"}))
-    of_group["pool"] = needs & _POOL_FIELDS | ({"features"} if "class_domain_grad" in needs else set())
-    outputs = _read_outputs(reader, X, groups, of_group, frozenset(on_device))
-    of_pool = outputs.pop("pool")
-    filled: dict[str, Any] = {"index": groups["pool"], "n_initial": n_initial, **extra}
-    filled |= {name: values for name, values in of_pool.items() if name in needs}
-    filled |= {f"{group}_features": values["features"] for group, values in outputs.items()}
-    if needs & {"head_weight", "head_bias"}:
-        filled["head_weight"], filled["head_bias"] = reader.head()
-    filled |= reader.label_fields(roles, needs, y)
-    filled |= {name: reader.read(name, of_pool.get("features")) for name in needs & _MODEL_FIELDS}
-    return PoolView(**filled)
-
-
-def _check_needs(needs: Iterable[str], y: Any, extra: Iterable[str]) -> frozenset[str]:
-    """Return the names of the fields to read, without those that are given; what cannot be read is an error."""
     if isinstance(needs, str):
         raise TypeError(f"needs must be a collection of field names, got the string {needs!r}; pass {{{needs!r}}}.")
-    needs = frozenset(needs) - set(extra)
-    unlabeled = sorted(needs & {"labeled_y", "source_y"})
-    if y is None and unlabeled:
-        raise ValueError(f"needs names {unlabeled[0]!r}, but y is None; pass the labels of all rows as y.")
-    return needs
+    reader = ModelReader.from_estimator(estimator)
+    names = reader.readable(frozenset(needs) - extra.keys())
+    candidates = roles.candidates
+    if not len(candidates):
+        return PoolView(index=candidates, n_initial=n_initial)
+    groups = {"pool": candidates}
+    if "labeled_features" in names:
+        groups["labeled_features"] = roles.labeled_target
+    if "source_features" in names:
+        groups["source_features"] = roles.source
+    of_group = dict.fromkeys(groups, frozenset({"features"}))
+    of_group["pool"] = names & _OUTPUTS | ({"features"} if "class_domain_grad" in names else set())
+    outputs = _read_outputs(reader, X, groups, of_group, frozenset(on_device))
+    of_pool = outputs.pop("pool")
+    filled: dict[str, Any] = {"index": candidates, "n_initial": n_initial, **extra}
+    filled |= {name: values for name, values in of_pool.items() if name in names}
+    filled |= {group: values["features"] for group, values in outputs.items()}
+    if names & _HEAD:
+        filled["head_weight"], filled["head_bias"] = reader.head()
+    if names & _LABELS:
+        if y is None and names & _CLASSES:
+            raise ValueError(f"needs names {min(names & _CLASSES)!r}, but y is None; pass the labels of all rows as y.")
+        filled |= reader.label_fields(roles, names, y)
+    filled |= {name: reader.read(name, of_pool.get("features")) for name in names & _DISCRIMINATOR}
+    return PoolView(**filled)
 
 
 def _read_outputs(
@@ -150,7 +154,7 @@ def _read_outputs(
 
     Notes
     -----
-    Beside what is returned, one block of rows and its outputs are held; a single block is returned without a copy.
+    Besides what is returned, one block of rows and its outputs are held; a single block is returned without a copy.
     """
     outputs: dict[str, dict[str, Array]] = {group: {} for group in groups}
     rows = np.concatenate(list(groups.values()))

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import cached_property
-from typing import Any
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 
-from skada_active.pool.fields import as_positions, check_axes, frozen, read_only, taken
+from skada_active.pool.fields import FIELDS, Field
 from skada_active.selection import nearest_neighbors
-from skada_active.utils.arrays import normalized
+from skada_active.utils.arrays import Array, as_floats, is_tensor, namespace, normalized, to_host
 from skada_active.utils.entropy import row_entropy
 
-__all__ = ["PoolView"]
+__all__ = ["PoolView", "RowFunction", "as_probabilities", "named", "row_margin", "taken"]
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class PoolView:
-    """Hold all that a strategy may read about the pool: arrays of n candidates, C classes, D features.
+    """View of the pool: all that a strategy may read about n candidates, C classes and D features.
 
     It has no field for the labels of the pool. Only what a strategy's ``needs`` names is filled; reading a field that
     is neither filled nor derivable raises an `AttributeError` that says what to do. Arrays are read-only views of what
@@ -44,22 +45,24 @@ class PoolView:
         Logit of P(source given x) of a trained domain discriminator.
     class_domain_grad : ndarray of shape (n, C, D) or callable
         Gradient of ``-log d_c(z)`` with respect to the embedding z, where d_c is the class-wise P(target); a callable
-        maps an index array to the ``(len, C, D)`` block.
+        maps an index array to the ``(len, C, D)`` block. Without it, such a callable derives from
+        `class_discriminator` and `features`.
     class_discriminator : tuple of ndarray (W1, b1, W2, b2)
         The same discriminator where it is ``sigmoid(W2 relu(W1 z + b1) + b2)``, of shapes (H, D), (H,), (C, H), (C,).
-    labeled_features, labeled_y : ndarray of shape (l, D) and (l,)
-        Revealed target rows; labels are column positions ``0..C-1``.
+    labeled_features, labeled_y : ndarray of shape (l, D) and (l,), default=none
+        Revealed target rows; labels are column positions ``0..C-1``. Where neither is filled, there are none: l is 0,
+        and D that of `features`, `source_features` or `head_weight`.
     source_features, source_y, source_domain : ndarray of shape (s, D), (s,) and (s,)
         Labelled source rows, their column positions and domain numbers.
     committee_proba : ndarray of shape (M, n, C)
         Class probabilities of the M members of a committee.
-    virtual_divergence : ndarray of shape (n,)
-        Divergence of the prediction under adversarial perturbation, raw.
     n_initial : int, default=n
         Size of the pool before the first round.
 
     Raises
     ------
+    TypeError
+        If there is no field of a name, or `n_initial` is not an integer.
     ValueError
         If shapes do not agree, positions and domains are not integers, or probabilities are not finite rows that sum
         to one (within 1e-3).
@@ -88,14 +91,10 @@ class PoolView:
     source_y: NDArray[np.int64]
     source_domain: NDArray[np.int64]
     committee_proba: NDArray[Any]
-    virtual_divergence: NDArray[Any]
     n_initial: int
 
     def __init__(self, **values: Any) -> None:
-        names = {field.name for field in fields(PoolView)}
-        unknown = sorted(set(values) - names)
-        if unknown:
-            raise TypeError(f"PoolView has no field {unknown[0]!r}; the fields are {', '.join(sorted(names))}.")
+        named(values)
         filled = {name: frozen(name, value) for name, value in values.items() if value is not None}
         sizes = check_axes(filled)
         n = sizes.get("n")
@@ -113,18 +112,35 @@ class PoolView:
         return len(self.index)
 
     def __repr__(self) -> str:
-        return f"PoolView(n={len(self)}, filled={sorted(set(self.__dict__) & set(self.__annotations__))})"
+        return f"PoolView(n={len(self)}, filled={sorted(vars(self).keys() & FIELDS.keys())})"
 
     def __getattr__(self, name: str) -> Any:
-        # Python comes here only for a name that is not set: a field nobody filled.
-        if name == "proba" and "logits" in self.__dict__:
-            return self._softmax
-        if name in PoolView.__annotations__:
-            raise AttributeError(
-                f"PoolView.{name} was not filled. Name {name!r} in the strategy's `needs`, or pass it: "
-                f"PoolView({name}=...)."
-            )
+        # Python comes here only for a name that is not set: a field nobody filled,
+        if name in FIELDS:
+            return self._derived(name)
+        # or a derived array whose own field is missing: computed again, it says which one.
+        derived = getattr(type(self), name, None)
+        if isinstance(derived, cached_property):
+            return derived.func(self)
         raise AttributeError(f"PoolView has no attribute {name!r}.")
+
+    def _derived(self, name: str) -> Any:
+        """Return a field that nobody filled, derived from the others; where it does not, that is an error."""
+        filled = vars(self)
+        if name == "proba" and "logits" in filled:
+            return self._softmax
+        if name == "class_domain_grad" and {"class_discriminator", "features"} <= filled.keys():
+            return RowFunction(partial(_domain_gradients, self.class_discriminator), self.features)
+        if name == "labeled_y" and "labeled_features" not in filled:
+            return read_only(np.empty(0, dtype=np.int64))
+        if name == "labeled_features" and "labeled_y" not in filled:
+            for wide in ("features", "source_features", "head_weight"):
+                if wide in filled:
+                    return filled[wide][:0]
+        raise AttributeError(
+            f"PoolView.{name} was not filled. Name {name!r} in the strategy's `needs`, or pass it: "
+            f"PoolView({name}=...)."
+        )
 
     @cached_property
     def _softmax(self) -> NDArray[Any]:
@@ -151,17 +167,16 @@ class PoolView:
     @cached_property
     def margin(self) -> NDArray[np.float64]:
         """Largest minus second largest probability, shape (n,); with one class the second is 0."""
-        if self.proba.shape[1] == 1:
-            return self.proba[:, 0].astype(np.float64)
-        top = np.partition(self.proba, -2, axis=1)[:, -2:].astype(np.float64)
-        return top[:, 1] - top[:, 0]
+        return row_margin(self.proba)
 
     @cached_property
     def normalized_features(self) -> NDArray[Any]:
         """Features scaled to Euclidean length 1, shape (n, D); zero rows stay zero."""
         return normalized(self.features)
 
-    def neighbors(self, n_neighbors: int, metric: str = "cosine") -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def neighbors(
+        self, n_neighbors: int, metric: Literal["cosine", "euclidean"] = "cosine"
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Return the other candidates whose features are nearest, searched for once.
 
         Parameters
@@ -180,6 +195,32 @@ class PoolView:
         if key not in self.__dict__:
             self.__dict__[key] = read_only(nearest_neighbors(self.features, n_neighbors, metric=metric))
         return self.__dict__[key]
+
+    def check_finite(self, names: Iterable[str], reader: str) -> None:
+        """Raise a ValueError that names the field and the row if a field that a strategy reads holds NaN or infinity.
+
+        A field that is not filled is no error here, but when it is read: some are read in large pools only.
+        """
+        filled = vars(self)
+        for field in named(names):
+            if field.is_probability and field.name in filled:
+                continue  # the view itself checks probabilities
+            name = "logits" if field.name == "proba" else field.name
+            name = field.alternative if field.alternative in filled else name
+            value = filled.get(name)
+            if isinstance(value, tuple) and not all(np.isfinite(to_host(part)).all() for part in value):
+                raise ValueError(
+                    f"{name} of the pool view holds NaN or infinity: the training of the model diverged. Lower its lr, "
+                    "or the trade_off of its objective."
+                )
+            row = _first_bad_row(value)
+            if row is not None:
+                raise ValueError(
+                    f"{name} of the pool view holds NaN or infinity, first in its row {row}, and {reader} "
+                    f"cannot compute with that. Give an estimator whose {name} are finite: impute X before the last "
+                    "step, for example with make_pipeline(SimpleImputer(), ...), or clean X; a strategy that reads "
+                    "only probabilities, such as MarginSampling, leaves NaN in X to the model."
+                )
 
     def take(self, positions: ArrayLike) -> PoolView:
         """Return the view of some of the candidates.
@@ -211,13 +252,172 @@ class PoolView:
         >>> PoolView(index=[4, 7, 9], proba=[[0.9, 0.1], [0.5, 0.5], [0.6, 0.4]]).take([2, 0]).index
         array([9, 4])
         """
-        positions = as_positions(positions, len(self))
-        if np.array_equal(positions, np.arange(len(self))):
+        index = as_positions(positions, len(self))
+        if np.array_equal(index, np.arange(len(self))):
             return self
-        names = vars(self).keys() & PoolView.__annotations__.keys()
-        return PoolView(**{name: taken(name, getattr(self, name), positions) for name in names})
+        filled = {name: value for name, value in vars(self).items() if name in FIELDS}
+        return type(self)(**{name: taken(name, value, index) for name, value in filled.items()})
 
-    @property
+    @cached_property
     def energies(self) -> NDArray[Any]:
         """Energies of the classes, shape (n, C): the negative logits."""
         return -self.logits
+
+
+def _domain_gradients(discriminator: tuple[Array, ...], features: Array) -> Array:
+    """Return the gradients (n, C, D) of -ln d_c(z) of a class-wise discriminator with one hidden layer."""
+    features, weight, bias, output_weight, output_bias = as_floats(features, *discriminator)
+    hidden = features @ weight.T + bias
+    active = hidden > 0
+    # d - 1 = -1 / (1 + exp(logit)), which is 0 where the exponential overflows.
+    with np.errstate(over="ignore"):
+        slope = -1 / (1 + namespace(hidden).exp(hidden * active @ output_weight.T + output_bias))
+    return (slope[:, :, None] * output_weight * active[:, None, :]) @ weight
+
+
+def row_margin(proba: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the largest minus the second largest number of each row (n, C); with one class the second is 0."""
+    if proba.shape[1] == 1:
+        return proba[:, 0].astype(np.float64)
+    top = np.partition(proba, -2, axis=1)[:, -2:].astype(np.float64)
+    return top[:, 1] - top[:, 0]
+
+
+def named(names: Iterable[str]) -> list[Field]:
+    """Return the fields of these names in alphabetical order; an unknown name is an error."""
+    names = sorted(names)
+    unknown = [name for name in names if name not in FIELDS]
+    if unknown:
+        raise TypeError(f"PoolView has no field {unknown[0]!r}; the fields are {', '.join(sorted(FIELDS))}.")
+    return [FIELDS[name] for name in names]
+
+
+def read_only(value: Any) -> Any:
+    """Return a read-only view of an array, of every array of a tuple, or the value itself."""
+    if isinstance(value, tuple):
+        return tuple(map(read_only, value))
+    if not isinstance(value, np.ndarray):
+        return value
+    value = value.view()
+    value.flags.writeable = False
+    return value
+
+
+def frozen(name: str, value: Any) -> Any:
+    """Return the value of a field, checked by itself and read-only."""
+    field = FIELDS[name]
+    if not field.axes:
+        try:
+            return operator.index(value)
+        except TypeError:
+            raise TypeError(f"PoolView.{name} must be an integer, got {value!r}; round it first.") from None
+    if field.source == "discriminator" and callable(value):
+        return value
+    if isinstance(field.axes, tuple):
+        return tuple(_detached(part) for part in value)
+    if field.on_device:
+        return _detached(value)
+    if field.is_probability:
+        return read_only(as_probabilities(name, value))
+    array = value if isinstance(value, np.ndarray) else to_host(value)
+    if not field.integer:
+        return read_only(array)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(
+            f"PoolView.{name} must hold integers, got dtype {array.dtype} with values such as "
+            f"{array.ravel()[:1].tolist()[0]!r}; pass row numbers, column positions or domain numbers."
+        )
+    return read_only(array.astype(np.int64, copy=False))
+
+
+def _detached(value: Any) -> Any:
+    return read_only(np.asarray(value)) if not is_tensor(value) else value.detach()
+
+
+def as_probabilities(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Return the values of a field of probabilities as an ndarray; another shape or other numbers are an error."""
+    array = values if isinstance(values, np.ndarray) else to_host(values)
+    check_axes({name: array})
+    # A matrix product is several times as fast as a sum of short rows.
+    sums = array @ np.ones(array.shape[-1], dtype=np.result_type(np.float32, array))
+    if array.size and (not (np.abs(sums - 1) <= 1e-3).all() or array.min() < 0):
+        raise ValueError(
+            f"{name} must hold probabilities: rows of finite non-negative numbers that sum to 1 (within 1e-3); "
+            "pass logits as `logits` instead."
+        )
+    return array
+
+
+def check_axes(filled: dict[str, Any]) -> dict[str, int]:
+    """Return the length of every axis; fields that do not agree are an error."""
+    sizes: dict[str, int] = {}
+    for name, value in filled.items():
+        whole = [(FIELDS[name].axes, value)] if hasattr(value, "shape") else []
+        for axes, array in _parts(name, value) if isinstance(value, tuple) else whole:
+            if array.ndim != len(axes):
+                raise ValueError(f"PoolView.{name} must have shape ({', '.join(axes)}), got {tuple(array.shape)}.")
+            for axis, size in zip(axes, array.shape, strict=True):
+                if sizes.setdefault(axis, size) != size:
+                    raise ValueError(
+                        f"PoolView.{name} has {axis}={size}, but an earlier field has {axis}={sizes[axis]}."
+                    )
+    return sizes
+
+
+def _parts(name: str, value: tuple[Any, ...]) -> list[tuple[str, Any]]:
+    """Return the arrays of a field that is a tuple of them, with their axes."""
+    axes = FIELDS[name].axes
+    if len(value) != len(axes):
+        raise ValueError(f"PoolView.{name} must be a tuple (W1, b1, W2, b2), got {len(value)} parts.")
+    return list(zip(axes, value, strict=True))
+
+
+@dataclass(frozen=True)
+class RowFunction:
+    """Function of row numbers: applies another one to the entries of `rows` that an index array names."""
+
+    function: Callable[[Any], Any]
+    rows: Any
+
+    def __call__(self, index: NDArray[np.int64]) -> Any:
+        """Return the values for some rows."""
+        return self.function(self.rows[index])
+
+
+def taken(name: str, value: Any, positions: NDArray[np.int64]) -> Any:
+    """Return a field for some of the candidates; one without a row for each is the same for all."""
+    if callable(value):
+        return RowFunction(value, positions)
+    axes = FIELDS[name].axes
+    if "n" not in axes:
+        return value
+    axis = axes.index("n")
+    return value[positions] if is_tensor(value) else value.take(positions, axis=axis)
+
+
+def as_positions(positions: ArrayLike, n: int) -> NDArray[np.int64]:
+    """Return positions of candidates as int64; anything but integers from 0 to n - 1 is an error."""
+    array = np.asarray(positions)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(
+            f"positions must be a list of integers, got dtype {array.dtype} of shape {array.shape}; turn a "
+            "mask into positions with numpy.flatnonzero(mask)."
+        )
+    if array.size and not 0 <= array.min() <= array.max() < n:
+        raise ValueError(
+            f"positions must be from 0 to {n - 1}, got {array.min()} to {array.max()}; find row numbers of X "
+            "among the candidates with numpy.flatnonzero(numpy.isin(view.index, ids))."
+        )
+    return array.astype(np.int64, copy=False)
+
+
+def _first_bad_row(values: Array) -> int | None:
+    """Return the number of the first row that holds NaN or infinity, or None."""
+    if "float" not in str(getattr(values, "dtype", "")):
+        return None
+    # A sum is finite only if all values are, and needs no array of flags.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = to_host(values.sum())
+    if np.isfinite(total) or namespace(values).isfinite(values).all():
+        return None
+    return int(np.argwhere(~np.isfinite(to_host(values)))[0, 0])

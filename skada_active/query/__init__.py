@@ -12,7 +12,6 @@ from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus,
 from skada_active.query.core_set import CoreSet
 from skada_active.query.gala import GALA, gala_local
 from skada_active.query.gala_gap import domain_gap
-from skada_active.query.gala_pools import is_isolated, share_budget
 from skada_active.query.k_means import KMeansSampling
 from skada_active.query.las import LAS, local_inconsistency
 from skada_active.query.prefilter import Prefilter
@@ -50,7 +49,6 @@ __all__ = [
     "clue_weights",
     "domain_gap",
     "gala_local",
-    "is_isolated",
     "least_confidence",
     "local_inconsistency",
     "margin_uncertainty",
@@ -61,6 +59,5 @@ __all__ = [
     "sdm_loss_gradient",
     "sdm_margin_gradient",
     "sdm_scores",
-    "share_budget",
     "vote_entropy",
 ]

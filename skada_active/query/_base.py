@@ -1,69 +1,45 @@
-"""The template of all query strategies: fit a model, take one snapshot of the pool, choose rows."""
+"""Template of all query strategies: fit a model, take one snapshot of the pool, choose rows."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Container, Iterable
+from functools import reduce
 from numbers import Integral
-from typing import Any, ClassVar
+from operator import add
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from skada_active.domains import Roles, resolve_roles
-from skada_active.labels import as_labels
+from skada_active.domains import Roles, check_inputs
 from skada_active.pool import PoolView, snapshot
 from skada_active.pool.readers import ModelReader
-from skada_active.query._validation import check_finite, check_n_queries, check_positions
+from skada_active.pool.view import named
+from skada_active.query._validation import check_candidates, check_positions
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import HasMethods
 from skada_active.utils.fitting import fit_estimator, remember_columns
-from skada_active.utils.random import check_rng
-from skada_active.utils.rows import as_rows, n_rows
+from skada_active.utils.random import RandomStateLike, check_rng
 from skada_active.utils.warn import warn_user
 
-__all__ = ["QueryStrategy"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-_MAX_SEED = np.iinfo(np.int32).max
-_CLASS_WISE_FIELDS = frozenset({"class_domain_grad", "class_discriminator"})
-_DISCRIMINATOR_FIELDS = _CLASS_WISE_FIELDS | {"source_logit"}
+__all__ = ["MAX_SEED", "QueryStrategy", "check_n_queries"]
 
-
-def _checked_utilities(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def utilities(self: QueryStrategy, view: PoolView) -> NDArray[np.float64]:
-        self._validate_params()
-        if not len(view):
-            return np.empty(0)
-        check_finite(self, view, self._read_fields(view))
-        return method(self, view)
-
-    return utilities
-
-
-def _checked_select(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def select(self: QueryStrategy, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        self._validate_params()
-        n_queries = min(check_n_queries(n_queries), len(view))
-        if n_queries == 0:
-            return np.empty(0, dtype=np.int64)
-        check_finite(self, view, self._read_fields(view))
-        return check_positions(self, method(self, view, n_queries, random_state), n_queries, len(view))
-
-    return select
+MAX_SEED = np.iinfo(np.int32).max
 
 
 class QueryStrategy(BaseEstimator):
-    """Choose the target rows whose labels are worth most: base class of all query strategies.
+    """Base class of all query strategies, which choose the target rows whose labels are worth most.
 
     A strategy alone is fitted on data and queried for row numbers; inside `ActiveAdaptationLoop` it is handed a view of
-    the pool once a round. A subclass names what it reads (`needs`) and implements `utilities` (higher is asked first),
-    `select`, or both; each is a pure function of the view.
+    the pool once per round. A subclass says what it reads (`needs`) and implements ``_utilities(view)`` (higher is
+    asked first), ``_select(view, n_queries, rng)``, or both; each is a pure function of the view. The public methods
+    check parameters, view and answer, and call them. `skada_active.testing.check_strategy` runs the whole contract.
 
     Parameters
     ----------
@@ -85,10 +61,6 @@ class QueryStrategy(BaseEstimator):
         Number and names of the columns of `X`, where it has them.
     """
 
-    #: Names of the `PoolView` fields that the strategy reads.
-    needs: ClassVar[frozenset[str]] = frozenset()
-    #: Which field is read in place of a required one where the model supplies it.
-    preferred: ClassVar[dict[str, str]] = {}
     #: Fields that the strategy reads as torch tensors, too, when the model is on an accelerator: ``"features"``.
     on_device: ClassVar[frozenset[str]] = frozenset()
 
@@ -107,11 +79,22 @@ class QueryStrategy(BaseEstimator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name, checked in (("utilities", _checked_utilities), ("select", _checked_select)):
-            if name in vars(cls):
-                setattr(cls, name, checked(vars(cls)[name]))
+        for name in {"utilities", "select"} & vars(cls).keys():
+            raise TypeError(
+                f"{cls.__name__} overrides {name}, which checks and calls _{name}; override _{name} instead."
+            )
 
-    def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> QueryStrategy:
+    @property
+    def needs(self) -> frozenset[str]:
+        """Names of the `PoolView` fields that this configuration reads: a class attribute, or a property."""
+        return frozenset()
+
+    @property
+    def fills(self) -> frozenset[str]:
+        """Those among `needs` that the strategy fills by itself, in ``_extra_fields``, and no model has to supply."""
+        return frozenset()
+
+    def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> Self:
         """Fit the estimator on what is known and take the snapshot of the pool.
 
         Parameters
@@ -134,23 +117,35 @@ class QueryStrategy(BaseEstimator):
             If labels and domains do not fit together, or the estimator cannot supply what the strategy reads.
         """
         self._validate_params()
-        X, y = as_rows(X), as_labels(y)
-        roles = resolve_roles(y, sample_domain)
-        check_consistent_length(range(n_rows(X)), y)
+        X, labels, roles = check_inputs(X, y, sample_domain)
         remember_columns(self, X)
         rng = check_rng(self.random_state)
-        self.estimator_ = self.fit_model(X, y, roles)
-        self.pool_ = self.view(self.estimator_, X, y, roles, random_state=rng.randint(_MAX_SEED))
-        self._query_seed = int(rng.randint(_MAX_SEED))
+        self.estimator_ = self.fit_model(X, labels, roles)
+        self.pool_ = self.view(self.estimator_, X, labels, roles, random_state=rng.randint(MAX_SEED))
+        self._query_seed = int(rng.randint(MAX_SEED))
         return self
 
-    def query(self, n_queries: int = 1, *, return_utilities: bool = False) -> Any:
+    @overload
+    def query(
+        self, n_queries: int = 1, *, candidates: ArrayLike | None = None, return_utilities: Literal[False] = False
+    ) -> NDArray[np.int64]: ...
+
+    @overload
+    def query(
+        self, n_queries: int = 1, *, candidates: ArrayLike | None = None, return_utilities: Literal[True]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
+
+    def query(
+        self, n_queries: int = 1, *, candidates: ArrayLike | None = None, return_utilities: bool = False
+    ) -> NDArray[np.int64] | tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Choose rows to ask about.
 
         Parameters
         ----------
         n_queries : int, default=1
-            How many rows; more than the pool holds gives the whole pool and a warning.
+            How many rows; more than there are to choose from gives all of them and a warning.
+        candidates : array-like of int, default=None
+            Distinct row numbers of the fitted `X` to choose from, all of them in the pool; ``None``: the whole pool.
         return_utilities : bool, default=False
             Whether to return the utilities of the chosen rows too (NaN where the strategy has no score per row).
 
@@ -160,17 +155,20 @@ class QueryStrategy(BaseEstimator):
             Distinct row numbers of the fitted `X`, in order of choice. Repeating a query repeats the answer.
         utilities : ndarray of shape (n_queries,), float64
             Only with ``return_utilities=True``.
+
+        Raises
+        ------
+        ValueError
+            If `n_queries` is not an integer >= 0, or `candidates` repeats a row or names one that is not in the pool.
         """
         check_is_fitted(self)
         n_queries = check_n_queries(n_queries)
-        n_pool = len(self.pool_)
-        if n_queries > n_pool:
-            warn_user(
-                f"n_queries={n_queries} exceeds the pool of {n_pool} unlabelled target row(s); all are returned.",
-            )
-        positions = self.choose(self.pool_, n_queries, random_state=self._query_seed)
-        ids = self.pool_.index[positions]
-        return (ids, self.chosen_utilities(self.pool_, positions)) if return_utilities else ids
+        view = self.pool_ if candidates is None else self.pool_.take(check_candidates(candidates, self.pool_))
+        if n_queries > len(view):
+            self._exceed(n_queries, view)
+        positions, utilities = self.choose(view, n_queries, random_state=self._query_seed)
+        ids = view.index[positions]
+        return (ids, utilities) if return_utilities else ids
 
     def utilities(self, view: PoolView) -> NDArray[np.float64]:
         """Return the utility of every candidate, shape (n,): higher is asked first, ``-inf`` never first.
@@ -183,12 +181,18 @@ class QueryStrategy(BaseEstimator):
         Returns
         -------
         ndarray of shape (n,), float64
-        """
-        raise AttributeError(f"{type(self).__name__} has no utility per candidate; it chooses rows as a set.")
 
-    @_checked_select
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates: by default the highest utilities, ties by position.
+        Raises
+        ------
+        AttributeError
+            If the strategy has no score per row, or a field that it reads is not filled.
+        ValueError
+            If a parameter is not valid, or a field that it reads holds NaN or infinity.
+        """
+        return self._scores(view) if self._check(view, 1) else np.empty(0)
+
+    def select(self, view: PoolView, n_queries: int, random_state: RandomStateLike = None) -> NDArray[np.int64]:
+        """Choose candidates: the highest utilities, ties by position, unless the strategy has a rule of its own.
 
         Parameters
         ----------
@@ -203,35 +207,50 @@ class QueryStrategy(BaseEstimator):
         -------
         ndarray of shape (min(n_queries, n),), int64
             Distinct positions into the view, in order of choice.
+
+        Raises
+        ------
+        AttributeError
+            If a field that the strategy reads is not filled.
+        ValueError
+            If a parameter or `n_queries` is not valid, or a field that the strategy reads holds NaN or infinity.
         """
-        return top_k(self.utilities(view), n_queries)
+        n_queries = self._check(view, n_queries)
+        return self._positions(view, n_queries, self._rng(random_state)) if n_queries else np.empty(0, dtype=np.int64)
 
-    # What follows is the part that the loop shares with `fit` and `query`.
+    # What a subclass implements.
 
-    def required_fields(self) -> frozenset[str]:
-        """Return the fields that this configuration reads: `needs`, unless a parameter changes them."""
-        return self.needs
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
+        """Return the utility of every candidate of a view that has some, shape (n,)."""
+        raise AttributeError(f"{type(self).__name__} has no utility per candidate; it chooses rows as a set.")
 
-    def model_fields(self) -> frozenset[str]:
-        """Return the required fields that the model itself has to supply."""
-        return self.required_fields()
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+        """Return `n_queries` distinct positions, at least one and at most all; here the highest utilities."""
+        return top_k(self._scores(view), n_queries)
+
+    def _extra_fields(
+        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
+    ) -> dict[str, NDArray[Any]]:
+        """Return the fields that the strategy `fills` by itself, such as a committee's votes; none here."""
+        return {}
+
+    # What the loop shares with `fit` and `query`.
 
     def has_utilities(self) -> bool:
         """Tell whether the strategy has a score per row, or chooses rows as a set only."""
-        return type(self).utilities is not QueryStrategy.utilities
+        return type(self)._utilities is not QueryStrategy._utilities
 
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if a parameter is not valid or `estimator`, fitted or not, lacks what is read of it."""
         self._validate_params()
-        reader = ModelReader.of(estimator)
-        reader.check(self._readable(self.model_fields(), reader.supplies))
+        ModelReader.from_estimator(estimator).readable(self.needs - self.fills)
 
     def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
         """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training.
 
         A strategy that reads nothing trains nothing: without an estimator of its own it returns None.
         """
-        if self.estimator is None and not self.required_fields():
+        if self.estimator is None and not self.needs:
             return None
         estimator = self._default_estimator(X) if self.estimator is None else self.estimator
         self.check_model(estimator)
@@ -241,63 +260,92 @@ class QueryStrategy(BaseEstimator):
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, *, random_state: Any = None, n_initial: Any = None
     ) -> PoolView:
         """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
-        reader = ModelReader.of(estimator)
-        if not len(roles.candidates):
-            fields = self._readable(self.model_fields(), reader.supplies)
-            return snapshot(estimator, X, roles, fields, y=y, n_initial=n_initial)
-        extra = self.extra_fields(estimator, X, y, roles, random_state)
-        fields = self._readable(self.required_fields(), reader.supplies)
-        on_device = self.on_device if reader.on_accelerator else ()
-        return snapshot(estimator, X, roles, fields, y=y, n_initial=n_initial, on_device=on_device, **extra)
+        extra: dict[str, NDArray[Any]] = {}
+        fills = self.fills
+        if fills and len(roles.candidates):
+            extra = self._extra_fields(estimator, X, y, roles, self._rng(self._own_seed(random_state)))
+        on_device = self.on_device
+        if on_device and not ModelReader.from_estimator(estimator).on_accelerator:
+            on_device = frozenset()
+        return snapshot(estimator, X, roles, self.needs - fills, y=y, n_initial=n_initial, on_device=on_device, **extra)
 
-    def extra_fields(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, random_state: Any
-    ) -> dict[str, NDArray[Any]]:
-        """Return fields of the view that need more than one forward pass, such as a committee's votes; none here."""
-        return {}
+    def choose(
+        self, view: PoolView, n_queries: int, random_state: RandomStateLike = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return what `select` does, and the utilities of the chosen (NaN where there is no score per row).
 
-    def choose(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Return `select` on a pool of any size; an integer `random_state` of the strategy wins over the given one."""
-        return self.select(view, n_queries, random_state=self._own_seed(random_state))
+        An integer `random_state` of the strategy wins over the given one. Everything is checked and computed once.
+        """
+        n_queries = self._check(view, n_queries)
+        if not n_queries:
+            return np.empty(0, dtype=np.int64), np.empty(0)
+        if type(self)._select is QueryStrategy._select:
+            utilities = self._scores(view)
+            positions = top_k(utilities, n_queries)
+        else:
+            positions = self._positions(view, n_queries, self._rng(self._own_seed(random_state)))
+            utilities = self._scores(view) if self.has_utilities() else np.full(len(view), np.nan)
+        return positions, utilities[positions]
 
-    def chosen_utilities(self, view: PoolView, positions: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the utilities of the chosen positions, NaN where the strategy has no score per row."""
-        if not len(positions) or not self.has_utilities():
-            return np.full(len(positions), np.nan)
-        return self.utilities(view)[positions]
+    def _check(self, view: PoolView, n_queries: int) -> int:
+        """Check the parameters and what is read of a view, and return how many candidates are to be chosen."""
+        self._validate_params()
+        n_queries = min(check_n_queries(n_queries), len(view))
+        if n_queries:
+            view.check_finite(self.needs, type(self).__name__)
+        return n_queries
+
+    def _scores(self, view: PoolView) -> NDArray[np.float64]:
+        utilities = np.asarray(self._utilities(view))
+        if utilities.shape != (len(view),) or utilities.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{type(self).__name__}._utilities must return one number for each of the {len(view)} candidate(s), "
+                f"got dtype {utilities.dtype} of shape {utilities.shape}."
+            )
+        return utilities
+
+    def _positions(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+        return check_positions(type(self).__name__, self._select(view, n_queries, rng), n_queries, len(view))
+
+    def _exceed(self, n_queries: int, view: PoolView) -> None:
+        """Warn that a query asks for more rows than there are."""
+        whole = view is self.pool_
+        rows = f"the pool of {len(view)} unlabelled target row(s)" if whole else f"the {len(view)} candidate(s)"
+        warn_user(f"n_queries={n_queries} exceeds {rows}; all are returned.")
 
     def _own_seed(self, random_state: Any) -> Any:
         return self.random_state if isinstance(self.random_state, Integral) else random_state
 
-    def _rng(self, random_state: Any) -> np.random.RandomState:
+    def _rng(self, random_state: RandomStateLike) -> np.random.RandomState:
         return check_rng(self.random_state if random_state is None else random_state)
-
-    def _readable(self, fields: Iterable[str], supplied: Container[str]) -> frozenset[str]:
-        """Return the names of fields, each replaced by the preferred one where that is supplied."""
-        return frozenset(self.preferred[name] if self.preferred.get(name) in supplied else name for name in fields)
-
-    def _read_fields(self, view: PoolView) -> frozenset[str]:
-        """Return the names of the fields of `view` that the strategy reads."""
-        return self._readable(self.required_fields(), vars(view))
 
     def _default_estimator(self, X: Any) -> Any:
         # Logistic regression supplies probabilities, logits and a head; images and discriminators need a network.
-        fields = self.model_fields()
-        if not fields & _DISCRIMINATOR_FIELDS and hasattr(X, "shape") and len(X.shape) <= 2:
+        trained = {field.objective for field in named(self.needs - self.fills) if field.objective is not None}
+        if not trained and hasattr(X, "shape") and len(X.shape) <= 2:
             return LogisticRegression(max_iter=1000)
-        from skada_active.deep import DANN, TSF, AdaptationClassifier
+        from skada_active import deep
 
-        objective = DANN() if "source_logit" in fields else None
-        if fields & _CLASS_WISE_FIELDS:
-            objective = TSF() if objective is None else objective + TSF()
-        return AdaptationClassifier(objective, random_state=self.random_state)
+        objective = reduce(add, [getattr(deep, name)() for name in sorted(trained)]) if trained else None
+        return deep.AdaptationClassifier(objective, random_state=self.random_state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.non_deterministic = False
+        if self.estimator is None and not self.needs:
+            # No column of X is ever read.
+            tags.no_validation = tags.input_tags.sparse = tags.input_tags.allow_nan = True
+            return tags
         given = self.estimator is not None
         inner = get_tags(self.estimator if given else QueryStrategy._default_estimator(self, np.empty((0, 0))))
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
+
+
+def check_n_queries(n_queries: Any) -> int:
+    """Return `n_queries` as an int; anything but an integer >= 0 is an error."""
+    if not isinstance(n_queries, Integral) or isinstance(n_queries, bool) or n_queries < 0:
+        raise ValueError(f"n_queries must be an integer >= 0, got {n_queries!r}.")
+    return int(n_queries)

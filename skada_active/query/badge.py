@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,7 +43,7 @@ def badge_embedding(proba: ArrayLike, features: ArrayLike) -> Outer:
 
     References
     ----------
-    Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, Sec. 3.
+    .. [1] Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, Sec. 3.
 
     Examples
     --------
@@ -52,16 +52,16 @@ def badge_embedding(proba: ArrayLike, features: ArrayLike) -> Outer:
     >>> np.sqrt(badge_embedding([[0.9, 0.1], [0.6, 0.4]], [[3.0, 4.0], [0.0, 2.0]]).sq_norms()).round(6)
     array([0.707107, 1.131371])
     """
-    (features,) = as_floats(features)
-    proba = to_host(proba)
-    residual = np.array(proba, dtype=host_dtype(features))
+    (right,) = as_floats(features)
+    given = to_host(proba)
+    residual = np.array(given, dtype=host_dtype(right))
     # argmax of the given probabilities: rounding to a shorter type must not change the pseudo-label.
-    residual[np.arange(len(residual)), np.argmax(proba, axis=1)] -= 1
-    return Outer(as_like(residual, features), features)
+    residual[np.arange(len(residual)), np.argmax(given, axis=1)] -= 1
+    return Outer(as_like(residual, right), right)
 
 
 class BADGE(QueryStrategy):
-    """Choose target rows by k-means++ seeding on gradient embeddings: uncertain and diverse.
+    """BADGE strategy: uncertain and diverse target rows, by k-means++ seeding on gradient embeddings.
 
     Reads class probabilities and the embedding.
 
@@ -80,12 +80,13 @@ class BADGE(QueryStrategy):
 
     Notes
     -----
-    O(n (C + D) n_queries n_trials) time, O(n (C + D)) memory: the n x C D matrix of gradients is never formed. Where
-    every remaining gradient coincides with a chosen one, the rest is chosen uniformly.
+    The utility of a row is the length of its gradient. O(n (C + D) n_queries n_trials) time, O(n (C + D)) memory: the n
+    x C D matrix of gradients is never formed. Where every remaining gradient coincides with a chosen one, the rest is
+    chosen uniformly.
 
     References
     ----------
-    Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, Alg. 1.
+    .. [1] Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, Alg. 1.
 
     Examples
     --------
@@ -96,7 +97,7 @@ class BADGE(QueryStrategy):
     array([2])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+    needs = frozenset({"proba", "features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -108,7 +109,7 @@ class BADGE(QueryStrategy):
     def __init__(
         self,
         first: str | None = "grad_norm",
-        n_trials: int | str = 1,
+        n_trials: int | Literal["auto"] = 1,
         estimator: Any = None,
         random_state: Any = None,
     ) -> None:
@@ -116,23 +117,14 @@ class BADGE(QueryStrategy):
         self.first = first
         self.n_trials = n_trials
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the length of the gradient; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return np.sqrt(badge_embedding(view.proba, view.features).sq_norms(), dtype=np.float64)
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
-        n_queries = min(n_queries, len(view))
-        if n_queries == 0:
-            return np.empty(0, dtype=np.int64)
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         gradients = badge_embedding(view.proba, view.features)
-        return kmeans_plusplus(
-            gradients,
-            n_queries,
-            first=self._first(gradients),
-            n_trials=2 + int(np.log(n_queries)) if self.n_trials == "auto" else self.n_trials,
-            random_state=self._rng(random_state),
-        )
+        n_trials = 2 + int(np.log(n_queries)) if isinstance(self.n_trials, str) else self.n_trials
+        first = self._first(gradients)
+        return kmeans_plusplus(gradients, n_queries, first=first, n_trials=n_trials, random_state=rng)
 
     def _first(self, gradients: Outer) -> int | None:
         if self.first is None:

@@ -45,7 +45,7 @@ def clue_weights(logits: ArrayLike, temperature: float = 0.1) -> NDArray[np.floa
 
     References
     ----------
-    Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
+    .. [1] Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def clue_weights(logits: ArrayLike, temperature: float = 0.1) -> NDArray[np.floa
 
 
 class CLUE(QueryStrategy):
-    """Choose the target row nearest to each centroid of an uncertainty-weighted k-means.
+    """CLUE strategy: the target row nearest to each centroid of an uncertainty-weighted k-means.
 
     Reads class probabilities and the embedding (not normalised).
 
@@ -81,12 +81,13 @@ class CLUE(QueryStrategy):
 
     Notes
     -----
-    O(n_init n n_queries D) time a pass of k-means, O(n (C + D)) memory. A weight below 1e-8 of the mean weight is
+    The utility of a row is its entropy weight. O(n_init n n_queries D) time per pass of k-means, O(n (C + D)) memory. A
+    weight below 1e-8 of the mean weight is
     raised to it; where all are 0, the candidates weigh the same.
 
     References
     ----------
-    Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
+    .. [1] Prabhu et al., "Active Domain Adaptation via Clustering Uncertainty-weighted Embeddings", ICCV 2021.
 
     Examples
     --------
@@ -97,7 +98,7 @@ class CLUE(QueryStrategy):
     [1, 3]
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+    needs = frozenset({"proba", "features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -113,19 +114,17 @@ class CLUE(QueryStrategy):
         self.temperature = temperature
         self.n_init = n_init
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the entropy weight; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return clue_weights(view.log_proba, self.temperature)
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         weights = clue_weights(view.log_proba, self.temperature)
         return kmeans_picks(
             view.features,
             n_queries,
             sample_weight=_floored(weights),
             n_init=self.n_init,
-            random_state=self._rng(random_state),
+            random_state=rng,
         )
 
 

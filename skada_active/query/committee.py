@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -12,13 +12,15 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import gen_batches, resample
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skada_active.domains import Roles
 from skada_active.labels import encode_labels
 from skada_active.pool import PoolView
 from skada_active.pool.readers import ModelReader
-from skada_active.query._base import _MAX_SEED, QueryStrategy
+from skada_active.pool.view import as_probabilities
+from skada_active.query._base import MAX_SEED, QueryStrategy
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.entropy import row_entropy
 from skada_active.utils.fitting import fit_estimator, is_domain_aware, is_frozen, seed_estimator
@@ -54,7 +56,8 @@ def vote_entropy(committee_proba: ArrayLike) -> NDArray[np.float64]:
 
     References
     ----------
-    Engelson and Dagan, "Minimizing Manual Annotation Cost in Supervised Training from Corpora", ACL 1996, Sec. 4.
+    .. [1] Engelson and Dagan, "Minimizing Manual Annotation Cost in Supervised Training from Corpora", ACL 1996, Sec.
+       4.
 
     Examples
     --------
@@ -62,12 +65,12 @@ def vote_entropy(committee_proba: ArrayLike) -> NDArray[np.float64]:
     >>> vote_entropy([[[0.9, 0.1]], [[0.6, 0.4]], [[0.2, 0.8]]]).round(6)
     array([0.636514])
     """
-    committee_proba = PoolView(committee_proba=committee_proba).committee_proba
-    n_members, n, n_classes = committee_proba.shape
+    proba = as_probabilities("committee_proba", committee_proba)
+    n_members, n, n_classes = proba.shape
     entropy = np.empty(n)
     for rows in gen_batches(n, _BLOCK_ROWS):
         counts = np.zeros((rows.stop - rows.start, n_classes))
-        for votes in committee_proba[:, rows].argmax(axis=2):
+        for votes in proba[:, rows].argmax(axis=2):
             counts[np.arange(len(counts)), votes] += 1
         entropy[rows] = row_entropy(counts / n_members)
     return entropy
@@ -97,7 +100,7 @@ def mean_kl_to_consensus(committee_proba: ArrayLike) -> NDArray[np.float64]:
 
     References
     ----------
-    McCallum and Nigam, "Employing EM and Pool-Based Active Learning for Text Classification", ICML 1998, Sec. 3.
+    .. [1] McCallum and Nigam, "Employing EM and Pool-Based Active Learning for Text Classification", ICML 1998, Sec. 3.
 
     Examples
     --------
@@ -105,20 +108,23 @@ def mean_kl_to_consensus(committee_proba: ArrayLike) -> NDArray[np.float64]:
     >>> mean_kl_to_consensus([[[0.8, 0.2]], [[0.4, 0.6]]]).round(6)
     array([0.086305])
     """
-    committee_proba = PoolView(committee_proba=committee_proba).committee_proba
-    divergence = np.empty(committee_proba.shape[1])
+    proba = as_probabilities("committee_proba", committee_proba)
+    divergence = np.empty(proba.shape[1])
     for rows in gen_batches(len(divergence), _BLOCK_ROWS):
-        members = committee_proba[:, rows]
-        mean_entropy = np.mean([row_entropy(proba) for proba in members], axis=0)
+        members = proba[:, rows]
+        mean_entropy = np.mean([row_entropy(member) for member in members], axis=0)
         divergence[rows] = row_entropy(members.mean(axis=0, dtype=np.float64)) - mean_entropy
     return np.maximum(divergence, 0)
 
 
-_DISAGREEMENTS = {"vote_entropy": vote_entropy, "kl": mean_kl_to_consensus}
+_DISAGREEMENTS: dict[str, Callable[[ArrayLike], NDArray[np.float64]]] = {
+    "vote_entropy": vote_entropy,
+    "kl": mean_kl_to_consensus,
+}
 
 
 class QueryByCommittee(QueryStrategy):
-    """Choose the target rows on which the members of a committee disagree most.
+    """Query by committee: the target rows on which the members of a committee disagree most.
 
     Reads the class probabilities of every member.
 
@@ -133,6 +139,9 @@ class QueryByCommittee(QueryStrategy):
         strategy (as a loop or a search does) unfits its members: wrap fitted ones in `sklearn.frozen.FrozenEstimator`.
         ``None``: `n_members` clones of the estimator, each fitted on a bootstrap of the labelled rows in which every
         domain keeps its number of rows of every class; a domain-aware estimator gets all unlabelled target rows too.
+    n_jobs : int, default=None
+        How many members are trained at a time, see `joblib.Parallel`; ``None``: one, unless a joblib backend says
+        otherwise. It does not change the committee.
     estimator : estimator, default=None
         See `QueryStrategy`. ``None``: the first member, where `members` is given.
     random_state : int, RandomState instance or None, default=None
@@ -141,11 +150,12 @@ class QueryByCommittee(QueryStrategy):
 
     Notes
     -----
-    Trains `n_members` models a round, one after the other. O(M n C) time and memory on top.
+    Trains `n_members` models per round, `n_jobs` at a time; threads that train networks take turns. O(M n C) time and
+    memory on top. The utility of a row is the disagreement of the members.
 
     References
     ----------
-    Seung, Opper and Sompolinsky, "Query by Committee", COLT 1992.
+    .. [1] Seung, Opper and Sompolinsky, "Query by Committee", COLT 1992.
 
     Examples
     --------
@@ -156,13 +166,14 @@ class QueryByCommittee(QueryStrategy):
     array([5])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"committee_proba"})
+    needs = fills = frozenset({"committee_proba"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,
         "disagreement": [StrOptions(set(_DISAGREEMENTS))],
         "n_members": [Interval(Integral, 2, None, closed="left")],
         "members": [list, tuple, None],
+        "n_jobs": [Integral, None],
     }
 
     def __init__(
@@ -170,6 +181,7 @@ class QueryByCommittee(QueryStrategy):
         disagreement: str = "vote_entropy",
         n_members: int = 5,
         members: Sequence[Any] | None = None,
+        n_jobs: int | None = None,
         estimator: Any = None,
         random_state: Any = None,
     ) -> None:
@@ -177,47 +189,40 @@ class QueryByCommittee(QueryStrategy):
         self.disagreement = disagreement
         self.n_members = n_members
         self.members = members
+        self.n_jobs = n_jobs
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the disagreement of the members; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return _DISAGREEMENTS[self.disagreement](view.committee_proba)
-
-    def model_fields(self) -> frozenset[str]:
-        """Return what a member has to supply: ``proba`` where the members are clones of the estimator."""
-        return frozenset({"proba"} if self.members is None else ())
 
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if no committee can be formed; see `QueryStrategy.check_model`."""
         super().check_model(estimator)
-        self._check_committee(estimator)
+        if self.members is None and is_frozen(estimator):
+            raise ValueError(
+                f"estimator={estimator!r} is frozen, so its {self.n_members} bootstrap clones would all be the same "
+                "model. Pass a committee of different ones, members=[...], or an estimator that is not frozen."
+            )
+        members = [estimator] * self.n_members if self.members is None else self.members
+        if len(members) < 2:
+            raise ValueError(f"members must hold at least two estimators, got {len(members)}; add one.")
+        for member in members:
+            ModelReader.from_estimator(member).readable({"proba"})
 
-    def extra_fields(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, random_state: Any
+    def _extra_fields(
+        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
     ) -> dict[str, NDArray[Any]]:
         """Return ``committee_proba``: the probabilities of the fitted members for the pool."""
-        self._check_committee(estimator)
-        rng = self._rng(self._own_seed(random_state))
+        self.check_model(estimator)
+        # Seeds and bootstraps are drawn here, in order: what is drawn does not depend on who trains which member when.
         if self.members is None:
-            members = (_fit_bootstrap(estimator, X, y, roles, rng) for _ in range(self.n_members))
+            members = [_bootstrap(estimator, y, roles, rng) for _ in range(self.n_members)]
         else:
-            members = (_fit_member(member, X, y, roles, rng) for member in self.members)
+            members = [_seeded(member, roles, rng) for member in self.members]
         pool = take_rows(X, roles.candidates)
-        readers = [ModelReader.of(member) for member in members]
-        proba = [reader.outputs(pool, {"proba"})["proba"] for reader in readers]
-        return {"committee_proba": _stack(proba, [reader.model.classes_ for reader in readers])}
-
-    def _check_committee(self, estimator: Any) -> None:
-        if self.members is None:
-            if is_frozen(estimator):
-                raise ValueError(
-                    f"estimator={estimator!r} is frozen, so its {self.n_members} bootstrap clones would all be the "
-                    "same model. Pass a committee of different ones, members=[...], or an estimator that is not frozen."
-                )
-            return
-        if len(self.members) < 2:
-            raise ValueError(f"members must hold at least two estimators, got {len(self.members)}; add one.")
-        for member in self.members:
-            ModelReader.of(member).check({"proba"})
+        outputs = Parallel(n_jobs=self.n_jobs)(
+            delayed(_member_proba)(member, X, y, roles, rows, pool) for member, rows in members
+        )
+        return {"committee_proba": _stack(*zip(*outputs, strict=True))}
 
     def _default_estimator(self, X: Any) -> Any:
         if self.members is None:
@@ -225,22 +230,33 @@ class QueryByCommittee(QueryStrategy):
         return FrozenEstimator(self.members[0]) if _is_fitted(self.members[0]) else self.members[0]
 
 
-def _fit_bootstrap(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState) -> Any:
-    """Return a seeded clone fitted on a bootstrap of the labelled rows, stratified by domain and class."""
-    member = seed_estimator(clone(estimator), rng.randint(_MAX_SEED), overwrite=True)
+def _bootstrap(
+    estimator: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
+) -> tuple[Any, NDArray[np.int64]]:
+    """Return a seeded clone, and the rows of a bootstrap of the labelled ones, stratified by domain and class."""
+    member = seed_estimator(clone(estimator), rng.randint(MAX_SEED), overwrite=True)
     labeled = roles.labeled
     _, classes = np.unique(y[labeled], return_inverse=True)
     _, strata = np.unique(np.stack([roles.domain[labeled], classes]), axis=1, return_inverse=True)
     rows = resample(labeled, stratify=strata.ravel(), random_state=rng)
-    if is_domain_aware(estimator):
-        rows = np.concatenate([rows, roles.unlabeled_target])
-    return fit_estimator(member, take_rows(X, rows), y[rows], Roles(roles.domain[rows], roles.is_labeled[rows]))
+    return member, np.concatenate([rows, roles.unlabeled_target]) if is_domain_aware(estimator) else rows
 
 
-def _fit_member(member: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState) -> Any:
-    if _is_fitted(member):
-        return member
-    return fit_estimator(seed_estimator(clone(member), rng.randint(_MAX_SEED)), X, y, roles)
+def _seeded(member: Any, roles: Roles, rng: np.random.RandomState) -> tuple[Any, NDArray[np.int64]]:
+    """Return a fitted member as it is, any other one as a seeded clone, and all rows."""
+    fresh = member if _is_fitted(member) else seed_estimator(clone(member), rng.randint(MAX_SEED))
+    return fresh, np.arange(len(roles))
+
+
+def _member_proba(
+    member: Any, X: Any, y: NDArray[Any], roles: Roles, rows: NDArray[np.int64], pool: Any
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the probabilities of a member for the pool, and its classes; one that is not fitted is, on some rows."""
+    if not _is_fitted(member):
+        of_rows = Roles(roles.domain[rows], roles.is_labeled[rows])
+        member = fit_estimator(member, take_rows(X, rows), y[rows], of_rows)
+    reader = ModelReader.from_estimator(member)
+    return reader.outputs(pool, {"proba"})["proba"], reader.model.classes_
 
 
 def _is_fitted(estimator: Any) -> bool:
@@ -251,7 +267,7 @@ def _is_fitted(estimator: Any) -> bool:
     return True
 
 
-def _stack(proba: list[NDArray[Any]], classes: list[NDArray[Any]]) -> NDArray[Any]:
+def _stack(proba: Sequence[NDArray[Any]], classes: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return the members' probabilities (M, n, C) over the classes that any of them knows."""
     union = np.unique(np.concatenate(classes))
     committee = np.zeros((len(proba), len(proba[0]), len(union)), dtype=np.result_type(*proba))

@@ -23,7 +23,7 @@ _CENTER_FIELDS = {
 
 
 class CoreSet(QueryStrategy):
-    """Choose the target rows that cover the pool: each the farthest from all rows chosen before.
+    """CoreSet strategy: target rows that cover the pool, each the farthest from all rows chosen before.
 
     Reads the embedding of the pool and of the rows that count as covered. The rule as a pure function:
     `skada_active.selection.farthest_first`.
@@ -45,8 +45,8 @@ class CoreSet(QueryStrategy):
 
     References
     ----------
-    Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018, Alg. 1
-    (greedy; without the refinement for outliers).
+    .. [1] Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018, Alg.
+       1 (greedy; without the refinement for outliers).
 
     Examples
     --------
@@ -58,7 +58,6 @@ class CoreSet(QueryStrategy):
     array([3, 4, 1])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"features", "labeled_features", "source_features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -72,13 +71,13 @@ class CoreSet(QueryStrategy):
         super().__init__(estimator=estimator, random_state=random_state)
         self.initial_centers = initial_centers
 
-    def required_fields(self) -> frozenset[str]:
-        """Return ``features`` and the fields that hold the initial centres."""
+    @property
+    def needs(self) -> frozenset[str]:
+        """``features`` and the fields that hold the initial centres."""
         return frozenset({"features", *_CENTER_FIELDS.get(self.initial_centers, ())})
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
-        centers = (getattr(view, name) for name in _CENTER_FIELDS[self.initial_centers])
-        features, *centers = as_floats(view.features, *centers)
-        centers = namespace(features).concatenate(centers) if centers else None
-        return farthest_first(features, n_queries, centers=centers)
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+        given = [getattr(view, name) for name in _CENTER_FIELDS[self.initial_centers]]
+        features, *centers = as_floats(view.features, *given)
+        covered = namespace(features).concatenate(centers) if centers else None
+        return farthest_first(features, n_queries, centers=covered)

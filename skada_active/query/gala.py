@@ -58,8 +58,8 @@ def gala_local(cluster_labels: ArrayLike, gap: ArrayLike, norms: ArrayLike, alph
 
     References
     ----------
-    Zheng et al., "GALA: A GlobAl-LocAl Approach for Multi-Source Active Domain Adaptation", arXiv 2510.22214, Sec.
-    III-C, as a summary of the paper describes it.
+    .. [1] Zheng et al., "GALA: A GlobAl-LocAl Approach for Multi-Source Active Domain Adaptation", arXiv 2510.22214,
+       Sec. III-C, as a summary of the paper describes it.
 
     Examples
     --------
@@ -79,10 +79,10 @@ def gala_local(cluster_labels: ArrayLike, gap: ArrayLike, norms: ArrayLike, alph
 
 
 class GALA(QueryStrategy):
-    """Choose one target row a cluster of gradients: uncertain, and far from all source domains.
+    """GALA strategy: one target row per cluster of gradients, uncertain and far from all source domains.
 
     Reads class probabilities, the embedding, and the embedding and domain of the source rows. It knows a global and a
-    local step: k-means on the gradients that the model's own answer would cause, one cluster a query; then, of the
+    local step: k-means on the gradients that the model's own answer would cause, one cluster per query; then, of the
     `alpha` most uncertain members of each cluster, the one with the largest gap to the sources. Any number of source
     domains will do, one included.
 
@@ -110,7 +110,7 @@ class GALA(QueryStrategy):
     outlier_neighbors : int or None, default=None
         Number k of neighbours that make a row an ordinary one. Rows whose k-th nearest neighbour in the pool is much
         farther than usual (see `is_isolated`) are set aside until nothing else is left. ``None`` sets none aside: noise
-        is far from all sources, and gladly chosen. No part of the paper.
+        is far from all sources, and chosen early. No part of the paper.
     estimator : estimator, default=None
         See `QueryStrategy`.
     random_state : int, RandomState instance or None, default=None
@@ -121,19 +121,22 @@ class GALA(QueryStrategy):
     The text of the paper was not at hand, only a summary: which rows count as uncertain, the exact gap, the mean over
     sources and the handling of ties are our reading.
 
+    The utility of a row is its domain gap; with ``mode="global"``, which has none, the length of its gradient; with
+    ``gap="gaussian_w2"`` the pool counts as one cluster. Outliers set aside have ``-inf``.
+
     A cluster without members, as identical gradients make them, is replaced by the largest gap among the rows left.
 
     The reduced embedding tells predicted classes apart less well. For 15 and 60 queries on gas drift and digits (294 to
     1797 candidates) its choice had 50 to 79 % of the rows in common with that of the gradients, two seeds of which had
     50 to 87 % in common.
 
-    With the gradients, O(n² (C + D)) time and 4 n² bytes, then O(n²) a pass of k-means; the n x C D matrix of gradients
-    is never formed. With the reduced embedding, O(n n_queries D) a pass. The gap takes O((n S + s) D) time for s rows
-    of S sources, after a forward pass over them in each round; `outlier_neighbors` O(n² D).
+    With the gradients, O(n² (C + D)) time and 4 n² bytes, then O(n²) per pass of k-means; the n x C D matrix of
+    gradients is never formed. With the reduced embedding, O(n n_queries D) per pass. The gap takes O((n S + s) D) time
+    for s rows of S sources, after a forward pass over them in each round; `outlier_neighbors` O(n² D).
 
     References
     ----------
-    Zheng et al., "GALA: A GlobAl-LocAl Approach for Multi-Source Active Domain Adaptation", arXiv 2510.22214.
+    .. [1] Zheng et al., "GALA: A GlobAl-LocAl Approach for Multi-Source Active Domain Adaptation", arXiv 2510.22214.
 
     Examples
     --------
@@ -146,9 +149,6 @@ class GALA(QueryStrategy):
     array([1])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset(
-        {"proba", "features", "source_features", "source_domain", "target_domain"}
-    )
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -186,19 +186,15 @@ class GALA(QueryStrategy):
         self.target_budget = target_budget
         self.outlier_neighbors = outlier_neighbors
 
-    def required_fields(self) -> frozenset[str]:
-        """Return what the steps of this mode read, and ``target_domain`` where the budget is shared."""
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the steps of this mode read, and ``target_domain`` where the budget is shared."""
         names = {"proba", "features"}
         if self.mode != "global" or self.target_budget == "need":
             names |= {"source_features", "source_domain"}
         return frozenset(names if self.target_budget is None else names | {"target_domain"})
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the domain gap; see `QueryStrategy.utilities`.
-
-        With ``mode="global"``, which has none, it is the length of the gradient; with ``gap="gaussian_w2"`` the pool
-        counts as one cluster. Outliers set aside have ``-inf``.
-        """
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         utilities = np.full(len(view), -np.inf)
         for part in self._parts(view):
             pool = part.pool
@@ -208,9 +204,7 @@ class GALA(QueryStrategy):
             )
         return utilities
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
-        rng = self._rng(random_state)
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         parts = self._parts(view)
         shares = self._shares(parts, n_queries)
         return np.concatenate([self._choose(part, share, rng) for part, share in zip(parts, shares, strict=True)])

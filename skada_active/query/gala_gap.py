@@ -1,4 +1,4 @@
-"""How far target rows are from the source domains."""
+"""Domain gap: how far target rows are from the source domains."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def domain_gap(
 
     References
     ----------
-    Zheng et al., "GALA: A GlobAl-LocAl Approach for Multi-Source Active Domain Adaptation", arXiv 2510.22214, Sec.
-    III-C. Only a summary of the paper was at hand: the exact distance is our reading.
+    .. [1] Zheng et al., "GALA: A GlobAl-LocAl Approach for Multi-Source Active Domain Adaptation", arXiv 2510.22214,
+       Sec. III-C. Only a summary of the paper was at hand: the exact distance is our reading.
 
     Examples
     --------
@@ -104,14 +104,13 @@ def domain_gap(
     """
     _check_option("aggregation", aggregation, tuple(_AGGREGATIONS))
     _check_option("gap", gap, _GAPS)
-    features, source_features, source_domain = _check_arrays(features, source_features, source_domain)
-    numbers = np.unique(source_domain)
-    sources = [_moments(source_features, np.flatnonzero(source_domain == number)) for number in numbers]
+    rows, source_rows, domain = _check_arrays(features, source_features, source_domain)
+    sources = [_moments(source_rows, np.flatnonzero(domain == number)) for number in np.unique(domain)]
     if gap == "standardized":
-        distances = _standardized(features, sources)
+        distances = _standardized(rows, sources)
     else:
-        labels = np.zeros(len(features), dtype=np.int64) if cluster_labels is None else np.asarray(cluster_labels)
-        distances = _gaussian_w2(features, sources, labels)
+        labels = np.zeros(len(rows), dtype=np.int64) if cluster_labels is None else np.asarray(cluster_labels)
+        distances = _gaussian_w2(rows, sources, labels)
     return _AGGREGATIONS[aggregation](distances, axis=0)
 
 
@@ -120,24 +119,26 @@ def _check_option(name: str, value: Any, options: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}.")
 
 
-def _check_arrays(features: ArrayLike, source_features: ArrayLike, source_domain: ArrayLike) -> tuple[Any, ...]:
-    features, source_features, source_domain = map(to_host, (features, source_features, source_domain))
-    if not len(source_domain):
+def _check_arrays(
+    features: ArrayLike, source_features: ArrayLike, source_domain: ArrayLike
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    domain = to_host(source_domain)
+    if not len(domain):
         raise ValueError(
             "source_features has no row, and the domain gap is a distance to source domains. Pass rows of one or more "
             "source domains (sample_domain >= 0), or use a strategy that needs none, such as GALA(mode='global') or "
             "BADGE."
         )
     types = [np.float64, np.float32]
-    features = check_array(features, dtype=types, ensure_min_samples=0, input_name="features")
-    source_features = check_array(source_features, dtype=types, input_name="source_features")
-    check_consistent_length(source_features, source_domain)
-    if features.shape[1] != source_features.shape[1]:
+    rows = check_array(to_host(features), dtype=types, ensure_min_samples=0, input_name="features")
+    source_rows = check_array(to_host(source_features), dtype=types, input_name="source_features")
+    check_consistent_length(source_rows, domain)
+    if rows.shape[1] != source_rows.shape[1]:
         raise ValueError(
-            f"features and source_features must be of one width, got {features.shape[1]} and "
-            f"{source_features.shape[1]}; take both from the same layer."
+            f"features and source_features must be of one width, got {rows.shape[1]} and {source_rows.shape[1]}; take "
+            "both from the same layer."
         )
-    return features, source_features, source_domain
+    return rows, source_rows, domain
 
 
 def _moments(features: NDArray[Any], rows: NDArray[np.int64]) -> _Moments:

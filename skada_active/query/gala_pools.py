@@ -75,15 +75,15 @@ def is_isolated(spacing: ArrayLike) -> NDArray[np.bool_]:
     Notes
     -----
     The fence adapts to the data: where regions differ in density, spacings differ manifold without any outlier, and a
-    fixed multiple of the median would condemn the thin regions. O(n) time and memory.
+    fixed multiple of the median would count the thin regions as outliers. O(n) time and memory.
 
     References
     ----------
-    Tukey, "Exploratory Data Analysis", 1977 (the fence of 1.5 interquartile ranges).
+    .. [1] Tukey, "Exploratory Data Analysis", 1977 (the fence of 1.5 interquartile ranges).
 
     Examples
     --------
-    >>> from skada_active.query import is_isolated
+    >>> from skada_active.query.gala_pools import is_isolated
     >>> is_isolated([1.0, 1.1, 1.2, 1.3, 20.0])
     array([False, False, False, False,  True])
     """
@@ -124,7 +124,7 @@ def share_budget(weights: ArrayLike, capacities: ArrayLike, total: int) -> NDArr
 
     Examples
     --------
-    >>> from skada_active.query import share_budget
+    >>> from skada_active.query.gala_pools import share_budget
     >>> share_budget([1.0, 1.0, 2.0], [10, 10, 3], 9)
     array([3, 3, 3])
     """

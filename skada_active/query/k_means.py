@@ -17,7 +17,7 @@ __all__ = ["KMeansSampling"]
 
 
 class KMeansSampling(QueryStrategy):
-    """Choose the target row nearest to each centroid of a k-means clustering, one cluster a query.
+    """K-means sampling: the target row nearest to each centroid of a k-means clustering, one cluster per query.
 
     Reads the embedding. The rule as a pure function: `skada_active.selection.kmeans_picks`.
 
@@ -32,7 +32,7 @@ class KMeansSampling(QueryStrategy):
 
     Notes
     -----
-    O(n_init n n_queries D) time a pass of k-means, O(n D) memory. Two centroids with the same nearest candidate get
+    O(n_init n n_queries D) time per pass of k-means, O(n D) memory. Two centroids with the same nearest candidate get
     distinct ones.
 
     Examples
@@ -44,7 +44,7 @@ class KMeansSampling(QueryStrategy):
     [1, 4]
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    needs = frozenset({"features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -56,6 +56,5 @@ class KMeansSampling(QueryStrategy):
         super().__init__(estimator=estimator, random_state=random_state)
         self.n_init = n_init
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
-        return kmeans_picks(view.features, n_queries, n_init=self.n_init, random_state=self._rng(random_state))
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+        return kmeans_picks(view.features, n_queries, n_init=self.n_init, random_state=rng)

@@ -76,9 +76,9 @@ def local_inconsistency(
 
     References
     ----------
-    Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023, Eq. 1 and 2. The published code leaves out
-    the factors 1/K, as the default does: the weights are normalised already. In Eq. 1 the factor is a mere scale, in
-    Eq. 2 it changes the order.
+    .. [1] Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023, Eq. 1 and 2. The published code leaves
+       out the factors 1/K, as the default does: the weights are normalised already. In Eq. 1 the factor is a mere
+       scale, in Eq. 2 it changes the order.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def local_inconsistency(
 
 
 class LAS(QueryStrategy):
-    """Choose a diverse subset of the target rows that are predicted unlike their neighbours.
+    """LAS strategy: a diverse subset of the target rows that are predicted unlike their neighbours.
 
     Reads class probabilities and the embedding. The candidates with the highest scores are clustered by k-means on
     the embedding at length 1, and the one nearest to each centroid is chosen. Neighbours are looked for among the
@@ -111,9 +111,9 @@ class LAS(QueryStrategy):
         Number of neighbours, at least 1. As a pool shrinks, there may be fewer other rows: then it is all of them. The
         paper's code uses 10, and 5 for Office-31.
     oversampling : float or "auto", default="auto"
-        Number M of further candidates a query: the k-means runs on the ``(1 + M) n_queries`` rows with the highest
+        Number M of further candidates per query: the k-means runs on the ``(1 + M) n_queries`` rows with the highest
         scores. 0 leaves no choice and takes the highest scores, in this order. ``"auto"`` makes 11 % of the initial
-        pool candidates, as the paper's ratios do, at least 2 a query.
+        pool candidates, as the paper's ratios do, at least 2 per query.
     smoothing_coef : float or "1/K", default=1.0
         Weight of the neighbours' scores in the smoothing, at least 0; ``"1/K"`` is the paper's Eq. 2 taken literally.
         See `local_inconsistency`.
@@ -128,14 +128,14 @@ class LAS(QueryStrategy):
 
     Notes
     -----
-    O(n² D) time for the neighbours, once a view, and ``O(n_init m n_queries D)`` a pass of k-means over the m
-    candidates; O(n (D + n_neighbors)) memory, no n x n array. Where paper and published code differ, the default
-    follows the code; see `local_inconsistency`.
+    The utility of a row is its score. O(n² D) time for the neighbours, once per view, and ``O(n_init m n_queries D)``
+    per pass of k-means over the m candidates; O(n (D + n_neighbors)) memory, no n x n array. Where paper and published
+    code differ, the default follows the code; see `local_inconsistency`.
 
     References
     ----------
-    Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023, Sec. 3.1; ``oversampling=0`` is the ablation
-    without diverse selection of Table 6.
+    .. [1] Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023, Sec. 3.1; ``oversampling=0`` is the
+       ablation without diverse selection of Table 6.
 
     Examples
     --------
@@ -147,7 +147,7 @@ class LAS(QueryStrategy):
     array([2, 3])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba", "features"})
+    needs = frozenset({"proba", "features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -176,23 +176,21 @@ class LAS(QueryStrategy):
         self.n_init = n_init
         self.smoothing_iter = smoothing_iter
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the smoothed local inconsistency; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return _scores(view.proba, *view.neighbors(self.n_neighbors), self.smoothing_coef, self.smoothing_iter)
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         candidates = top_k(self.utilities(view), self._n_candidates(view, n_queries))
         if len(candidates) == n_queries:
             return candidates
         directions = normalized(view.features[candidates])
-        picks = kmeans_picks(directions, n_queries, n_init=self.n_init, random_state=self._rng(random_state))
+        picks = kmeans_picks(directions, n_queries, n_init=self.n_init, random_state=rng)
         return candidates[picks]
 
     def _n_candidates(self, view: PoolView, n_queries: int) -> int:
         """Return ``(1 + M) n_queries`` as a count between the number of queries and that of the pool."""
         ratio = self.oversampling
-        if ratio == "auto":
+        if isinstance(ratio, str):
             ratio = max(1, math.ceil(_CANDIDATE_SHARE * view.n_initial / n_queries - 1))
         return round(min(len(view), (1 + ratio) * n_queries))
 

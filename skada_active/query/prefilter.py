@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted
 
 from skada_active.domains import Roles
 from skada_active.pool import PoolView
-from skada_active.query._base import _MAX_SEED, QueryStrategy
-from skada_active.query._validation import check_n_queries
+from skada_active.query._base import MAX_SEED, QueryStrategy
 from skada_active.query.badge import BADGE
 from skada_active.query.uncertainty import MarginSampling
 from skada_active.utils._sklearn import Interval
+from skada_active.utils.random import RandomStateLike
 
 __all__ = ["Prefilter"]
 
 
 class Prefilter(QueryStrategy):
-    """Let a strategy choose among the rows that a cheap score puts on a short list.
+    """Prefilter: lets a strategy choose among the rows that a cheap score puts on a short list.
 
     For pools of about 100,000 rows and more. The model is fitted once and read twice: for the whole pool only what
     `by` reads, then for the rows on the short list what `strategy` reads. A pool of at most `n_candidates` rows is
@@ -57,8 +56,8 @@ class Prefilter(QueryStrategy):
 
     References
     ----------
-    Zhdanov, "Diverse mini-batch Active Learning", arXiv:1901.05954, 2019, prefilters by uncertainty and then clusters:
-    ``Prefilter(CLUE(), MarginSampling())`` is close to it.
+    .. [1] Zhdanov, "Diverse mini-batch Active Learning", arXiv:1901.05954, 2019, prefilters by uncertainty and then
+       clusters: ``Prefilter(CLUE(), MarginSampling())`` is close to it.
 
     Examples
     --------
@@ -69,8 +68,6 @@ class Prefilter(QueryStrategy):
     >>> Prefilter(CoreSet(), n_candidates=3).select(view, 1)
     array([3])
     """
-
-    needs: ClassVar[frozenset[str]] = frozenset(PoolView.__annotations__)
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,
@@ -92,48 +89,15 @@ class Prefilter(QueryStrategy):
         self.by = by
         self.n_candidates = n_candidates
 
-    def query(self, n_queries: int = 1, *, return_utilities: bool = False) -> Any:
-        """Choose rows to ask about, at most as many as the short list holds; see `QueryStrategy.query`.
+    @property
+    def needs(self) -> frozenset[str]:
+        """What `strategy` and `by` read, of which `by` reads nothing in a view of few rows."""
+        return self._chooser.needs | self._scorer.needs
 
-        Raises
-        ------
-        ValueError
-            If the pool holds as many rows, but the short list does not.
-        """
-        check_is_fitted(self)
-        if check_n_queries(n_queries) > len(self.pool_) < self.pool_.n_initial:
-            raise ValueError(
-                f"n_queries={n_queries} exceeds the n_candidates={self.n_candidates} rows on the short list of a pool "
-                f"of {self.pool_.n_initial}; set n_candidates to at least {n_queries} and fit again."
-            )
-        return super().query(n_queries, return_utilities=return_utilities)
-
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the utilities of `strategy` on the short list and ``-inf`` elsewhere; see `QueryStrategy.utilities`.
-
-        Raises
-        ------
-        AttributeError
-            If `strategy` has none.
-        """
-        rows = self._short_list(view, self.n_candidates, None)
-        utilities = np.full(len(view), -np.inf)
-        utilities[rows] = self._chooser.utilities(view.take(rows))
-        return utilities
-
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
-        rows = self._short_list(view, max(self.n_candidates, n_queries), random_state)
-        seed = self.random_state if random_state is None else random_state
-        return rows[self._chooser.choose(view.take(rows), n_queries, random_state=seed)]
-
-    def required_fields(self) -> frozenset[str]:
-        """Return what `strategy` and `by` read, of which `by` reads nothing in a view of few rows."""
-        return frozenset().union(*(part.required_fields() for part in self._parts.values()))
-
-    def model_fields(self) -> frozenset[str]:
-        """Return what the model has to supply to `strategy` and `by`."""
-        return frozenset().union(*(part.model_fields() for part in self._parts.values()))
+    @property
+    def fills(self) -> frozenset[str]:
+        """What `strategy` and `by` fill by themselves."""
+        return self._chooser.fills | self._scorer.fills
 
     def has_utilities(self) -> bool:
         """Tell whether `strategy` has a score per row."""
@@ -142,7 +106,7 @@ class Prefilter(QueryStrategy):
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if `strategy` or `by` cannot read `estimator`; see `QueryStrategy.check_model`."""
         self._validate_params()
-        for name, part in self._parts.items():
+        for name, part in (("strategy", self._chooser), ("by", self._scorer)):
             if part.estimator is not None:
                 raise ValueError(
                     f"{name}={part!r} has an estimator of its own, but both parts read the same model; give "
@@ -159,35 +123,47 @@ class Prefilter(QueryStrategy):
         n_initial = n if n_initial is None else n_initial
         if n > self.n_candidates:
             rng = self._rng(seed)
-            pool = self._parts["by"].view(
-                estimator, X, y, roles, random_state=rng.randint(_MAX_SEED), n_initial=n_initial
-            )
-            others = np.delete(roles.candidates, self._short_list(pool, self.n_candidates, rng))
-            roles = roles.exclude(others)
+            pool = self._scorer.view(estimator, X, y, roles, random_state=rng.randint(MAX_SEED), n_initial=n_initial)
+            roles = roles.exclude(np.delete(roles.candidates, self._short_list(pool, self.n_candidates, rng)))
         return self._chooser.view(estimator, X, y, roles, random_state=seed, n_initial=n_initial)
 
-    @property
-    def _parts(self) -> dict[str, QueryStrategy]:
-        return {
-            "strategy": BADGE() if self.strategy is None else self.strategy,
-            "by": MarginSampling() if self.by is None else self.by,
-        }
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
+        """Return the utilities of `strategy` on the short list and ``-inf`` elsewhere."""
+        rows = self._short_list(view, self.n_candidates, self._rng(None))
+        utilities = np.full(len(view), -np.inf)
+        utilities[rows] = self._chooser.utilities(view.take(rows))
+        return utilities
+
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+        # On the rows of the list `strategy` draws what it would draw on a pool of them.
+        start = copy.deepcopy(rng)
+        rows = self._short_list(view, max(self.n_candidates, n_queries), rng)
+        whole = len(rows) == len(view)
+        return rows[_chosen(self._chooser, view.take(rows), n_queries, rng if whole else start)]
 
     @property
     def _chooser(self) -> QueryStrategy:
-        return self._parts["strategy"]
+        return BADGE() if self.strategy is None else self.strategy
 
-    def _short_list(self, view: PoolView, n_rows: int, random_state: Any) -> NDArray[np.int64]:
+    @property
+    def _scorer(self) -> QueryStrategy:
+        return MarginSampling() if self.by is None else self.by
+
+    def _short_list(self, view: PoolView, n_rows: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         """Return the positions of the best rows by `by`, ascending, so that ties fall as in the whole pool."""
         if len(view) <= n_rows:
             return np.arange(len(view))
-        seed = self._rng(random_state).randint(_MAX_SEED)
-        return np.sort(self._parts["by"].choose(view, n_rows, random_state=seed))
+        return np.sort(_chosen(self._scorer, view, n_rows, rng.randint(MAX_SEED)))
 
-    def _read_fields(self, view: PoolView) -> frozenset[str]:
-        parts = self._parts.values() if len(view) > self.n_candidates else [self._chooser]
-        return frozenset().union(*(part._read_fields(view) for part in parts))
+    def _exceed(self, n_queries: int, view: PoolView) -> None:
+        if view is self.pool_ and len(view) < view.n_initial:
+            raise ValueError(
+                f"n_queries={n_queries} exceeds the n_candidates={self.n_candidates} rows on the short list of a pool "
+                f"of {view.n_initial}; set n_candidates to at least {n_queries} and fit again."
+            )
+        super()._exceed(n_queries, view)
 
-    def __sklearn_tags__(self) -> Any:
-        reads = self.estimator is not None or self.required_fields()
-        return super().__sklearn_tags__() if reads else get_tags(self._chooser)
+
+def _chosen(part: QueryStrategy, view: PoolView, n_queries: int, random_state: RandomStateLike) -> NDArray[np.int64]:
+    """Return what a part selects; its own integer seed wins over the given one."""
+    return part.select(view, n_queries, random_state=part._own_seed(random_state))

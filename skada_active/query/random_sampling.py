@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +12,7 @@ __all__ = ["RandomSampling"]
 
 
 class RandomSampling(QueryStrategy):
-    """Choose target rows uniformly at random, without replacement.
+    """Random sampling: target rows drawn uniformly, without replacement.
 
     Reads nothing of the model.
 
@@ -37,13 +35,5 @@ class RandomSampling(QueryStrategy):
     [0, 1, 2]
     """
 
-    def select(self, view: PoolView, n_queries: int, random_state: Any = None) -> NDArray[np.int64]:
-        """Choose candidates; see `QueryStrategy.select`."""
-        return self._rng(random_state).permutation(len(view))[:n_queries].astype(np.int64, copy=False)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        if self.estimator is None:
-            # No column of X is ever read.
-            tags.no_validation = tags.input_tags.sparse = tags.input_tags.allow_nan = True
-        return tags
+    def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+        return rng.permutation(len(view))[:n_queries].astype(np.int64, copy=False)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from skada_active.selection import OnDemand
-from skada_active.utils.arrays import as_floats, empty_like, host_dtype, is_tensor, namespace, rows_inner
+from skada_active.utils.arrays import Array, as_floats, empty_like, host_dtype, is_tensor, namespace, rows_inner
 
 __all__ = ["positive_orthogonal_projection", "sage_embedding"]
 
@@ -53,7 +53,7 @@ def positive_orthogonal_projection(gradients: ArrayLike, proba: ArrayLike) -> ND
 
     References
     ----------
-    Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 5.
+    .. [1] Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 5.
 
     Examples
     --------
@@ -62,14 +62,12 @@ def positive_orthogonal_projection(gradients: ArrayLike, proba: ArrayLike) -> ND
     array([[[ 0.2, -0.4],
             [-1.4,  0.8]]])
     """
-    gradients, proba = as_floats(gradients, proba)
-    if gradients.ndim != 3 or proba.shape != gradients.shape[:2]:
-        raise ValueError(
-            f"gradients and proba must have shapes (n, C, D) and (n, C), got {gradients.shape} and {proba.shape}."
-        )
-    expected = (proba[:, None, :] @ gradients)[:, 0]
-    along = (gradients @ expected[:, :, None])[:, :, 0]
-    return gradients - _shares(along, rows_inner(expected, expected))[:, :, None] * expected[:, None, :]
+    g, h = as_floats(gradients, proba)
+    if g.ndim != 3 or h.shape != g.shape[:2]:
+        raise ValueError(f"gradients and proba must have shapes (n, C, D) and (n, C), got {g.shape} and {h.shape}.")
+    expected = (h[:, None, :] @ g)[:, 0]
+    along = (g @ expected[:, :, None])[:, :, 0]
+    return g - _shares(along, rows_inner(expected, expected))[:, :, None] * expected[:, None, :]
 
 
 def sage_embedding(
@@ -122,7 +120,7 @@ def sage_embedding(
 
     References
     ----------
-    Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 3 to 6.
+    .. [1] Bouvier et al., "Stochastic Adversarial Gradient Embedding for Active Domain Adaptation", 2021, Eq. 3 to 6.
 
     Examples
     --------
@@ -136,20 +134,20 @@ def sage_embedding(
         raise ValueError(f'projection must be "pop" or None, got {projection!r}.')
     check_consistent_length(proba, features)
     if isinstance(discriminator, tuple):
-        proba, features, *layers = as_floats(proba, features, *discriminator)
-        _check_layers(layers, proba.shape[1], features.shape[1])
-        hidden = _HiddenGradients.of(proba, features, layers, projection)
-        width = proba.shape[1] * len(layers[0])
-        return OnDemand(hidden, (features, proba), width=width, basis=layers[0], dtype=host_dtype(proba))
-    proba, features = as_floats(proba, features)
+        h, z, *layers = as_floats(proba, features, *discriminator)
+        _check_layers(layers, h.shape[1], z.shape[1])
+        hidden = _HiddenGradients.of(h, z, layers, projection)
+        return OnDemand(hidden, (z, h), width=h.shape[1] * len(layers[0]), basis=layers[0], dtype=host_dtype(h))
+    h, z = as_floats(proba, features)
+    key: Array
     if callable(discriminator):
-        gradients, key = discriminator, features
+        key, gradients = z, discriminator
     else:
         key = discriminator if is_tensor(discriminator) else np.asarray(discriminator)
         gradients = key.__getitem__
-    given = _GivenGradients(gradients, proba, key.shape[-1], projection)
-    dtype = np.result_type(host_dtype(proba), host_dtype(key))
-    return OnDemand(given, (key, proba), width=proba.shape[1] * given.width, dtype=dtype)
+    given = _GivenGradients(gradients, h, key.shape[-1], projection)
+    dtype = np.result_type(host_dtype(h), host_dtype(key))
+    return OnDemand(given, (key, h), width=h.shape[1] * given.width, dtype=dtype)
 
 
 def _check_layers(layers: list[NDArray[Any]], n_classes: int, n_features: int) -> None:

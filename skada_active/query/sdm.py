@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,7 +68,7 @@ def sdm_scores(
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3, 8 and 9.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3, 8 and 9.
 
     Examples
     --------
@@ -78,23 +78,25 @@ def sdm_scores(
     >>> sdm_scores(logits, head_weight, gradient_weight=0.0).round(4)
     array([0.5795, 0.9596])
     """
-    logits, head_weight = as_floats(logits, head_weight)
-    if gradient_weight == 0 or logits.shape[1] == 1:
-        return margin_uncertainty(softmax(logits, axis=1))
-    scores = np.empty(len(logits))
-    root = _root(head_weight)
-    block = max(1, _BLOCK_BYTES // (logits.shape[1] * logits.itemsize))
-    for start in range(0, len(logits), block):
+    z, weight = as_floats(logits, head_weight)
+    if gradient_weight == 0 or z.shape[1] == 1:
+        return margin_uncertainty(softmax(z, axis=1))
+    scores = np.empty(len(z))
+    root = _root(weight)
+    block = max(1, _BLOCK_BYTES // (z.shape[1] * z.itemsize))
+    for start in range(0, len(z), block):
         rows = slice(start, start + block)
-        prediction = TopTwo.of(logits[rows])
+        prediction = TopTwo.of(z[rows])
         loss = prediction.loss_gradient(query_loss, margin) @ root
         query = prediction.margin_gradient(jacobian) @ root
-        scores[rows] = prediction.margin_uncertainty() + gradient_weight * _cosine(loss, query)
+        # 1 - (p1 - p2), as a sum that keeps its digits where p1 is close to 1.
+        uncertainty = prediction.rest + 2 * prediction.proba[1]
+        scores[rows] = uncertainty + gradient_weight * _cosine(loss, query)
     return scores
 
 
 class SDM(QueryStrategy):
-    """Choose target rows of small margin whose training gradient would widen it: SDM-G.
+    """SDM-G strategy: target rows of small margin whose training gradient would widen it.
 
     Reads logits and the weight of the linear head; with ``gradient_weight=0`` class probabilities only.
 
@@ -122,7 +124,7 @@ class SDM(QueryStrategy):
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 8 and 9.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 8 and 9.
 
     Examples
     --------
@@ -132,8 +134,6 @@ class SDM(QueryStrategy):
     >>> SDM().select(view, 1)
     array([1])
     """
-
-    needs: ClassVar[frozenset[str]] = frozenset({"proba", "logits", "head_weight"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,
@@ -158,12 +158,12 @@ class SDM(QueryStrategy):
         self.margin = margin
         self.jacobian = jacobian
 
-    def required_fields(self) -> frozenset[str]:
-        """Return ``logits`` and ``head_weight``, or ``proba`` alone where the gradients count nothing."""
+    @property
+    def needs(self) -> frozenset[str]:
+        """``logits`` and ``head_weight``, or ``proba`` alone where the gradients count nothing."""
         return frozenset({"proba"} if self.gradient_weight == 0 else {"logits", "head_weight"})
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return margin uncertainty plus weighted cosine; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         if self.gradient_weight == 0:
             return 1 - view.margin
         return sdm_scores(
@@ -179,7 +179,9 @@ class SDM(QueryStrategy):
 def _root(head_weight: NDArray[Any]) -> NDArray[Any]:
     """Return R (C, min(C, D)) with R R^T = W W^T: coefficients times R have the lengths and angles of those times W."""
     n_classes, width = head_weight.shape
-    return np.linalg.qr(head_weight.T, mode="r").T if n_classes < width else head_weight
+    if n_classes >= width:
+        return head_weight
+    return cast("NDArray[Any]", np.linalg.qr(head_weight.T, mode="r")).T  # an array, with this mode
 
 
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:

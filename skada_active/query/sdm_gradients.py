@@ -51,7 +51,7 @@ def sdm_loss_gradient(logits: ArrayLike, *, query_loss: str = "official", margin
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 1, 7 and 9.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 1, 7 and 9.
 
     Examples
     --------
@@ -59,8 +59,8 @@ def sdm_loss_gradient(logits: ArrayLike, *, query_loss: str = "official", margin
     >>> sdm_loss_gradient([[0.0, 0.0]], query_loss="margin")
     array([[0., 0.]])
     """
-    (logits,) = as_floats(logits)
-    return np.zeros_like(logits) if logits.shape[1] == 1 else TopTwo.of(logits).loss_gradient(query_loss, margin)
+    (z,) = as_floats(logits)
+    return np.zeros_like(z) if z.shape[1] == 1 else TopTwo.of(z).loss_gradient(query_loss, margin)
 
 
 def sdm_margin_gradient(logits: ArrayLike, *, jacobian: str = "exact") -> NDArray[Any]:
@@ -86,7 +86,7 @@ def sdm_margin_gradient(logits: ArrayLike, *, jacobian: str = "exact") -> NDArra
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3.
 
     Examples
     --------
@@ -94,8 +94,8 @@ def sdm_margin_gradient(logits: ArrayLike, *, jacobian: str = "exact") -> NDArra
     >>> sdm_margin_gradient([[0.0, 0.0]])
     array([[-0.5,  0.5]])
     """
-    (logits,) = as_floats(logits)
-    return np.zeros_like(logits) if logits.shape[1] == 1 else TopTwo.of(logits).margin_gradient(jacobian)
+    (z,) = as_floats(logits)
+    return np.zeros_like(z) if z.shape[1] == 1 else TopTwo.of(z).margin_gradient(jacobian)
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,6 @@ class TopTwo:
         total = 1 + relative + rest
         others /= total[:, None]
         return cls(logits, (first, second), (1 / total, relative / total), others, rest / total)
-
-    def margin_uncertainty(self) -> NDArray[Any]:
-        """Return ``1 - (p_(1) - p_(2))``, shape (n,)."""
-        return self.rest + 2 * self.proba[1]
 
     def margin_gradient(self, jacobian: str) -> NDArray[Any]:
         """Return the gradient of the margin uncertainty with respect to the logits; see `sdm_margin_gradient`."""

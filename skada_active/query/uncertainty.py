@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skada_active.pool import PoolView
+from skada_active.pool.view import as_probabilities, row_margin
 from skada_active.query._base import QueryStrategy
+from skada_active.utils.entropy import row_entropy
 
 __all__ = [
     "EntropySampling",
@@ -44,7 +44,7 @@ def prediction_entropy(proba: ArrayLike) -> NDArray[np.float64]:
     >>> prediction_entropy([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]]).round(6)
     array([0.801819, 0.693147])
     """
-    return PoolView(proba=proba).entropy
+    return row_entropy(as_probabilities("proba", proba))
 
 
 def least_confidence(proba: ArrayLike) -> NDArray[np.float64]:
@@ -71,7 +71,7 @@ def least_confidence(proba: ArrayLike) -> NDArray[np.float64]:
     >>> least_confidence([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]]).round(6)
     array([0.3, 0.5])
     """
-    return 1 - PoolView(proba=proba).confidence
+    return 1 - as_probabilities("proba", proba).max(axis=1).astype(np.float64)
 
 
 def margin_uncertainty(proba: ArrayLike) -> NDArray[np.float64]:
@@ -98,11 +98,11 @@ def margin_uncertainty(proba: ArrayLike) -> NDArray[np.float64]:
     >>> margin_uncertainty([[0.7, 0.2, 0.1], [0.5, 0.5, 0.0]]).round(6)
     array([0.5, 1. ])
     """
-    return 1 - PoolView(proba=proba).margin
+    return 1 - row_margin(as_probabilities("proba", proba))
 
 
 class EntropySampling(QueryStrategy):
-    """Choose the target rows whose prediction has the largest entropy.
+    """Entropy sampling: the target rows whose prediction has the largest entropy.
 
     Reads class probabilities.
 
@@ -125,15 +125,14 @@ class EntropySampling(QueryStrategy):
     array([1, 2])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba"})
+    needs = frozenset({"proba"})
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return the entropy in nats; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return view.entropy
 
 
 class LeastConfidenceSampling(QueryStrategy):
-    """Choose the target rows whose largest probability is smallest.
+    """Least-confidence sampling: the target rows whose largest probability is smallest.
 
     Reads class probabilities.
 
@@ -156,15 +155,14 @@ class LeastConfidenceSampling(QueryStrategy):
     array([1, 2])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba"})
+    needs = frozenset({"proba"})
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return ``1 - max p``; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return 1 - view.confidence
 
 
 class MarginSampling(QueryStrategy):
-    """Choose the target rows with the smallest gap between the two largest probabilities.
+    """Margin sampling: the target rows with the smallest gap between the two largest probabilities.
 
     Reads class probabilities. Also known as best-versus-second-best.
 
@@ -181,7 +179,7 @@ class MarginSampling(QueryStrategy):
 
     References
     ----------
-    Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3.
+    .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 3.
 
     Examples
     --------
@@ -191,8 +189,7 @@ class MarginSampling(QueryStrategy):
     array([1, 2])
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"proba"})
+    needs = frozenset({"proba"})
 
-    def utilities(self, view: PoolView) -> NDArray[np.float64]:
-        """Return ``1 - (p1 - p2)``; see `QueryStrategy.utilities`."""
+    def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return 1 - view.margin

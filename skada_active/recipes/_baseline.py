@@ -1,13 +1,14 @@
-"""What the papers compare themselves with."""
+"""Baseline that the papers compare themselves with: training on the labelled rows alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from skada_active.deep import AdaptationClassifier
-from skada_active.loop import ActiveAdaptationLoop
+from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
 from skada_active.query import QueryStrategy
-from skada_active.recipes._loop import make_loop
+from skada_active.utils.random import RandomStateLike
 
 __all__ = ["baseline"]
 
@@ -15,10 +16,10 @@ __all__ = ["baseline"]
 def baseline(
     query: QueryStrategy,
     *,
-    budget: Any = 0.05,
+    budget: float | Sequence[float] | BudgetSchedule = 0.05,
     n_rounds: int = 5,
-    round_epochs: Any = 2,
-    random_state: Any = None,
+    round_epochs: int | Sequence[int] = 2,
+    random_state: RandomStateLike = None,
     **params: Any,
 ) -> ActiveAdaptationLoop:
     """Return a query strategy with training on the labelled rows alone, as the papers' baselines.
@@ -51,4 +52,7 @@ def baseline(
     """
     if not isinstance(query, QueryStrategy):
         raise TypeError(f"query must be a query strategy such as MarginSampling(), got {query!r}.")
-    return make_loop(AdaptationClassifier(**params), query, budget, n_rounds, round_epochs, random_state)
+    estimator = AdaptationClassifier(**params)
+    return ActiveAdaptationLoop(
+        estimator, query, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
+    )

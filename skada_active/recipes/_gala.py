@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from skada_active.deep import DANN, M3SDA, AdaptationClassifier
-from skada_active.loop import ActiveAdaptationLoop
+from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
 from skada_active.query import GALA
-from skada_active.recipes._loop import make_loop
+from skada_active.utils.random import RandomStateLike
 
 __all__ = ["gala"]
 
@@ -18,10 +19,10 @@ def gala(
     mode: str = "full",
     source_aggregation: str = "mean",
     base: str | None = None,
-    budget: Any = 0.01,
+    budget: float | Sequence[float] | BudgetSchedule = 0.01,
     n_rounds: int = 1,
-    round_epochs: Any = 20,
-    random_state: Any = None,
+    round_epochs: int | Sequence[int] = 20,
+    random_state: RandomStateLike = None,
     **params: Any,
 ) -> ActiveAdaptationLoop:
     """Return GALA: global clusters of gradients, and in each the row with the widest gap to the sources.
@@ -70,4 +71,6 @@ def gala(
         raise ValueError(f'base must be "dann", "m3sda" or None, got {base!r}.')
     strategy = GALA(alpha=alpha, mode=mode, source_aggregation=source_aggregation)
     estimator = AdaptationClassifier(bases[base], **params)
-    return make_loop(estimator, strategy, budget, n_rounds, round_epochs, random_state)
+    return ActiveAdaptationLoop(
+        estimator, strategy, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
+    )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from skada_active.deep import GSDA, AdaptationClassifier
+from skada_active.utils.random import RandomStateLike
 
 __all__ = ["gsda"]
 
@@ -14,12 +15,12 @@ def gsda(
     *,
     alpha: float = 0.02,
     beta: float = 1.0,
-    n_groups: Any = "auto",
+    n_groups: int | str = "auto",
     levels: Sequence[str] = ("domain", "group", "class"),
     confidence_threshold: float = 0.9,
     class_balanced: bool = True,
     max_reversal: float = 1.0,
-    random_state: Any = None,
+    random_state: RandomStateLike = None,
     **params: Any,
 ) -> AdaptationClassifier:
     """Return GSDA: alignment of domain, groups and classes with synchronised gradients.

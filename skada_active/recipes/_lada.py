@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from skada_active.deep import AdaptationClassifier, AnchorSet, Objective, ObjectiveSum
-from skada_active.loop import ActiveAdaptationLoop
+from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
 from skada_active.query import LAS
-from skada_active.recipes._loop import make_loop
+from skada_active.utils.random import RandomStateLike
 
 __all__ = ["lada"]
 
@@ -16,15 +17,15 @@ def lada(
     *,
     neighbors: str | None = "local",
     n_neighbors: int = 10,
-    oversampling: Any = "auto",
+    oversampling: float | str = "auto",
     confidence: float = 0.9,
     class_balanced: bool = True,
-    augmentation: Any = "auto",
+    augmentation: Callable[..., Any] | str | None = "auto",
     objective: Objective | ObjectiveSum | None = None,
-    budget: Any = 0.05,
+    budget: float | Sequence[float] | BudgetSchedule = 0.05,
     n_rounds: int = 5,
-    round_epochs: Any = 2,
-    random_state: Any = None,
+    round_epochs: int | Sequence[int] = 2,
+    random_state: RandomStateLike = None,
     **params: Any,
 ) -> ActiveAdaptationLoop:
     """Return LADA: queries by local inconsistency, and a progressive anchor set around the answers.
@@ -48,7 +49,7 @@ def lada(
     augmentation : callable, "auto" or None, default="auto"
         Strong augmentation that the anchors are mixed with, see `AdaptationClassifier`.
     objective : Objective, default=None
-        Domain adaptation loss beside, such as ``MME()`` or ``MCC()`` (the paper's Tables 1 to 3); then mostly with
+        Domain adaptation loss in addition, such as ``MME()`` or ``MCC()`` (the paper's Tables 1 to 3); then mostly with
         ``neighbors=None``.
     budget, n_rounds, round_epochs, random_state
         Parameters of the `ActiveAdaptationLoop`. The paper buys 5 or 10 % in 5 rounds, with 2 epochs between them.
@@ -76,4 +77,6 @@ def lada(
         anchors = AnchorSet(neighbors, n_neighbors, confidence=confidence, class_balanced=class_balanced)
     estimator = AdaptationClassifier(objective, anchors=anchors, augmentation=augmentation, **params)
     strategy = LAS(n_neighbors=n_neighbors, oversampling=oversampling)
-    return make_loop(estimator, strategy, budget, n_rounds, round_epochs, random_state)
+    return ActiveAdaptationLoop(
+        estimator, strategy, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
+    )

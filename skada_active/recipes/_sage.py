@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from skada_active.deep import MME, TSF, AdaptationClassifier, Objective, ObjectiveSum
-from skada_active.loop import ActiveAdaptationLoop
+from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
 from skada_active.query import SAGE
-from skada_active.recipes._loop import make_loop
+from skada_active.utils.random import RandomStateLike
 
 __all__ = ["sage"]
 
@@ -19,10 +20,10 @@ def sage(
     max_reversal: float = 1.0,
     projection: str | None = "pop",
     diversity: str | None = "farthest_first",
-    budget: Any = 0.1,
+    budget: float | Sequence[float] | BudgetSchedule = 0.1,
     n_rounds: int = 10,
-    round_epochs: Any = 5,
-    random_state: Any = None,
+    round_epochs: int | Sequence[int] = 5,
+    random_state: RandomStateLike = None,
     **params: Any,
 ) -> ActiveAdaptationLoop:
     """Return SAGE: stochastic adversarial gradients of a classifier trained with the transferability loss.
@@ -77,6 +78,7 @@ def sage(
     elif regularizer == "joint":
         params = {"labeled_loss": "joint", **params}
     estimator = AdaptationClassifier(objective, **params)
-    return make_loop(
-        estimator, SAGE(projection=projection, diversity=diversity), budget, n_rounds, round_epochs, random_state
+    strategy = SAGE(projection=projection, diversity=diversity)
+    return ActiveAdaptationLoop(
+        estimator, strategy, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from skada_active.deep import AdaptationClassifier, MarginLoss
-from skada_active.loop import ActiveAdaptationLoop
+from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
 from skada_active.query import SDM
-from skada_active.recipes._loop import make_loop
+from skada_active.utils.random import RandomStateLike
 
 __all__ = ["sdm"]
 
@@ -18,10 +19,10 @@ def sdm(
     gradient_weight: float = 0.01,
     dynamic: bool = True,
     labeled_loss: str = "s+t",
-    budget: Any = 0.05,
+    budget: float | Sequence[float] | BudgetSchedule = 0.05,
     n_rounds: int = 5,
-    round_epochs: Any = 2,
-    random_state: Any = None,
+    round_epochs: int | Sequence[int] = 2,
+    random_state: RandomStateLike = None,
     **params: Any,
 ) -> ActiveAdaptationLoop:
     """Return SDM-AG: the dynamic max-margin loss, and margin sampling with gradient consistency.
@@ -59,4 +60,6 @@ def sdm(
     """
     estimator = AdaptationClassifier(MarginLoss(margin=margin, dynamic=dynamic), labeled_loss=labeled_loss, **params)
     strategy = SDM(gradient_weight=gradient_weight, margin=margin)
-    return make_loop(estimator, strategy, budget, n_rounds, round_epochs, random_state)
+    return ActiveAdaptationLoop(
+        estimator, strategy, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
+    )

@@ -1,9 +1,9 @@
-"""Pure selection primitives on plain and on factored (outer-product) vectors.
+"""Pure selection primitives on dense and on factored (outer-product) vectors.
 
 Every function takes arrays and returns positions, labels or neighbours; none knows of a model, a pool or a class. All
-of them but :func:`top_k` accept a plain array of shape (n, d) or an :class:`Outer`, the n vectors
-``left_i (x) right_i`` that are never formed; :func:`farthest_first` and :func:`kmeans_plusplus` also an
-:class:`OnDemand`, vectors that are computed a block of rows at a time.
+of them but `top_k` accept a dense array of shape (n, d) or an `Outer`, the n vectors ``left_i (x) right_i`` that are
+never formed; `farthest_first` and `kmeans_plusplus` also an `OnDemand`, vectors that are computed a block of rows at a
+time.
 
 Vectors may be torch tensors on any device: the products with them are made there, and what is returned are numpy
 arrays all the same. Without tensors, numpy, scipy and scikit-learn are enough.

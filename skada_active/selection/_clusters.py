@@ -1,17 +1,19 @@
-"""One row a cluster: k-means picks and the rows nearest to given clusters' centroids."""
+"""Picks of one row per cluster: by k-means, or nearest to the centroids of given clusters."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
 from skada_active.selection._farthest_first import traverse
-from skada_active.selection._geometry import Points, first_occurrence, membership, noise_of
+from skada_active.selection._geometry import Points, membership, zero_tolerance
 from skada_active.selection._kmeans import kmeans
 from skada_active.selection._outer import Vectors
 from skada_active.selection._validation import check_count, check_weights
 from skada_active.utils.random import RandomStateLike
+
+__all__ = ["kmeans_picks", "nearest_to_centers"]
 
 # Inner products of all rows with so many centroids at a time that they take no more than this.
 CHUNK_BYTES = 2**25
@@ -24,7 +26,7 @@ def kmeans_picks(
     sample_weight: ArrayLike | None = None,
     n_init: int = 1,
     random_state: RandomStateLike = None,
-) -> np.ndarray:
+) -> NDArray[np.int64]:
     """Pick k distinct rows: the one nearest to each centroid of a k-means clustering.
 
     Parameters
@@ -33,7 +35,7 @@ def kmeans_picks(
         The rows to pick from.
     k : int
         How many rows to pick; at most n are, and none for ``k <= 0``.
-    sample_weight : array-like of shape (n,), optional
+    sample_weight : array-like of shape (n,), default=None
         Non-negative weights of the clustering, by default equal; all zeros count as equal.
     n_init : int, default=1
         How many seedings k-means starts from.
@@ -48,11 +50,11 @@ def kmeans_picks(
     Raises
     ------
     ValueError
-        As in :func:`kmeans`.
+        As in `kmeans`.
 
     Notes
     -----
-    :func:`kmeans`, then :func:`nearest_to_centers`, whose 2 n d k operations are those of one more iteration.
+    `kmeans`, then `nearest_to_centers`, whose 2 n d k operations are those of one more iteration.
 
     Examples
     --------
@@ -62,14 +64,13 @@ def kmeans_picks(
     >>> sorted(kmeans_picks(X, 2, random_state=0).tolist())
     [1, 4]
     """
-    k = check_count(k, len(vectors))
     labels = kmeans(vectors, k, sample_weight=sample_weight, n_init=n_init, random_state=random_state)
     return nearest_to_centers(vectors, labels, k, sample_weight=sample_weight)
 
 
 def nearest_to_centers(
     vectors: Vectors, labels: ArrayLike, k: int, *, sample_weight: ArrayLike | None = None
-) -> np.ndarray:
+) -> NDArray[np.int64]:
     """Pick for each of k clusters the row nearest to its centroid, no row twice.
 
     Parameters
@@ -80,16 +81,16 @@ def nearest_to_centers(
         Clusters 0 to k - 1; some may be empty.
     k : int
         How many clusters there are, at most n.
-    sample_weight : array-like of shape (n,), optional
+    sample_weight : array-like of shape (n,), default=None
         Non-negative weights of the rows in their centroid, by default equal. A cluster whose weights are all 0 has its
-        plain mean as centroid.
+        unweighted mean as centroid.
 
     Returns
     -------
     positions : ndarray of shape (min(max(k, 0), n),), int64
         Distinct, in the order of the clusters. Each non-empty cluster in order takes, of all rows not yet taken, the
         one nearest to its centroid, the lowest position among equals. Then the empty ones in order take what
-        :func:`farthest_first` picks with those rows as centers.
+        `farthest_first` picks with those rows as centers.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def nearest_to_centers(
 
     Notes
     -----
-    2 n d k operations for plain vectors, 2 n C D k for outer products, whose centroids are (C, D) matrices; O(n)
+    2 n d k operations for dense vectors, 2 n C D k for outer products, whose centroids are (C, D) matrices; O(n)
     extra memory, plus at most about 100 MB.
 
     Examples
@@ -122,10 +123,10 @@ def nearest_to_centers(
     return picks
 
 
-def _nearest_free(points: Points, shares: csr_matrix) -> np.ndarray:
+def _nearest_free(points: Points, shares: csr_matrix) -> NDArray[np.int64]:
     """Return for each mean, in order, the nearest row that no earlier one took; -1 for a mean of nothing."""
     k, n = shares.shape
-    duplicates, noise = first_occurrence(points), noise_of(points.sq_norms)
+    duplicates, tolerance = points.first_occurrence(), zero_tolerance(points.sq_norms)
     picks, free = np.full(k, -1, dtype=np.int64), np.ones(n, dtype=bool)
     step = max(1, CHUNK_BYTES // (n * points.dtype.itemsize))
     for start in range(0, k, step):
@@ -135,25 +136,25 @@ def _nearest_free(points: Points, shares: csr_matrix) -> np.ndarray:
                 continue
             score[~free] = np.inf
             # The two members of a pair are at one distance from their mean: the position decides, not the rounding.
-            nearest = (score <= score.min() + noise).argmax()
+            nearest = (score <= score.min() + tolerance).argmax()
             picks[cluster] = np.flatnonzero((duplicates == duplicates[nearest]) & free)[0]
             free[picks[cluster]] = False
     return picks
 
 
-def _farthest_from(points: Points, taken: np.ndarray, count: int) -> np.ndarray:
+def _farthest_from(points: Points, taken: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Return the picks of a farthest-first traversal that goes on after those taken."""
     chosen = np.concatenate([taken, np.empty(count, dtype=np.int64)])
     distances = np.full(len(points), np.inf, dtype=points.dtype)
-    points.lower(distances, points.rows(taken))
+    points.update_min_distances(distances, points.rows(taken))
     traverse(points, distances, chosen, len(taken))
     return chosen[len(taken) :]
 
 
-def _check_labels(labels: ArrayLike, n: int, k: int) -> np.ndarray:
+def _check_labels(labels: ArrayLike, n: int, k: int) -> NDArray[np.int64]:
     labels = np.asarray(labels)
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels must be {n} integers, one a row, got {labels.dtype} of shape {labels.shape}.")
+        raise ValueError(f"labels must be {n} integers, one per row, got {labels.dtype} of shape {labels.shape}.")
     if labels.min() < 0 or labels.max() >= k:
         raise ValueError(
             f"labels must be from 0 to {k - 1}, got {labels.min()} to {labels.max()}; renumber the clusters."

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from skada_active.selection._computed import as_points
-from skada_active.selection._geometry import Points, first_occurrence, membership
+from skada_active.selection._geometry import Points, membership
 from skada_active.selection._on_demand import OnDemand
+from skada_active.selection._on_demand_geometry import as_points
 from skada_active.selection._outer import Vectors
 from skada_active.selection._top_k import partial_argsort
 from skada_active.selection._validation import check_count, check_position
+from skada_active.utils._sklearn import num_samples
+from skada_active.utils.arrays import Floats
+
+__all__ = ["farthest_first", "traverse"]
 
 # How many rows are held apart: enough for many picks between two passes, few enough to stay in the cache.
 MIN_LEADERS, MAX_LEADERS, LEADERS_A_PICK = 1024, 4096, 8
@@ -17,7 +22,7 @@ MIN_LEADERS, MAX_LEADERS, LEADERS_A_PICK = 1024, 4096, 8
 
 def farthest_first(
     vectors: Vectors | OnDemand, k: int, *, centers: Vectors | OnDemand | None = None, first: int | None = None
-) -> np.ndarray:
+) -> NDArray[np.int64]:
     """Pick k rows, each the one farthest from the centers and from all earlier picks.
 
     Parameters
@@ -26,10 +31,10 @@ def farthest_first(
         The rows to pick from.
     k : int
         How many rows to pick; at most n are, and none for ``k <= 0``.
-    centers : ndarray of shape (l, d), Outer or OnDemand, optional
+    centers : ndarray of shape (l, d), Outer or OnDemand, default=None
         Vectors of the same kind that count as picked before, for example labelled rows. May be empty.
-    first : int, optional
-        Position of the first pick where there are no centers; by default the row nearest to the mean of all rows.
+    first : int, default=None
+        Position of the first pick where there are no centers; ``None``: the row nearest to the mean of all rows.
 
     Returns
     -------
@@ -44,7 +49,7 @@ def farthest_first(
 
     Notes
     -----
-    The picks are those of the plain loop, which costs 2 n d k operations. Here the rows with the largest distances are
+    The picks are those of the naive loop, which costs 2 n d k operations. Here the rows with the largest distances are
     held apart; as long as the best of them is above all others' last known distance, which can only shrink, it is the
     maximum of all rows, and many picks need distances among few rows only. Then one matrix product brings all rows up
     to date: k / 10 to k / 100 passes over the data instead of k. O(n) extra memory beyond a few MB.
@@ -54,9 +59,9 @@ def farthest_first(
 
     References
     ----------
-    T. F. Gonzalez (1985), Clustering to minimize the maximum intercluster distance, Theor. Comput. Sci. 38.
-    O. Sener and S. Savarese (2018), Active learning for convolutional neural networks: a core-set approach, ICLR,
-    Algorithm 1.
+    .. [1] Gonzalez, "Clustering to Minimize the Maximum Intercluster Distance", Theoretical Computer Science 38, 1985.
+    .. [2] Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018,
+       Algorithm 1.
 
     Examples
     --------
@@ -72,22 +77,22 @@ def farthest_first(
     if k == 0:
         return chosen
     distances = np.full(len(points), np.inf, dtype=points.dtype)
-    if centers is not None and len(centers):
+    if centers is not None and num_samples(centers):
         others = as_points(centers, "centers", like=points)
         for _, rows in others.blocks():
-            points.lower(distances, rows)
+            points.update_min_distances(distances, rows)
         filled = 0
     else:
         chosen[0] = _medoid(points) if first is None else check_position(first, len(points), "first")
-        points.lower(distances, points.rows(chosen[:1]))
+        points.update_min_distances(distances, points.rows(chosen[:1]))
         filled = 1
     traverse(points, distances, chosen, filled)
     return chosen
 
 
-def traverse(points: Points, distances: np.ndarray, chosen: np.ndarray, filled: int) -> None:
+def traverse(points: Points, distances: Floats, chosen: NDArray[np.int64], filled: int) -> None:
     """Fill chosen from position filled on, given all rows' squared distances to what is picked so far."""
-    distances[first_occurrence(points) != np.arange(len(points))] = 0
+    distances[points.first_occurrence() != np.arange(len(points))] = 0
     while filled < len(chosen):
         distances[chosen[:filled]] = -np.inf
         picks = _picks_among_leaders(points, distances, len(chosen) - filled)
@@ -96,10 +101,10 @@ def traverse(points: Points, distances: np.ndarray, chosen: np.ndarray, filled: 
         chosen[filled : filled + len(picks)] = picks
         filled += len(picks)
         if filled < len(chosen):
-            points.lower(distances, points.rows(picks))
+            points.update_min_distances(distances, points.rows(picks))
 
 
-def _picks_among_leaders(points: Points, distances: np.ndarray, limit: int) -> np.ndarray:
+def _picks_among_leaders(points: Points, distances: Floats, limit: int) -> NDArray[np.int64]:
     """Return the next picks, as many as distances among the rows with the largest ones suffice for.
 
     At least one, unless all distances are 0.
@@ -108,22 +113,22 @@ def _picks_among_leaders(points: Points, distances: np.ndarray, limit: int) -> n
     positions, bound, rival = _leaders(distances, size)
     rows = points.rows(positions)
     current = distances[positions]
-    picks = []
+    picks: list[int] = []
     while len(picks) < limit:
         best = int(current.argmax())
         behind = current[best] < bound or (current[best] == bound and positions[best] > rival)
         if behind or current[best] <= 0:
             break
         picks.append(best)
-        rows.lower(current, rows[best : best + 1])
+        rows.update_min_distances(current, rows[best : best + 1])
         current[best] = -np.inf
     return positions[picks]
 
 
-def _leaders(distances: np.ndarray, size: int) -> tuple[np.ndarray, float, int]:
+def _leaders(distances: Floats, size: int) -> tuple[NDArray[np.int64], float, int]:
     """Return the leading rows' positions, the largest distance of the others and the first position that has it.
 
-    Where few rows would be left, all of them lead: the plain loop.
+    Where few rows would be left, all of them lead: the naive loop.
     """
     n = len(distances)
     if n <= 2 * size:
@@ -139,4 +144,4 @@ def _medoid(points: Points) -> int:
     """Return the position of the row nearest to the mean."""
     everybody = membership(np.zeros(len(points), dtype=np.int64), np.ones(len(points)), 1)
     nearest = (points.sq_norms - 2 * points.mean_inner(everybody)[0]).argmin()
-    return int(first_occurrence(points)[nearest])
+    return int(points.first_occurrence()[nearest])

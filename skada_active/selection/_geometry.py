@@ -1,7 +1,7 @@
-"""Inner products and distances of plain and of factored vectors.
+"""Inner products and distances of dense and of factored vectors.
 
 Both kinds are a tuple of factors, and an inner product is the product of the factors' inner products: one factor is a
-plain array, two are outer products, ``<a (x) h, a' (x) h'> = <a, a'> <h, h'>``. Everything else is written once.
+dense array, two are outer products, ``<a (x) h, a' (x) h'> = <a, a'> <h, h'>``. Everything else is written once.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from skada_active.selection._duplicates import find_duplicates
 from skada_active.selection._outer import Vectors, as_factors, product_sq_norms
 from skada_active.utils.arrays import (
     Array,
+    Floats,
     as_like,
     empty_like,
     host_dtype,
@@ -27,6 +30,17 @@ from skada_active.utils.arrays import (
     to_host,
 )
 
+__all__ = [
+    "MAX_PRODUCTS",
+    "N_EPS",
+    "Points",
+    "Rows",
+    "changed_clusters",
+    "membership",
+    "weighted_sums",
+    "zero_tolerance",
+]
+
 # Products are made in blocks whose operands and results stay in a core's cache, or keep an accelerator busy.
 BLOCK_BYTES, DEVICE_BLOCK_BYTES = 2**20, 2**26
 # A block and all that it is compared with at a time have no more inner products than this.
@@ -35,8 +49,8 @@ MAX_PRODUCTS = 2**24
 MOVED_BYTES = 2**22
 # So many rows are summed up in their own floating type, the sums of these in float64.
 SUM_ROWS = 2048
-# |x|^2 + |y|^2 - 2 <x, y> is uncertain by a few roundings of |x|^2: a distance below that is no distance.
-NOISE = 8
+# |x|^2 + |y|^2 - 2 <x, y> is uncertain by so many machine epsilons of |x|^2: a distance below that counts as 0.
+N_EPS = 8
 
 
 class Rows:
@@ -48,11 +62,11 @@ class Rows:
         self.xp = namespace(sq_norms)
 
     @property
-    def noise(self) -> Array:
+    def tolerance(self) -> Array:
         """Squared distances (n,) that rounding cannot tell from 0."""
-        return noise_of(self.sq_norms)
+        return zero_tolerance(self.sq_norms)
 
-    def __getitem__(self, index: np.ndarray | slice) -> Rows:
+    def __getitem__(self, index: NDArray[np.int64] | slice) -> Rows:
         return Rows(tuple(factor[index] for factor in self.factors), self.sq_norms[index])
 
     def inner(self, other: Rows, out: Array | None = None) -> Array:
@@ -71,8 +85,8 @@ class Rows:
         out += self.sq_norms[:, None]
         return self.xp.clip(out, 0, None, out=out)
 
-    def lower(self, distances: np.ndarray, others: Rows) -> None:
-        """Lower squared distances (n,) in place to those to the nearest of the others.
+    def update_min_distances(self, distances: Floats, others: Rows) -> None:
+        """Update squared distances (n,) to the nearest of some rows, in place, as the others join these.
 
         What rounding cannot tell from 0 becomes 0, so that duplicates tie.
         """
@@ -81,12 +95,12 @@ class Rows:
         cross += others.sq_norms[:, None]
         nearest = cross[0] if len(cross) == 1 else self.xp.amin(cross, 0)
         nearest += self.sq_norms
-        nearest[nearest <= self.noise] = 0
+        nearest[nearest <= self.tolerance] = 0
         np.minimum(distances, to_host(nearest), out=distances)
 
 
 class Points:
-    """All vectors of a call: validated, addressed in blocks, plain ones taken about one of them.
+    """All vectors of a call: validated, addressed in blocks, dense ones taken about one of them.
 
     They stay where they are, and products with them are made there; what has one number a row comes to the host.
 
@@ -102,11 +116,11 @@ class Points:
         self.factors = as_factors(vectors, name)
         if like is not None:
             self._match(like, name)
-        self.origin = _central_row(self.factors) if like is None else like.origin
+        self.origin: Array | None = _central_row(self.factors) if like is None else like.origin
         width = sum(factor.shape[1] for factor in self.factors)
         block_bytes = DEVICE_BLOCK_BYTES if is_tensor(self.factors[0]) else BLOCK_BYTES
         self._block = max(1, block_bytes // (64 * max(1, width) * self.dtype.itemsize)) * 64
-        self._moved = None
+        self._moved: tuple[Array, ...] | None = None
         if self.origin is not None and self.factors[0].nbytes <= MOVED_BYTES:
             self._moved = self._centred(slice(None))
         self.norms = empty_like((len(self),), self.factors[0])
@@ -121,16 +135,19 @@ class Points:
         return len(self.factors[0])
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype[Any]:
         """The floating type of all computations."""
         return host_dtype(self.factors[0])
 
-    def rows(self, index: np.ndarray | slice) -> Rows:
+    def rows(self, index: NDArray[np.int64] | slice) -> Rows:
         """Return some of the vectors, about the origin."""
         return Rows(self._centred(index), self.norms[index])
 
-    def duplicates(self) -> np.ndarray:
-        """Return for each row the lowest position of a row that is identical to it, shape (n,)."""
+    def first_occurrence(self) -> NDArray[np.int64]:
+        """Return for each row the lowest position of a row that is identical to it, shape (n,).
+
+        Products round differently from place to place, so that identical rows would not tie by position on their own.
+        """
         return find_duplicates(self.sq_norms, self.factors)
 
     def directions(self) -> Rows:
@@ -143,12 +160,12 @@ class Points:
         for block in self._slices():
             yield block, self.rows(block)
 
-    def lower(self, distances: np.ndarray, others: Rows) -> None:
-        """Lower squared distances (n,) in place to those to the nearest of the others, without an (n, m) array."""
+    def update_min_distances(self, distances: Floats, others: Rows) -> None:
+        """Update squared distances (n,) as others join the rows that they are to, without an (n, m) array."""
         for block, rows in self.blocks():
             step = max(1, min(self._block, MAX_PRODUCTS // len(rows.sq_norms)))
             for start in range(0, len(others.sq_norms), step):
-                rows.lower(distances[block], others[start : start + step])
+                rows.update_min_distances(distances[block], others[start : start + step])
 
     def sq_distances(self, others: Rows) -> Array:
         """Return the (m, n) squared distances from m other rows to all vectors."""
@@ -157,14 +174,14 @@ class Points:
             out[:, block] = others.sq_distances(rows)
         return out
 
-    def mean_inner(self, membership: csr_matrix) -> np.ndarray:
+    def mean_inner(self, membership: csr_matrix) -> Floats:
         """Return the (m, n) inner products of m means of the vectors, given by their shares, with all of them."""
         if len(self.factors) == 1:
-            return self._mean_inner_plain(membership)
+            return self._mean_inner_dense(membership)
         return self._mean_inner_outer(membership)
 
-    def means(self, membership: csr_matrix) -> np.ndarray:
-        """Return m means of plain vectors about the origin, given by their shares, (m, d) in float64."""
+    def means(self, membership: csr_matrix) -> NDArray[np.float64]:
+        """Return m means of dense vectors about the origin, given by their shares, (m, d) in float64."""
         means = np.zeros((membership.shape[0], self.factors[0].shape[1]))
         clusters = np.repeat(np.arange(len(means)), np.diff(membership.indptr))
         data = membership.data.astype(self.dtype)
@@ -185,14 +202,14 @@ class Points:
             mean = to_host(self._mean_matrix(everybody.indices, everybody.data)).astype(np.float64)
         return float(self.sq_norms.mean(dtype=np.float64) - np.square(mean).sum()) / max(1, mean.size)
 
-    def _mean_inner_plain(self, membership: csr_matrix) -> np.ndarray:
+    def _mean_inner_dense(self, membership: csr_matrix) -> Floats:
         means = as_like(self.means(membership), self.norms)
         out = empty_like(membership.shape, self.norms)
         for block, rows in self.blocks():
             out[:, block] = means @ rows.factors[0].T
         return to_host(out)
 
-    def _mean_inner_outer(self, membership: csr_matrix) -> np.ndarray:
+    def _mean_inner_outer(self, membership: csr_matrix) -> Floats:
         left, right = self.factors
         out = empty_like(membership.shape, self.norms)
         for mean, start, stop in zip(count(), membership.indptr[:-1], membership.indptr[1:], strict=False):
@@ -201,7 +218,7 @@ class Points:
                 out[mean, block] = rows_inner(left[block] @ matrix, right[block])
         return to_host(out)
 
-    def _mean_matrix(self, members: np.ndarray, shares: np.ndarray) -> Array:
+    def _mean_matrix(self, members: NDArray[np.int64], shares: NDArray[np.float64]) -> Array:
         """Return a mean of outer products, (C, D)."""
         left, right = self.factors
         matrix = as_like(np.zeros((left.shape[1], right.shape[1])), left)
@@ -211,7 +228,7 @@ class Points:
             matrix += (a * as_like(shares[part, None], a)).T @ h
         return matrix
 
-    def gram(self) -> np.ndarray:
+    def gram(self) -> NDArray[np.float32]:
         """Return the (n, n) float32 inner products of all vectors with each other."""
         n = len(self)
         single = namespace(self.norms).float32
@@ -222,7 +239,7 @@ class Points:
             out[block.stop :, block] = out[block, block.stop :].T
         return to_host(out)
 
-    def _centred(self, index: np.ndarray | slice) -> tuple[Array, ...]:
+    def _centred(self, index: NDArray[np.int64] | slice) -> tuple[Array, ...]:
         if self._moved is not None:
             return (self._moved[0][index],)
         parts = [factor[index] for factor in self.factors]
@@ -243,10 +260,10 @@ class Points:
         self.factors = tuple(as_like(mine, theirs) for mine, theirs in zip(self.factors, like.factors, strict=True))
 
 
-def membership(labels: np.ndarray, weights: np.ndarray, n_clusters: int) -> csr_matrix:
+def membership(labels: NDArray[np.int64], weights: NDArray[np.float64], n_clusters: int) -> csr_matrix:
     """Return the (n_clusters, n) shares of the rows in their cluster's weighted mean; each non-empty row sums to 1.
 
-    A cluster whose weights are all 0 gets its plain mean.
+    A cluster whose weights are all 0 gets its unweighted mean.
     """
     totals = np.bincount(labels, weights, minlength=n_clusters)
     counts = np.bincount(labels, minlength=n_clusters)
@@ -257,7 +274,7 @@ def membership(labels: np.ndarray, weights: np.ndarray, n_clusters: int) -> csr_
     return csr_matrix((shares[order], order, starts), shape=(n_clusters, len(labels)))
 
 
-def changed_clusters(before: np.ndarray | None, after: np.ndarray, n_clusters: int) -> np.ndarray:
+def changed_clusters(before: NDArray[np.int64] | None, after: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:
     """Return the clusters that lost or won rows, ascending; all of them where there was no clustering before."""
     if before is None:
         return np.arange(n_clusters)
@@ -265,7 +282,7 @@ def changed_clusters(before: np.ndarray | None, after: np.ndarray, n_clusters: i
     return np.union1d(after[differ], before[differ])
 
 
-def weighted_sums(shares: csr_matrix, rows: Array) -> np.ndarray:
+def weighted_sums(shares: csr_matrix, rows: Array) -> Floats:
     """Return the sums (m, d) of rows (r, d) with weights (m, r)."""
     if not is_tensor(rows):
         return shares @ rows
@@ -273,21 +290,13 @@ def weighted_sums(shares: csr_matrix, rows: Array) -> np.ndarray:
     return to_host(as_like(shares.toarray(), rows) @ rows)
 
 
-def first_occurrence(points: Points) -> np.ndarray:
-    """Return for each row the lowest position of a row that is identical to it, shape (n,).
-
-    Products round differently from place to place, so that identical rows would not tie by position on their own.
-    """
-    return points.duplicates()
-
-
-def noise_of(sq_norms: Array) -> Array:
+def zero_tolerance(sq_norms: Array) -> Array:
     """Return the squared distances that rounding cannot tell from 0, of vectors with these squared norms."""
-    return NOISE * np.finfo(host_dtype(sq_norms)).eps * sq_norms
+    return N_EPS * np.finfo(host_dtype(sq_norms)).eps * sq_norms
 
 
 def _central_row(factors: tuple[Array, ...]) -> Array | None:
-    """Return the row nearest to the mean in a sample of plain rows; outer products cannot be moved."""
+    """Return the row nearest to the mean in a sample of dense rows; outer products cannot be moved."""
     if len(factors) > 1:
         return None
     sample = factors[0][:: len(factors[0]) // 256 + 1]

@@ -1,22 +1,23 @@
-"""Lloyd's algorithm from greedy k-means++ seeds, on plain vectors and on outer products."""
+"""Lloyd's algorithm from greedy k-means++ seeds, on dense vectors and on outer products."""
 
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from skada_active.selection._dense_kmeans import DenseMeans, TensorMeans
 from skada_active.selection._geometry import Points
 from skada_active.selection._gram_kmeans import MAX_ROWS, GramMeans
 from skada_active.selection._kmeans_plusplus import d2_sample, draw
 from skada_active.selection._outer import Vectors
-from skada_active.selection._plain_kmeans import PlainMeans, TensorMeans
 from skada_active.selection._top_k import partial_argsort
 from skada_active.selection._validation import check_at_least_one, check_count, check_weights
-from skada_active.utils.arrays import is_tensor
+from skada_active.utils.arrays import Floats, is_tensor
 from skada_active.utils.random import RandomStateLike, check_rng
+
+__all__ = ["kmeans"]
 
 
 def kmeans(
@@ -28,7 +29,7 @@ def kmeans(
     max_iter: int = 300,
     tol: float = 1e-4,
     random_state: RandomStateLike = None,
-) -> np.ndarray:
+) -> NDArray[np.int64]:
     """Partition the rows into k clusters by Lloyd's algorithm.
 
     Parameters
@@ -37,7 +38,7 @@ def kmeans(
         The rows to cluster.
     k : int
         How many clusters, at most n.
-    sample_weight : array-like of shape (n,), optional
+    sample_weight : array-like of shape (n,), default=None
         Non-negative weights, by default equal; all zeros count as equal.
     n_init : int, default=1
         How many greedy k-means++ seedings to start from; the result with the least inertia is returned.
@@ -61,7 +62,7 @@ def kmeans(
 
     Notes
     -----
-    Runs as those of :class:`sklearn.cluster.KMeans` do: greedy k-means++ seeds of ``2 + ln k`` trials, the same end.
+    Runs as those of `sklearn.cluster.KMeans` do: greedy k-means++ seeds of ``2 + ln k`` trials, the same end.
     Seeding costs 2 n d k ``(2 + ln k)`` operations at the speed of matrix products, an iteration at most 2 n d k; it
     computes distances only to centroids that moved, and most soon stand still. O(n + d k) memory and about 150 MB.
 
@@ -70,8 +71,8 @@ def kmeans(
 
     References
     ----------
-    S. P. Lloyd (1982), Least squares quantization in PCM, IEEE Trans. Inf. Theory 28.
-    D. Arthur and S. Vassilvitskii (2007), k-means++: the advantages of careful seeding, SODA, Section 5 (greedy).
+    .. [1] Lloyd, "Least Squares Quantization in PCM", IEEE Transactions on Information Theory 28, 1982.
+    .. [2] Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007, Section 5 (greedy).
 
     Examples
     --------
@@ -86,28 +87,36 @@ def kmeans(
     n_init, max_iter = check_at_least_one(n_init, "n_init"), check_at_least_one(max_iter, "max_iter")
     if k == 0:
         return np.empty(0, dtype=np.int64)
-    means = partial(TensorMeans if is_tensor(points.norms) else PlainMeans, points)
+    gram = None
     if len(points.factors) > 1:
         if len(points) > MAX_ROWS:
             raise ValueError(
                 f"kmeans on an Outer of {len(points)} rows would need a Gram matrix of "
                 f"{4e-9 * len(points) ** 2:.1f} GB; at most {MAX_ROWS} rows (0.9 GB) are accepted. Draw a "
-                "subset of the rows, or cluster plain vectors, such as the right factors times the left factors' norms."
+                "subset of the rows, or cluster dense vectors, such as the right factors times the left factors' norms."
             )
-        means = partial(GramMeans, points.gram())
+        gram = points.gram()
     runs, tolerance = [], tol * points.variance()
     for _ in range(n_init):
         seeds = d2_sample(points, k, weights, draw(np.cumsum(weights), 1, rng)[0], 2 + int(math.log(k)), rng)
-        runs.append(_lloyd(means(weights, seeds), max_iter, tolerance))
+        runs.append(_lloyd(_cluster_means(points, gram, weights, seeds), max_iter, tolerance))
     return min(runs, key=lambda run: run[0])[1]
 
 
-def _lloyd(means: PlainMeans | GramMeans, max_iter: int, tolerance: float) -> tuple[float, np.ndarray]:
+def _cluster_means(
+    points: Points, gram: NDArray[np.float32] | None, weights: NDArray[np.float64], seeds: NDArray[np.int64]
+) -> DenseMeans | GramMeans:
+    if gram is not None:
+        return GramMeans(gram, weights, seeds)
+    return (TensorMeans if is_tensor(points.norms) else DenseMeans)(points, weights, seeds)
+
+
+def _lloyd(means: DenseMeans | GramMeans, max_iter: int, tolerance: float) -> tuple[float, NDArray[np.int64]]:
     """Return the inertia and the labels of one run."""
     labels, distances = means.assign()
     for _ in range(max_iter):
         _fill_empty(labels, distances, means.k)
-        if np.array_equal(labels, means.labels):
+        if means.labels is not None and np.array_equal(labels, means.labels):
             break
         shift = means.move(labels)
         labels, distances = means.assign()
@@ -116,7 +125,7 @@ def _lloyd(means: PlainMeans | GramMeans, max_iter: int, tolerance: float) -> tu
     return float(means.weights @ distances), labels
 
 
-def _fill_empty(labels: np.ndarray, distances: np.ndarray, k: int) -> None:
+def _fill_empty(labels: NDArray[np.int64], distances: Floats, k: int) -> None:
     """Move the rows farthest from their centroids into the empty clusters, while there are rows off their centroid."""
     empty = np.flatnonzero(np.bincount(labels, minlength=k) == 0)
     far = partial_argsort(distances, len(empty))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from skada_active.selection._computed import as_points
-from skada_active.selection._geometry import NOISE, Points
+from skada_active.selection._geometry import N_EPS, Points
 from skada_active.selection._on_demand import OnDemand
+from skada_active.selection._on_demand_geometry import as_points
 from skada_active.selection._outer import Vectors
 from skada_active.selection._validation import check_at_least_one, check_count, check_position, check_weights
-from skada_active.utils.arrays import as_like, to_host
+from skada_active.utils.arrays import Floats, as_like, to_host
 from skada_active.utils.random import RandomStateLike, check_rng
+
+__all__ = ["d2_sample", "draw", "kmeans_plusplus"]
 
 # A block draws as many candidates as there are picks: the potential then shrinks little within it and most are kept.
 MAX_DRAWS = 256
@@ -27,7 +29,7 @@ def kmeans_plusplus(
     first: int | None = None,
     n_trials: int = 1,
     random_state: RandomStateLike = None,
-) -> np.ndarray:
+) -> NDArray[np.int64]:
     """Draw k distinct rows by D^2 sampling, the seeding of k-means++.
 
     Parameters
@@ -36,10 +38,10 @@ def kmeans_plusplus(
         The rows to draw from.
     k : int
         How many rows to draw; at most n are, and none for ``k <= 0``.
-    sample_weight : array-like of shape (n,), optional
+    sample_weight : array-like of shape (n,), default=None
         Non-negative weights, by default equal; all zeros count as equal.
-    first : int, optional
-        Position of the first pick; by default it is drawn in proportion to the weights.
+    first : int, default=None
+        Position of the first pick; ``None``: it is drawn in proportion to the weights.
     n_trials : int, default=1
         1 draws each pick from the D^2 law. A larger number is the greedy variant: so many candidates are drawn from it
         and the one that leaves the least potential is taken.
@@ -62,16 +64,16 @@ def kmeans_plusplus(
     Notes
     -----
     The law is exact up to rounding. A block of candidates is drawn from the weights known last and each is kept with
-    the ratio of its present to its last known squared distance (rejection sampling); one matrix product a block brings
-    all rows up to date. About 2 n d k operations as in the plain loop, at the speed of matrix products, and O(n) extra
+    the ratio of its present to its last known squared distance (rejection sampling); a matrix product per block brings
+    all rows up to date. About 2 n d k operations as in the naive loop, at the speed of matrix products, and O(n) extra
     memory beyond a few MB. The greedy variant costs 2 n d k n_trials, and at most about 150 MB.
 
     Distances that rounding cannot tell from 0 count as 0.
 
     References
     ----------
-    D. Arthur and S. Vassilvitskii (2007), k-means++: the advantages of careful seeding, SODA, Section 2.2.
-    J. T. Ash et al. (2020), Deep batch active learning by diverse, uncertain gradient lower bounds, ICLR, Algorithm 1.
+    .. [1] Arthur and Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007, Section 2.2.
+    .. [2] Ash et al., "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds", ICLR 2020, Algorithm 1.
 
     Examples
     --------
@@ -92,15 +94,15 @@ def kmeans_plusplus(
 
 
 def d2_sample(
-    points: Points, k: int, weights: np.ndarray, first: int, n_trials: int, rng: np.random.RandomState
-) -> np.ndarray:
+    points: Points, k: int, weights: NDArray[np.float64], first: int, n_trials: int, rng: np.random.RandomState
+) -> NDArray[np.int64]:
     """Draw k >= 1 rows, the first given; kmeans_plusplus has the other parameters."""
     n = len(points)
     chosen = np.full(k, first, dtype=np.int64)
     distances = np.full(n, np.inf, dtype=points.dtype)
     new, filled = chosen[:1], 1
     while filled < k:
-        points.lower(distances, points.rows(new))
+        points.update_min_distances(distances, points.rows(new))
         distances[chosen[:filled]] = 0
         cumulative = np.cumsum(weights * distances)
         if cumulative[-1] <= 0:
@@ -116,24 +118,29 @@ def d2_sample(
     return chosen
 
 
-def draw(cumulative: np.ndarray, size: int, rng: np.random.RandomState) -> np.ndarray:
+def draw(cumulative: NDArray[np.float64], size: int, rng: np.random.RandomState) -> NDArray[np.int64]:
     """Draw positions with replacement from cumulative weights; a row of weight 0 never comes."""
     last = np.searchsorted(cumulative, cumulative[-1])
     return np.minimum(np.searchsorted(cumulative, rng.random_sample(size) * cumulative[-1], side="right"), last)
 
 
 def _draw_block(
-    points: Points, distances: np.ndarray, cumulative: np.ndarray, limit: int, n_draws: int, rng: np.random.RandomState
-) -> np.ndarray:
+    points: Points,
+    distances: Floats,
+    cumulative: NDArray[np.float64],
+    limit: int,
+    n_draws: int,
+    rng: np.random.RandomState,
+) -> NDArray[np.int64]:
     """Return the next picks by the D^2 law, from one block of candidates drawn at the distances known last.
 
     Every candidate is looked at once, in the order of drawing, against the picks of that moment. The first is kept.
     """
     candidates = draw(cumulative, n_draws, rng)
     rows, current = points.rows(candidates), distances[candidates]
-    levels = np.maximum(rng.random_sample(n_draws) * current, to_host(rows.noise))
+    levels = np.maximum(rng.random_sample(n_draws) * current, to_host(rows.tolerance))
     pairwise = to_host(rows.sq_distances(rows))
-    kept = []
+    kept: list[np.int64] = []
     alive = np.arange(n_draws)
     while len(alive) and len(kept) < limit:
         pick = alive[0]
@@ -147,14 +154,14 @@ def _draw_block(
 
 def _draw_greedily(
     points: Points,
-    distances: np.ndarray,
-    cumulative: np.ndarray,
-    weights: np.ndarray,
+    distances: Floats,
+    cumulative: NDArray[np.float64],
+    weights: NDArray[np.float64],
     limit: int,
     n_trials: int,
     n_draws: int,
     rng: np.random.RandomState,
-) -> np.ndarray:
+) -> NDArray[np.int64]:
     """Return the next picks, each the one of n_trials candidates by the D^2 law that leaves the least potential.
 
     As in `_draw_block`, candidates are drawn at the distances known last and looked at once, in order; n_trials of them
@@ -162,17 +169,18 @@ def _draw_greedily(
     """
     candidates = draw(cumulative, n_draws, rng)
     rows = points.rows(candidates)
-    levels = np.maximum(rng.random_sample(n_draws) * distances[candidates], to_host(rows.noise))
+    levels = np.maximum(rng.random_sample(n_draws) * distances[candidates], to_host(rows.tolerance))
     lowered = points.sq_distances(rows)
     current, weights = as_like(distances.copy(), lowered), as_like(weights / weights.max(), lowered)
-    kept, start = [], 0
+    kept: list[np.int64] = []
+    start = 0
     while len(kept) < limit:
         alive = start + np.flatnonzero(levels[start:] < to_host(current[candidates[start:]]))[:n_trials]
         if len(alive) < n_trials:
             break
         trials = rows.xp.minimum(lowered[alive], current)
         potentials = to_host(trials @ weights)
-        best = int((potentials <= potentials.min() * (1 + NOISE * np.finfo(points.dtype).eps)).argmax())
+        best = int((potentials <= potentials.min() * (1 + N_EPS * np.finfo(points.dtype).eps)).argmax())
         kept.append(candidates[alive[best]])
         current = trials[best]
         current[kept[-1]] = 0

@@ -8,13 +8,16 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from skada_active.selection._geometry import Points, first_occurrence, noise_of
+from skada_active.selection._bfloat16_prefilter import GROUP, BFloat16Prefilter, has_bfloat16
+from skada_active.selection._geometry import Points, zero_tolerance
 from skada_active.selection._outer import Vectors
-from skada_active.selection._screening import GROUP, Screen, has_bfloat16
 from skada_active.selection._top_k import top_k_rows
 from skada_active.selection._validation import check_at_least_one, check_count
-from skada_active.utils.arrays import on_device, to_host
+from skada_active.utils.arrays import Floats, on_device, to_host
+
+__all__ = ["nearest_neighbors"]
 
 # The products of a block of rows with all others take no more than this.
 PRODUCT_BYTES = 2**26
@@ -24,7 +27,7 @@ TILE_ROWS, DEFAULT_BLOCK = 512, 512
 
 def nearest_neighbors(
     vectors: Vectors, k: int, *, metric: Literal["cosine", "euclidean"] = "cosine", block_size: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Floats, NDArray[np.int64]]:
     """Find the k nearest other rows of every row, exactly.
 
     Parameters
@@ -35,9 +38,9 @@ def nearest_neighbors(
         How many neighbours; at most n - 1 are found, and none for ``k <= 0``.
     metric : {"cosine", "euclidean"}, default="cosine"
         Cosine similarity, 0 with a row of zeros, or Euclidean distance.
-    block_size : int, optional
-        How many rows are compared with all others at a time, by default 512; fewer where these would need more
-        than 64 MB.
+    block_size : int, default=None
+        How many rows are compared with all others at a time; ``None``: 512. Fewer where these would need more than
+        64 MB.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def nearest_neighbors(
     with the largest maxima; one copy of the vectors and 4 n block_size bytes in float32.
 
     Where the search takes seconds and the processor multiplies in bfloat16, which PyTorch can make use of, cosine
-    similarities of plain float32 vectors are bounded by such products first: the same neighbours in less than half of
+    similarities of dense float32 vectors are bounded by such products first: the same neighbours in less than half of
     the time, with 1.5 copies of the vectors and another 64 MB. PyTorch is imported then, if it was not before.
 
     Examples
@@ -85,12 +88,12 @@ def nearest_neighbors(
     return (np.clip(values, -1, 1) if metric == "cosine" else _as_distances(values, points.sq_norms)), indices
 
 
-def _found(points: Points, search: _Search) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _found(points: Points, search: _Search) -> Iterator[tuple[NDArray[np.int64], Floats, NDArray[np.int64]]]:
     """Yield positions of queries with the scores and positions of their neighbours, in some order of the queries."""
     left = np.arange(len(points))
-    if _is_screened(points, search):
-        screen = Screen(search.rows.factors[0], search.k)
-        for settled, scores, found, others in screen.in_blocks():
+    if _is_prefiltered(points, search):
+        prefilter = BFloat16Prefilter(search.rows.factors[0], search.k)
+        for settled, scores, found, others in prefilter.in_blocks():
             yield settled, scores, found
             yield from search.in_blocks(others)
             left = left[len(settled) + len(others) :]
@@ -99,7 +102,7 @@ def _found(points: Points, search: _Search) -> Iterator[tuple[np.ndarray, np.nda
     yield from search.in_blocks(left)
 
 
-def _is_screened(points: Points, search: _Search) -> bool:
+def _is_prefiltered(points: Points, search: _Search) -> bool:
     """Tell whether products in bfloat16 are possible and worth it: on any accelerator, and on some processors."""
     factor, n = points.factors[0], len(points)
     if search.metric != "cosine" or points.dtype != np.float32 or len(points.factors) > 1 or search.k * GROUP > n:
@@ -120,22 +123,22 @@ class _Search:
         self.dtype = points.dtype
         self.group = 2 ** max(0, round(math.log2(self.n / k) / 2))
         self.tile = self.group * max(1, TILE_ROWS // self.group)
-        self.duplicates = first_occurrence(points)
+        self.duplicates = points.first_occurrence()
         self.copies = np.flatnonzero(self.duplicates != np.arange(self.n))
 
-    def in_blocks(self, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def in_blocks(self, positions: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Floats, NDArray[np.int64]]]:
         """Yield some of the positions with the k best scores and positions of each, best first."""
         for start in range(0, len(positions), self.block_size):
             block = positions[start : start + self.block_size]
             yield block, *self._best(block)
 
     @cached_property
-    def _buffers(self) -> tuple[np.ndarray, np.ndarray]:
+    def _buffers(self) -> tuple[Floats, Floats]:
         n_groups = -(-self.n // self.group)
         scores = np.full((n_groups * self.group, self.block_size), -np.inf, dtype=self.dtype)
         return scores, np.empty((n_groups, self.block_size), dtype=scores.dtype)
 
-    def _best(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _best(self, positions: NDArray[np.int64]) -> tuple[Floats, NDArray[np.int64]]:
         size = len(positions)
         scores, maxima = (buffer[:, :size] for buffer in self._buffers)
         self._score(positions, scores, maxima)
@@ -146,7 +149,7 @@ class _Search:
         order = top_k_rows(candidates, self.k)
         return candidates[queries, order], members[queries, order]
 
-    def _score(self, positions: np.ndarray, scores: np.ndarray, maxima: np.ndarray) -> None:
+    def _score(self, positions: NDArray[np.int64], scores: Floats, maxima: Floats) -> None:
         """Fill in the queries' scores and their maxima by group."""
         queries = self.rows[positions]
         for start in range(0, self.n, self.tile):
@@ -161,7 +164,7 @@ class _Search:
             grouped.max(axis=1, out=maxima[start // self.group :][: len(grouped)])
         self._mask_self(positions, scores, maxima)
 
-    def _mask_self(self, positions: np.ndarray, scores: np.ndarray, maxima: np.ndarray) -> None:
+    def _mask_self(self, positions: NDArray[np.int64], scores: Floats, maxima: Floats) -> None:
         queries = np.arange(len(positions))
         scores[positions, queries] = -np.inf
         groups = positions // self.group
@@ -170,8 +173,8 @@ class _Search:
         )
 
 
-def _as_distances(scores: np.ndarray, sq_norms: np.ndarray) -> np.ndarray:
+def _as_distances(scores: Floats, sq_norms: Floats) -> Floats:
     """Return Euclidean distances from negative squares; what rounding cannot tell from 0 becomes 0."""
     squares = -scores
-    squares[squares <= noise_of(sq_norms)[:, None]] = 0
+    squares[squares <= zero_tolerance(sq_norms)[:, None]] = 0
     return np.sqrt(squares, out=squares)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import get_blas_funcs
 
 from skada_active.selection._duplicates import find_duplicates
-from skada_active.utils.arrays import Array, as_like, empty_like, example, is_tensor, rows_inner, to_host
+from skada_active.utils.arrays import Array, Floats, as_like, empty_like, example, is_tensor, rows_inner, to_host
+
+__all__ = ["OnDemand"]
 
 # So much memory for the vectors of one block: operands of a matrix product that stay near the core.
 BLOCK_BYTES, DEVICE_BLOCK_BYTES = 2**20, 2**26
@@ -30,7 +33,7 @@ class OnDemand:
         What the vectors are computed from: rows that agree in all of the keys are taken to be identical.
     width : int
         Length of what `compute` returns for a row.
-    basis : ndarray of shape (p, q), optional
+    basis : ndarray of shape (p, q), default=None
         `compute` returns coordinates instead of vectors: each group of p numbers, of which there are width / p, stands
         for the combination of the p rows of basis with these coefficients. Not even one block of the vectors, of length
         width q / p, is then formed.
@@ -44,7 +47,7 @@ class OnDemand:
 
     Notes
     -----
-    :func:`farthest_first` and :func:`kmeans_plusplus` take it in place of an array. They read every row once for the
+    `farthest_first` and `kmeans_plusplus` take it in place of an array. They read every row once for the
     norms and once in each pass, so `compute` is called about 5 to 20 times for every row, with 2 n width k operations
     on top of that for k picks, and at most about 150 MB of extra memory.
 
@@ -60,21 +63,21 @@ class OnDemand:
 
     def __init__(
         self,
-        compute: Callable[[np.ndarray], np.ndarray],
+        compute: Callable[[NDArray[np.int64]], Array],
         keys: Sequence[ArrayLike],
         *,
         width: int,
         basis: ArrayLike | None = None,
-        dtype: np.dtype | type = np.float64,
+        dtype: np.dtype[Any] | type = np.float64,
     ) -> None:
         self.compute, self.width, self.dtype = compute, width, np.dtype(dtype)
         self.keys = tuple(key if is_tensor(key) else np.asarray(key) for key in keys)
         lengths = {len(key) for key in self.keys}
         if len(lengths) != 1:
-            raise ValueError(f"keys must be arrays with one entry a row, got {sorted(lengths)} entries.")
+            raise ValueError(f"keys must be arrays with one entry per row, got {sorted(lengths)} entries.")
         #: An empty array of the type of the vectors, where they are.
         self.example = example(self.dtype, self.keys[0])
-        self.basis = None if basis is None else as_like(basis, self.example)
+        self.basis: Array = None if basis is None else as_like(basis, self.example)
         if self.basis is not None and (self.basis.ndim != 2 or not len(self.basis) or width % len(self.basis)):
             raise ValueError(f"basis must have shape (p, q) with p a divisor of width={width}, got {self.basis.shape}.")
         block_bytes = DEVICE_BLOCK_BYTES if is_tensor(self.example) else BLOCK_BYTES
@@ -83,7 +86,7 @@ class OnDemand:
     def __len__(self) -> int:
         return len(self.keys[0])
 
-    def rows(self, index: np.ndarray) -> Array:
+    def rows(self, index: NDArray[np.int64]) -> Array:
         """Return a copy of what `compute` gives for some rows, shape (m, width)."""
         values = empty_like((len(index), self.width), self.example)
         for start in range(0, len(index), self._block):
@@ -107,7 +110,7 @@ class OnDemand:
             return values
         return (values.reshape(-1, len(self.basis)) @ self._metric).reshape(values.shape)
 
-    def sq_norms(self) -> np.ndarray:
+    def sq_norms(self) -> Floats:
         """Return the squared Euclidean norms, shape (n,); identical rows have identical ones.
 
         Raises
@@ -118,7 +121,7 @@ class OnDemand:
         return self._sq_norms
 
     @cached_property
-    def duplicates(self) -> np.ndarray:
+    def duplicates(self) -> NDArray[np.int64]:
         """The lowest position of a row that is identical to it, for each row, shape (n,)."""
         marks = np.zeros(len(self))
         for block in self.slices():
@@ -127,7 +130,7 @@ class OnDemand:
                 marks[block] += to_host(rows_inner(part, part))
         return find_duplicates(marks, self.keys)
 
-    def _computed(self, index: np.ndarray) -> Array:
+    def _computed(self, index: NDArray[np.int64]) -> Array:
         values = as_like(self.compute(index), self.example)
         if values.shape != (len(index), self.width):
             raise ValueError(f"compute must return shape ({len(index)}, {self.width}), got {tuple(values.shape)}.")
@@ -136,7 +139,8 @@ class OnDemand:
     @cached_property
     def _root(self) -> Array:
         """R (p, min(p, q)) with R R^T the inner products of the rows of the basis."""
-        return as_like(np.linalg.qr(to_host(self.basis).T, mode="r").T, self.example)
+        triangle: Array = np.linalg.qr(to_host(self.basis).T, mode="r")
+        return as_like(triangle.T, self.example)
 
     def _times_root(self, values: Array) -> Array:
         """Return vectors with the inner products of those that the coordinates `values` stand for."""
@@ -152,7 +156,7 @@ class OnDemand:
         return self._root @ self._root.T
 
     @cached_property
-    def _sq_norms(self) -> np.ndarray:
+    def _sq_norms(self) -> Floats:
         norms = np.empty(len(self), dtype=self.dtype)
         for block, values in self.blocks():
             with np.errstate(over="ignore", invalid="ignore"):

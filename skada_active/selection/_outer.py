@@ -1,16 +1,20 @@
-"""Plain vectors and outer products as tuples of factors."""
+"""Outer products, and the factors that these and dense vectors are made of."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from skada_active.selection._on_demand import OnDemand
-from skada_active.utils.arrays import Array, as_floats, is_tensor, namespace, rows_inner, to_host
+from skada_active.utils.arrays import Array, Floats, as_floats, is_tensor, namespace, rows_inner, to_host
+
+__all__ = ["Outer", "Vectors", "as_factors", "product_sq_norms"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +48,8 @@ class Outer:
     (2, [50.0, 0.5])
     """
 
-    left: np.ndarray
-    right: np.ndarray
+    left: Array
+    right: Array
 
     def __post_init__(self) -> None:
         for name in ("left", "right"):
@@ -60,31 +64,32 @@ class Outer:
     def __len__(self) -> int:
         return len(self.left)
 
-    def __getitem__(self, index: ArrayLike | slice) -> Outer:
+    def __getitem__(self, index: NDArray[Any] | slice) -> Outer:
         return Outer(self.left[index], self.right[index])
 
-    def sq_norms(self) -> np.ndarray:
+    def sq_norms(self) -> Floats:
         """Return the squared Euclidean norms, shape (n,), as an ndarray."""
         return to_host(product_sq_norms(as_floats(self.left, self.right)))
 
 
-Vectors = ArrayLike | Outer
+#: What most primitives take.
+Vectors: TypeAlias = ArrayLike | Outer
 
 
 def as_factors(vectors: Vectors, name: str) -> tuple[Array, ...]:
-    """Return the validated factors, one of plain vectors and two of outer products, in one floating type."""
+    """Return the validated factors, one of dense vectors and two of outer products, in one floating type."""
     if isinstance(vectors, OnDemand):
         raise TypeError(
             f"{name} must be an array or an Outer here, not OnDemand, which farthest_first and kmeans_plusplus alone "
             "accept; form the vectors of a subset of the rows instead."
         )
-    parts = {name: vectors}
+    parts: dict[str, Array] = {name: vectors}
     if isinstance(vectors, Outer):
         parts = {f"{name}.left": vectors.left, f"{name}.right": vectors.right}
     return tuple(as_floats(*(_checked(part, key) for key, part in parts.items())))
 
 
-def _checked(part: ArrayLike, name: str) -> Array:
+def _checked(part: Array, name: str) -> Array:
     """Return one factor of two dimensions, of a floating type and finite."""
     if not is_tensor(part):
         return check_array(part, dtype=[np.float64, np.float32], ensure_min_samples=0, input_name=name)
@@ -95,6 +100,6 @@ def _checked(part: ArrayLike, name: str) -> Array:
     return part
 
 
-def product_sq_norms(factors: tuple[Array, ...]) -> Array:
+def product_sq_norms(factors: Sequence[Array]) -> Array:
     """Return the squared norms of products of factors, shape (n,)."""
     return math.prod(rows_inner(factor, factor) for factor in factors)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from skada_active.selection._validation import check_count
+from skada_active.utils.arrays import Floats
+
+__all__ = ["partial_argsort", "top_k", "top_k_rows"]
 
 
-def top_k(scores: ArrayLike, k: int) -> np.ndarray:
+def top_k(scores: ArrayLike, k: int) -> NDArray[np.int64]:
     """Return the positions of the k largest scores, best first.
 
     Parameters
@@ -25,6 +29,8 @@ def top_k(scores: ArrayLike, k: int) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If k is not an integer.
     ValueError
         If scores is not one-dimensional or contains NaN or ``+inf``.
 
@@ -42,13 +48,15 @@ def top_k(scores: ArrayLike, k: int) -> np.ndarray:
     if scores.dtype.kind != "f":
         scores = scores.astype(np.float64)
     if scores.ndim != 1:
-        raise ValueError(f"scores must be one-dimensional, got shape {scores.shape}; pass one score a row.")
+        raise ValueError(f"scores must be one-dimensional, got shape {scores.shape}; pass one score per row.")
     if np.isnan(scores).any() or np.isposinf(scores).any():
         raise ValueError("scores contains NaN or +inf; use finite numbers, and -inf for rows to take last.")
-    return partial_argsort(scores, check_count(k, len(scores)))
+    if not isinstance(k, Integral):
+        raise TypeError(f"k must be an integer, got {k!r}; round it first.")
+    return partial_argsort(scores, min(max(int(k), 0), len(scores)))
 
 
-def partial_argsort(scores: np.ndarray, k: int) -> np.ndarray:
+def partial_argsort(scores: Floats, k: int) -> NDArray[np.int64]:
     """Return the first k entries of a stable descending argsort of NaN-free scores, for 0 <= k <= n."""
     if k == 0:
         return np.empty(0, dtype=np.int64)
@@ -61,7 +69,7 @@ def partial_argsort(scores: np.ndarray, k: int) -> np.ndarray:
     return chosen[np.argsort(-scores[chosen], kind="stable")].astype(np.int64, copy=False)
 
 
-def top_k_rows(scores: np.ndarray, k: int) -> np.ndarray:
+def top_k_rows(scores: Floats, k: int) -> NDArray[np.int64]:
     """Return the first k entries, 1 <= k <= m, of a stable descending argsort of each row of (r, m) scores."""
     m = scores.shape[1]
     chosen = np.argpartition(scores, m - k, axis=1)[:, m - k :]

@@ -1,10 +1,13 @@
-"""Checks of the arguments that the selection primitives share."""
+"""Checks of arguments that the selection primitives share."""
 
 from __future__ import annotations
 
 import operator
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["check_at_least_one", "check_count", "check_position", "check_weights"]
 
 
 def check_count(k: int, n: int, name: str = "k") -> int:
@@ -38,13 +41,13 @@ def check_position(position: int, n: int, name: str) -> int:
     return position
 
 
-def check_weights(sample_weight: np.ndarray | None, n: int) -> np.ndarray:
+def check_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64]:
     """Return (n,) float64 weights; None and all zeros both mean equal weights."""
     if sample_weight is None:
         return np.ones(n)
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.shape != (n,):
-        raise ValueError(f"sample_weight must have shape ({n},), one weight a row, got {weights.shape}.")
+        raise ValueError(f"sample_weight must have shape ({n},), one weight per row, got {weights.shape}.")
     if not np.isfinite(weights).all():
         raise ValueError("sample_weight contains NaN or infinity; replace these weights first.")
     if (weights < 0).any():

@@ -98,7 +98,8 @@ def _refuse_new_classes(labels: list[Any], classes: list[Any]) -> None:
 
 
 def _of_type(labels: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[Any]:
-    _refuse_nan(labels, y)
+    if labels.dtype.kind in "fO" and y.dtype.kind != "f":
+        _refuse_nan(labels, y)
     missing = is_missing(labels)
     known = labels[~missing]
     if labels.dtype.kind == "i" and y.dtype.kind == "f" and missing.any() and (y == -1).any():
@@ -111,6 +112,8 @@ def _of_type(labels: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[
         raise ValueError(
             f"labels must be of the type of y ({y.dtype}), got {known[:3].tolist()} ({labels.dtype}); convert them."
         )
+    if not missing.any():
+        return converted
     result = mask_labels(np.zeros(len(labels), dtype=y.dtype), missing)
     result[~missing] = converted
     return result
@@ -118,8 +121,6 @@ def _of_type(labels: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[
 
 def _refuse_nan(labels: NDArray[Any], y: NDArray[Any]) -> None:
     # NaN is what a failed computation or an empty cell leaves; it is a missing label only where y is of floats.
-    if y.dtype.kind == "f" or labels.dtype.kind not in "fO":
-        return
     is_nan = np.array([isinstance(label, float | np.floating) and label != label for label in labels], dtype=bool)
     if is_nan.any():
         raise ValueError(
@@ -141,10 +142,8 @@ def _converted(known: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray
     return converted if is_class and (converted == np.rint(converted)).all() else None
 
 
-def check_costs(costs: ArrayLike | None, n: int) -> NDArray[np.float64] | None:
+def check_costs(costs: ArrayLike, n: int) -> NDArray[np.float64]:
     """Return what the label of every row costs, each above 0."""
-    if costs is None:
-        return None
     array = np.asarray(costs)
     if array.shape != (n,) or array.dtype.kind not in "iuf":
         raise ValueError(

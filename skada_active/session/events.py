@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from skada_active.exceptions import JournalError
@@ -13,27 +14,17 @@ from skada_active.exceptions import JournalError
 __all__ = ["Asked", "Corrected", "Event", "Extended", "Readmitted", "Told", "from_json", "to_json"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """Something that happened in a session: base class of all events.
 
     Parameters
     ----------
-    time : str
-        When, in ISO format with the time zone.
+    time : datetime, default=now
+        When, with the time zone.
     """
 
-    time: str
-
-    @classmethod
-    def now(cls, **content: Any) -> Event:
-        """Return an event that happens now."""
-        return cls(datetime.now(timezone.utc).isoformat(), **content)
-
-    @property
-    def timestamp(self) -> float:
-        """When, in seconds since the epoch."""
-        return datetime.fromisoformat(self.time).timestamp()
+    time: datetime = field(default_factory=partial(datetime.now, timezone.utc))
 
 
 @dataclass(frozen=True)
@@ -116,14 +107,15 @@ _KINDS = {kind.__name__.lower(): kind for kind in (Asked, Told, Corrected, Readm
 
 def to_json(event: Event) -> str:
     """Return an event as a line of JSON that `from_json` reads."""
-    return json.dumps({"event": type(event).__name__.lower(), **vars(event)})
+    return json.dumps({"event": type(event).__name__.lower(), **vars(event), "time": event.time.isoformat()})
 
 
 def from_json(line: str) -> Event:
     """Return the event of a line of JSON; a `JournalError` if it is none that this version knows."""
     try:
         content = json.loads(line)
-        kind = _KINDS[content.pop("event")]
+        kind: type[Any] = _KINDS[content.pop("event")]
+        content["time"] = datetime.fromisoformat(content["time"])
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise JournalError(

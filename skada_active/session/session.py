@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -16,14 +18,12 @@ from skada_active.exceptions import TrainingError
 from skada_active.labels import labels_to_list
 from skada_active.query._base import check_n_queries
 from skada_active.session._validation import check_annotator, check_answers, check_ids, check_rounds
-from skada_active.session.asking import choose_rows
-from skada_active.session.events import Corrected, Event, Extended, Readmitted, Told
-from skada_active.session.state import SessionState
+from skada_active.session.events import Asked, Corrected, Event, Extended, Readmitted, Told
+from skada_active.session.state import Round, SessionState
 from skada_active.session.status import SessionStatus
 from skada_active.session.store import MemoryStore
 from skada_active.session.trainer import Trainer
-from skada_active.utils.fitting import seed_estimator, split_pipeline
-from skada_active.utils.threads import synchronized
+from skada_active.utils.fitting import seed_estimator
 from skada_active.utils.warn import warn_user
 
 __all__ = ["AdaptationSession"]
@@ -110,14 +110,19 @@ class AdaptationSession:
         self._call_lock, self._state_lock = RLock(), RLock()
         self.store, self.settings = store, store.settings
         self.X, self.y_true, self.eval_set = X, y_true, eval_set
-        self._start, self._make_loop = (y, roles), make_loop
+        self._make_loop = make_loop
+        settings = self.settings
+        self._initial_state = partial(
+            SessionState, y, roles, rounds=settings.rounds, costs=settings.costs, n_annotators=settings.n_annotators
+        )
         self._state, self._n_applied, self._is_applying = self._initial_state(), 0, False
         self.strategy_ = clone(self.settings.strategy)
         own = self.strategy_.estimator
         self.strategy_.check_model(self.settings.estimator if own is None else own)
+        model_seed, strategy_seed, _ = self._round_seeds(0)
         if own is not None:
-            self.strategy_.estimator = seed_estimator(own, self.settings.round_seeds(0)[1])
-        self.trainer = Trainer(self.settings, X, y_true=y_true, eval_set=eval_set)
+            self.strategy_.estimator = seed_estimator(own, strategy_seed)
+        self.trainer = Trainer(self.settings, X, seed=model_seed, y_true=y_true, eval_set=eval_set)
         store.restore_model(self.trainer, self.state)
         try:
             self._train_to_state()
@@ -125,7 +130,6 @@ class AdaptationSession:
             # An answer may be to blame, and can only be corrected in a session that is open.
             warn_user(str(error))
 
-    @synchronized
     def ask(self, n_queries: int | None = None, *, annotator: str | None = None) -> NDArray[np.int64]:
         """Return row numbers to label.
 
@@ -148,15 +152,18 @@ class AdaptationSession:
         OSError
             If the journal cannot be written; nothing is asked then.
         """
-        annotator = check_annotator(annotator)
-        self._check_rows()
-        self._train_to_state()
-        if not self.state.open_ids:
-            self._open_questions(n_queries)
-        state = self.state
-        return np.array([row for row in state.open_ids if state.is_open_to(row, annotator)], dtype=np.int64)
+        with self._call_lock:
+            annotator = check_annotator(annotator)
+            self._check_rows()
+            self._train_to_state()
+            if not self.state.open_ids:
+                self._open_questions(n_queries)
+            state = self.state
+            rows = state.open_ids
+            if annotator is not None:
+                rows = [row for row in rows if state.is_open_to(row, annotator)]
+            return np.array(rows, dtype=np.int64)
 
-    @synchronized
     def tell(self, ids: ArrayLike, labels: ArrayLike, *, annotator: str | None = None) -> None:
         """Record answers; when nothing is open any more, the round ends and the model is retrained.
 
@@ -180,21 +187,23 @@ class AdaptationSession:
         TrainingError
             If the model cannot be trained on the answers. They are recorded all the same.
         """
-        self._check_rows()
-        state = self.state
-        annotator = check_annotator(annotator, state.n_annotators)
-        rows, answers = self._check_answers(
-            ids, labels, state.round.open_ids if state.round else (), "an open question"
-        )
-        answered = next((row for row in rows if not state.is_open_to(row, annotator)), None)
-        if answered is not None:
-            raise ValueError(
-                f"ids holds row {answered}, which {annotator} has answered; change the answer by "
-                f"correct(ids, labels, annotator={annotator!r})."
+        with self._call_lock:
+            self._check_rows()
+            state = self.state
+            annotator = check_annotator(annotator, state.n_annotators)
+            rows, answers = self._check_answers(
+                ids, labels, state.round.open_ids if state.round else (), "an open question"
             )
-        if rows:
-            self.store.append(Told.now(ids=rows, labels=answers, annotator=annotator))
-            self._train_to_state()
+            answered = [] if annotator is None else [row for row in rows if not state.is_open_to(row, annotator)]
+            if answered:
+                raise ValueError(
+                    f"ids holds row {answered[0]}, which {annotator} has answered; change the answer by "
+                    f"correct(ids, labels, annotator={annotator!r})."
+                )
+            if rows:
+                self.store.append(Told(ids=rows, labels=answers, annotator=annotator))
+                if self.state.round is None:
+                    self._train_to_state()
 
     def abstain(self, ids: ArrayLike, *, annotator: str | None = None) -> None:
         """Record that rows cannot be labelled: it costs nothing, and other rows take their place in the round.
@@ -216,7 +225,6 @@ class AdaptationSession:
         n_ids = np.size(ids)
         self.tell(ids, np.full(n_ids, None) if n_ids else [], annotator=annotator)
 
-    @synchronized
     def readmit(self, ids: ArrayLike) -> None:
         """Let rows that somebody abstained on be asked about again.
 
@@ -230,12 +238,12 @@ class AdaptationSession:
         ValueError
             If nobody abstained on a row.
         """
-        state = self.state
-        rows = check_ids(ids, state.abstained_ids.tolist(), "a row that was abstained on", state.describe_row)
-        if rows:
-            self.store.append(Readmitted.now(ids=rows))
+        with self._call_lock:
+            state = self.state
+            rows = check_ids(ids, state.abstained_ids.tolist(), "a row that was abstained on", state.describe_row)
+            if rows:
+                self.store.append(Readmitted(ids=rows))
 
-    @synchronized
     def correct(self, ids: ArrayLike, labels: ArrayLike, *, annotator: str | None = None) -> None:
         """Replace answers; the model becomes the one that the corrected answers give.
 
@@ -260,26 +268,28 @@ class AdaptationSession:
         TrainingError
             If the model cannot be trained on the corrected answers. They are recorded all the same.
         """
-        self._check_rows()
-        state, what = self.state, "a row that has a label"
-        if annotator is not None:
-            annotator, what = check_annotator(annotator), f"a row that {annotator} answered"
-        rows, answers = self._check_answers(ids, labels, state.correctable_ids(annotator), what)
-        if None in answers:
-            raise ValueError(f"labels misses the label of row {rows[answers.index(None)]}; a correction needs a label.")
-        tied = state.ties_after(rows, answers, annotator)
-        if tied:
-            raise ValueError(
-                f"row {tied[0]} would have no majority any more; set its label by correct(ids, labels) without an "
-                "annotator."
-            )
-        pairs = zip(rows, answers, strict=True)
-        changed = {row: answer for row, answer in pairs if state.is_new_answer(row, answer, annotator)}
-        if changed:
-            self.store.append(Corrected.now(ids=list(changed), labels=list(changed.values()), annotator=annotator))
-            self._train_to_state()
+        with self._call_lock:
+            self._check_rows()
+            state, what = self.state, "a row that has a label"
+            if annotator is not None:
+                annotator, what = check_annotator(annotator), f"a row that {annotator} answered"
+            rows, answers = self._check_answers(ids, labels, state.correctable_ids(annotator), what)
+            if None in answers:
+                raise ValueError(
+                    f"labels misses the label of row {rows[answers.index(None)]}; a correction needs a label."
+                )
+            tied = state.ties_after(rows, answers, annotator)
+            if tied:
+                raise ValueError(
+                    f"row {tied[0]} would have no majority any more; set its label by correct(ids, labels) without an "
+                    "annotator."
+                )
+            pairs = zip(rows, answers, strict=True)
+            changed = {row: answer for row, answer in pairs if state.is_new_answer(row, answer, annotator)}
+            if changed:
+                self.store.append(Corrected(ids=list(changed), labels=list(changed.values()), annotator=annotator))
+                self._train_to_state()
 
-    @synchronized
     def extend(self, rounds: list[int]) -> None:
         """Add rounds to the schedule: more budget for a session that goes on.
 
@@ -295,7 +305,8 @@ class AdaptationSession:
         OSError
             If the journal cannot be written. Nothing is added then.
         """
-        self.store.append(Extended.now(rounds=check_rounds(rounds)))
+        with self._call_lock:
+            self.store.append(Extended(rounds=check_rounds(rounds)))
 
     @property
     def state(self) -> SessionState:
@@ -327,10 +338,11 @@ class AdaptationSession:
             Structured array with the fields ``id``, ``label`` (None: an abstention), ``round``, ``annotator`` (None
             where nobody was named) and ``time`` (ISO format). ``pandas.DataFrame(session.answers())`` shows it.
         """
-        state, latest = self.state, {}
+        state = self.state
+        latest: dict[tuple[int, str | None], str] = {}
         for event in self.events:
             if isinstance(event, Told):
-                latest |= {(row, event.annotator): event.time for row in event.ids}
+                latest |= {(row, event.annotator): event.time.isoformat() for row in event.ids}
         rounds = [*state.closed, *([] if state.round is None else [state.round])]
         asked_in = {row: asked.number for asked in rounds for row in asked.utilities}
         table = [
@@ -346,19 +358,19 @@ class AdaptationSession:
     def estimator_(self) -> Any:
         """The model, fitted on all answers of the rounds that ended; trained first where that was interrupted."""
         self._train_to_state()
-        return self.trainer.estimator_
+        return self.trainer.model.estimator
 
     @property
     def initial_(self) -> dict[str, Any]:
         """The entry of the history for the model before any purchase."""
         self._train_to_state()
-        return self.trainer.initial_ or {}
+        return self.trainer.model.initial
 
     @property
     def history_(self) -> list[dict[str, Any]]:
         """One entry per round that ended, see `ActiveAdaptationLoop`."""
         self._train_to_state()
-        return self.trainer.history_
+        return list(self.trainer.model.history)
 
     @property
     def queried_ids_(self) -> NDArray[np.int64]:
@@ -414,10 +426,10 @@ class AdaptationSession:
         with self._state_lock:
             return SessionStatus.from_state(self.state, self.store.path)
 
-    @synchronized
     def close(self) -> None:
         """Close the journal, so that another process may open it; without a journal there is nothing to close."""
-        self.store.close()
+        with self._call_lock:
+            self.store.close()
 
     def __enter__(self) -> AdaptationSession:
         return self
@@ -441,46 +453,53 @@ class AdaptationSession:
     def _repr_html_(self) -> str:
         return self.status()._repr_html_()
 
-    def _initial_state(self) -> SessionState:
-        settings = self.settings
-        return SessionState(
-            *self._start, rounds=settings.rounds, costs=settings.costs, n_annotators=settings.n_annotators
-        )
-
     def _check_rows(self) -> None:
         if self.X is None:
             raise ValueError("The loop was loaded without its rows; give them: ActiveAdaptationLoop.load(path, X=X).")
 
-    @synchronized
     def _train_to_state(self) -> None:
-        # What is interrupted is done again by the next call.
-        try:
-            self.trainer.train_to(self.state, save=self.store.save_model)
-        except Exception as error:
-            if not self._n_applied or self.trainer.initial_ is None:
-                raise
-            raise TrainingError(
-                f"The answers are recorded, but the model could not be trained on them: {error} Correct what is wrong "
-                "by correct(ids, labels); ask() tries again."
-            ) from error
+        with self._call_lock:
+            # What is interrupted is done again by the next call.
+            try:
+                self.trainer.train_to(self.state, save=self.store.save_model)
+            except Exception as error:
+                if not self._n_applied or not self.trainer.model.initial:
+                    raise
+                raise TrainingError(
+                    f"The answers are recorded, but the model could not be trained on them: {error} Correct what is "
+                    "wrong by correct(ids, labels); ask() tries again."
+                ) from error
 
     def _open_questions(self, n_queries: int | None) -> None:
         state = self.state
         current = state.round or state.next_round(None if n_queries is None else self._check_n_queries(n_queries))
         n_wanted = state.n_wanted(current)
         if n_wanted:
-            _, view_seed, choice_seed = self.settings.round_seeds(current.number)
-            asked = choose_rows(
-                self.strategy_,
-                self.trainer.estimator_,
-                self.X,
-                state,
-                current,
-                n_wanted,
-                view_seed=view_seed,
-                choice_seed=choice_seed,
-            )
-            self.store.append(asked)
+            self.store.append(self._choose(current, n_wanted))
+
+    def _choose(self, current: Round, n_queries: int) -> Asked:
+        start, state, strategy = time.perf_counter(), self.state, self.strategy_
+        model = self.trainer.model.estimator
+        if strategy.estimator is not None:
+            model = strategy.fit_model(self.X, state.y, state.roles)
+        _, view_seed, choice_seed = self._round_seeds(current.number)
+        roles = state.askable_roles(current, model.classes_)
+        view = strategy.view(model, self.X, state.y, roles, random_state=view_seed, n_initial=state.n_initial)
+        positions, utilities = strategy.choose(view, n_queries, random_state=choice_seed)
+        ids = view.index[positions]
+        fits = state.spending.affordable_mask(ids, state.left_in(current))
+        return Asked(
+            ids=ids[fits].tolist(),
+            utilities=None if np.isnan(utilities).all() else utilities[fits].tolist(),
+            size=current.size,
+            amount=current.amount,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _round_seeds(self, number: int) -> list[int]:
+        # Each round has seeds of its own, so that a round's choice does not depend on how the rounds before it went.
+        sequence = np.random.SeedSequence(self.settings.seed, spawn_key=(number,))
+        return [int(seed) for seed in sequence.generate_state(3) >> 1]
 
     def _check_n_queries(self, n_queries: int) -> int:
         n_queries, n_affordable = check_n_queries(n_queries), self.state.n_affordable
@@ -494,7 +513,7 @@ class AdaptationSession:
     def _check_answers(self, ids: ArrayLike, labels: ArrayLike, among: Any, what: str) -> tuple[list[int], list[Any]]:
         # What is answered from labels that were given beforehand holds no slip of the pen.
         learns = self.settings.new_classes == "learn" or self.y_true is not None
-        classes = None if learns else split_pipeline(self.trainer.estimator_)[1].classes_
+        classes = None if learns else self.trainer.model.estimator.classes_
         rows, answers = check_answers(
             ids,
             labels,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from skada_active.io.hashing import array_hash
 from skada_active.io.parameters import describe_parameters
@@ -55,26 +54,6 @@ class SessionSettings:
     warm_start: bool = True
     new_classes: str = "refuse"
     given_seed: int | None = None
-
-    def __post_init__(self) -> None:
-        # Copies, so that what its maker does to them later changes no session.
-        object.__setattr__(self, "estimator", clone(self.estimator))
-        object.__setattr__(self, "strategy", clone(self.strategy))
-        object.__setattr__(self, "rounds", tuple(self.rounds))
-
-    def round_seeds(self, number: int) -> tuple[int, int, int]:
-        """Return three seeds of a round: each round has its own, whatever the rounds before it drew.
-
-        Those of round 0 are of the estimator and of the strategy's own estimator; those of the others of the view (the
-        second) and of the choice (the third).
-        """
-        first, second, third = np.random.SeedSequence(self.seed, spawn_key=(number,)).generate_state(3) >> 1
-        return int(first), int(second), int(third)
-
-    def epochs_after(self, number: int) -> int:
-        """Return the epochs of the training after a round."""
-        epochs = np.atleast_1d(self.round_epochs)
-        return int(epochs[min(number, len(epochs)) - 1])
 
     def describe(self) -> dict[str, str]:
         """Return the settings that a session has to keep from one opening to the next, a text per parameter path.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -11,10 +10,9 @@ from functools import singledispatchmethod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skada_active.domains import Roles
-from skada_active.io.hashing import chain_digest
 from skada_active.labels import label_kinds, labels_from_list, labels_to_list, mask_labels
 from skada_active.session.events import Asked, Corrected, Event, Extended, Readmitted, Told
 from skada_active.session.spending import Spending
@@ -47,15 +45,6 @@ class Round:
     query_seconds: float = 0.0
     oracle_seconds: float = 0.0
     asked_at: float = 0.0
-
-    def close_questions(self, bought: Sequence[int], abstained: Sequence[int], now: float) -> None:
-        """Close questions; the time since the last question or answer was the oracle's."""
-        self.oracle_seconds += max(0.0, now - self.asked_at)
-        self.asked_at = now
-        self.bought_ids += bought
-        self.abstained_ids += abstained
-        for row in (*bought, *abstained):
-            del self.open_ids[row]
 
 
 class SessionState:
@@ -118,7 +107,7 @@ class SessionState:
         self.n_corrections = 0
         self.n_answers: Counter[str] = Counter()
         self._initial_kinds = label_kinds(y[roles.is_labeled])
-        self._digests: list[str] = []
+        self._purchases: list[list[Any]] = []
 
     @property
     def budget(self) -> int:
@@ -133,7 +122,7 @@ class SessionState:
     @property
     def remaining(self) -> int | float:
         """What may still be spent."""
-        return self.budget - self.spent
+        return sum(self.rounds) - self.spending.total(self.bought_ids)
 
     @property
     def pool_cost(self) -> int:
@@ -223,9 +212,10 @@ class SessionState:
 
         What earlier rounds left is spent in the first round in which a candidate can be paid for.
         """
-        number, spent, candidates = len(self.closed) + 1, self.spent, self.roles.candidates
+        number, candidates = len(self.closed) + 1, self.roles.candidates
         if size is not None:
-            return Round(number, size, self.budget - spent)
+            return Round(number, size, self.remaining)
+        spent = self.spending.total(self.bought_ids)
         left = (int(end) - spent for end in np.cumsum(self.rounds))
         affordable = (amount for amount in left if amount > 0 and len(self.spending.affordable(candidates, amount)))
         return Round(number, None, next(affordable, 0))
@@ -245,12 +235,25 @@ class SessionState:
             n_rows = min(n_rows, current.size - len(current.bought_ids))
         return max(0, min(n_rows, len(candidates)))
 
-    def training_digests(self) -> list[str]:
-        """Return a digest for every round that ended: of all rows and labels that its model is trained on."""
-        for finished in self.closed[len(self._digests) :]:
-            content = json.dumps([finished.bought_ids, labels_to_list(self.y[finished.bought_ids])])
-            self._digests.append(chain_digest(self._digests[-1] if self._digests else "", content))
-        return list(self._digests)
+    def purchases(self) -> list[list[Any]]:
+        """Return rows and labels bought in every round that ended: what the model of that round is trained on."""
+        for finished in self.closed[len(self._purchases) :]:
+            self._purchases.append([finished.bought_ids, labels_to_list(self.y[finished.bought_ids])])
+        return list(self._purchases)
+
+    def askable_roles(self, current: Round, classes: ArrayLike) -> Roles:
+        """Return the roles in which only rows are candidates that a round can pay for, each alone.
+
+        Rows of a class that is none of `classes`, answered for the first time in a round that goes on, are left out:
+        they have no column in the model yet.
+        """
+        candidates, labeled = self.roles.candidates, self.roles.labeled_target
+        affordable = self.spending.affordable(candidates, self.left_in(current))
+        roles = self.roles
+        if len(affordable) < len(candidates):
+            roles = roles.exclude(np.setdiff1d(candidates, affordable, assume_unique=True))
+        unseen = labeled[~np.isin(self.y[labeled], classes)]
+        return roles.exclude(unseen).hide(np.isin(np.arange(len(roles)), unseen)) if len(unseen) else roles
 
     def as_of(self, number: int) -> tuple[NDArray[Any], Roles, NDArray[np.int64]]:
         """Return labels, roles and rounds of purchase at the end of a round, corrections included."""
@@ -271,13 +274,13 @@ class SessionState:
         self.round.open_ids = dict.fromkeys(event.ids)
         self.round.utilities |= dict(zip(event.ids, utilities, strict=True))
         self.round.query_seconds += event.seconds
-        self.round.asked_at = event.timestamp
+        self.round.asked_at = event.time.timestamp()
 
     @apply.register
     def _told(self, event: Told) -> None:
         if event.annotator is not None:
             self.n_answers[event.annotator] += len(event.ids)
-        self._label_open(self._vote(event, self.n_annotators), event.timestamp)
+        self._label_open(self._vote(event, self.n_annotators), event.time.timestamp())
 
     @apply.register
     def _corrected(self, event: Corrected) -> None:
@@ -287,9 +290,9 @@ class SessionState:
         decided = self._vote(event, 1 if event.annotator is None else self.n_annotators)
         known = [row for row in event.ids if self.query_round[row] > 0]
         if known:
-            del self._digests[self.query_round[known].min() - 1 :]
+            del self._purchases[self.query_round[known].min() - 1 :]
         self.y[known] = labels_from_list([decided[row] for row in known], self.y)
-        self._label_open({row: label for row, label in decided.items() if self.is_open(row)}, event.timestamp)
+        self._label_open({row: label for row, label in decided.items() if self.is_open(row)}, event.time.timestamp())
 
     @apply.register
     def _readmitted(self, event: Readmitted) -> None:
@@ -310,8 +313,10 @@ class SessionState:
         """Count the votes of an event, and return the labels that its rows have then."""
         for row, label in zip(event.ids, event.labels, strict=True):
             self.votes.setdefault(row, {})[event.annotator] = label
-        votes = {row: majority_vote(self.votes[row].values(), n_needed) for row in event.ids}
-        return {row: label for row, label in votes.items() if label is not UNDECIDED}
+        if n_needed == 1:
+            return dict(zip(event.ids, event.labels, strict=True))
+        decided = {row: majority_vote(self.votes[row].values(), n_needed) for row in event.ids}
+        return {row: label for row, label in decided.items() if label is not UNDECIDED}
 
     def _label_open(self, decided: dict[int, Any], now: float) -> None:
         if not decided or self.round is None:
@@ -322,7 +327,13 @@ class SessionState:
         self.roles = self.roles.reveal(bought).exclude(abstained) if abstained else self.roles.reveal(bought)
         self.query_round[bought] = self.round.number
         self.bought_ids += bought
-        self.round.close_questions(bought, abstained, now)
+        self.round.bought_ids += bought
+        self.round.abstained_ids += abstained
+        for row in decided:
+            del self.round.open_ids[row]
+        # The time since the last question or answer was the oracle's.
+        self.round.oracle_seconds += max(0.0, now - self.round.asked_at)
+        self.round.asked_at = now
         if not self.round.open_ids and not self.n_wanted(self.round):
             self.closed.append(self.round)
             self.round = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from skada_active.metrics._history import class_counts
+from skada_active.metrics.accuracy import class_counts
 from skada_active.session.state import SessionState
 
 __all__ = ["SessionStatus"]

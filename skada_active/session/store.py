@@ -18,7 +18,7 @@ from skada_active.io.parameters import differences, stateful_parameters
 from skada_active.session.events import Event, from_json, to_json
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import SessionState
-from skada_active.session.trainer import Trainer
+from skada_active.session.trainer import TrainedModel, Trainer
 from skada_active.utils.versions import package_versions
 from skada_active.utils.warn import warn_user
 
@@ -120,9 +120,9 @@ class JournalStore(MemoryStore):
                 raise ValueError(f"it was written with {info['versions']}, now there is {package_versions()}")
             if info["eval_set"] != trainer.eval_hash:
                 raise ValueError("its history is of another eval_set")
-            if info["digests"] != state.training_digests()[: len(info["digests"])]:
+            if info["purchases"] != state.purchases()[: len(info["purchases"])]:
                 raise ValueError("it was trained on other answers than the journal has now")
-            trainer.restore(*loads(checkpoint[1]), info["digests"])
+            trainer.restore(TrainedModel(*loads(checkpoint[1]), info["purchases"]))
         except Exception as error:
             # Whatever is wrong with it, the journal has all that it takes to train the model again.
             warn_user(
@@ -133,10 +133,9 @@ class JournalStore(MemoryStore):
         """Write the trained model into the journal; where that cannot be done, resuming trains again."""
         if not self.journal.is_open:
             return
-        info = {"versions": package_versions(), "eval_set": trainer.eval_hash, "digests": trainer.digests}
+        info = {"versions": package_versions(), "eval_set": trainer.eval_hash, "purchases": trainer.model.purchases}
         try:
-            model = dumps([trainer.estimator_, trainer.initial_, trainer.history_])
-            self.journal.write_checkpoint(json.dumps(info), model)
+            self.journal.write_checkpoint(json.dumps(info), dumps(list(trainer.model[:3])))
         except UnsaveableError:
             return  # such a model is trained again, as the documentation says
         except Exception as error:

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from skada_active.domains import Roles
 from skada_active.io.fingerprint import fingerprint
 from skada_active.io.hashing import value_hash
-from skada_active.metrics._history import accuracies, class_counts
+from skada_active.metrics.accuracy import accuracies, class_counts
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import Round, SessionState
 from skada_active.utils.fitting import (
@@ -26,30 +26,46 @@ from skada_active.utils.fitting import (
     split_pipeline,
 )
 
-__all__ = ["Trainer"]
+__all__ = ["TrainedModel", "Trainer"]
 
 _Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
 
 
-class _Trained(NamedTuple):
+class TrainedModel(NamedTuple):
+    """Fitted estimator, and what it was trained on.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted. It is never changed: a network goes on training as a copy of itself. None before the first training.
+    initial : dict
+        Entry of the history for the model before any purchase, see `ActiveAdaptationLoop`.
+    history : list of dict
+        One entry per round that the estimator is trained on.
+    purchases : list or None
+        Rows and labels bought in each of these rounds; None: it has to be trained from the start.
+    """
+
     estimator: Any
-    initial: dict[str, Any] | None
+    initial: dict[str, Any]
     history: list[dict[str, Any]]
-    digests: list[str] | None
+    purchases: list[list[Any]] | None
 
 
 class Trainer:
     """Train an estimator round by round, and again where a corrected answer changes a round.
 
     The model is a function of the session's state: the estimator trained on the rows known at the start, then after
-    each round that ended. A digest per round tells what it was trained on, so that only what changed is trained again.
+    each round that ended. It remembers what it was trained on, so that only what changed is trained again.
 
     Parameters
     ----------
     settings : SessionSettings
-        Estimator, seed, epochs and warm start.
+        Estimator, epochs and warm start.
     X : array-like of shape (n, ...) or dataset
         All rows.
+    seed : int
+        Seed of the estimator.
     y_true, eval_set
         For the accuracies of the history, see `AdaptationSession`.
 
@@ -57,39 +73,17 @@ class Trainer:
     ----------
     template : estimator
         The unfitted estimator with all its seeds.
-    estimator_
-        The fitted estimator. It is never changed: a network goes on training as a copy of itself.
-    initial_, history_
-        Entries of the history, see `ActiveAdaptationLoop`.
-    digests : list of str or None
-        Digests of the rounds that the estimator is trained on; None where it has to be trained from the start.
+    model : TrainedModel
+        What was trained; replaced as a whole.
     """
 
-    def __init__(self, settings: SessionSettings, X: Any, *, y_true: Any = None, eval_set: Any = None) -> None:
+    def __init__(
+        self, settings: SessionSettings, X: Any, *, seed: int, y_true: Any = None, eval_set: Any = None
+    ) -> None:
         self.settings, self.X, self.y_true, self.eval_set = settings, X, y_true, eval_set
-        self.template = seed_estimator(clone(settings.estimator), settings.round_seeds(0)[0])
+        self.template = seed_estimator(clone(settings.estimator), seed)
         # Replaced as a whole, so that an interruption leaves nothing half done.
-        self._trained = _Trained(None, None, [], None)
-
-    @property
-    def estimator_(self) -> Any:
-        """The fitted estimator."""
-        return self._trained.estimator
-
-    @property
-    def initial_(self) -> dict[str, Any] | None:
-        """The entry of the history for the model before any purchase; None before the first training."""
-        return self._trained.initial
-
-    @property
-    def history_(self) -> list[dict[str, Any]]:
-        """One entry per round that the model is trained on."""
-        return list(self._trained.history)
-
-    @property
-    def digests(self) -> list[str] | None:
-        """Digests of the rounds that the estimator is trained on."""
-        return self._trained.digests
+        self.model = TrainedModel(None, {}, [], None)
 
     @cached_property
     def eval_hash(self) -> str | None:
@@ -101,57 +95,59 @@ class Trainer:
 
     def train_to(self, state: SessionState, save: Callable[[Trainer], None]) -> None:
         """Train what the state has and the model has not; `save` is called after every training."""
-        wanted = state.training_digests()
-        if self.digests is None or (self.digests != wanted[: len(self.digests)] and self._goes_on()):
+        wanted, done = state.purchases(), self.model.purchases
+        if done is None or (done != wanted[: len(done)] and self._goes_on()):
             self._train_start(state)
             save(self)
         # Trained from scratch after every round, a model needs only the rounds from the first change on.
-        digests = self.digests or []
-        n_valid = next((n for n, pair in enumerate(zip(digests, wanted, strict=False)) if pair[0] != pair[1]), None)
-        if n_valid is not None:
-            self._trained = self._trained._replace(history=self.history_[:n_valid], digests=digests[:n_valid])
-        for finished in state.closed[len(self.digests or []) :]:
+        done = self.model.purchases or []
+        n_valid = next((n for n, pair in enumerate(zip(done, wanted, strict=False)) if pair[0] != pair[1]), len(done))
+        if n_valid < len(done):
+            self.model = self.model._replace(history=self.model.history[:n_valid], purchases=done[:n_valid])
+        for finished in state.closed[n_valid:]:
             self._train_round(state, finished, wanted[: finished.number])
             save(self)
 
-    def restore(
-        self, estimator: Any, initial: dict[str, Any], history: list[dict[str, Any]], digests: list[str]
-    ) -> None:
+    def restore(self, model: TrainedModel) -> None:
         """Take over a model that was trained before; a ValueError if it is no model of the template's kind."""
-        if type(estimator) is not type(self.template):
-            raise ValueError(f"it is a {type(estimator).__name__}, not a {type(self.template).__name__}")
-        self._trained = _Trained(estimator, initial, history, digests)
+        if type(model.estimator) is not type(self.template):
+            raise ValueError(f"it is a {type(model.estimator).__name__}, not a {type(self.template).__name__}")
+        self.model = model
 
     def _goes_on(self) -> bool:
-        return self.settings.warm_start and continues_training(self.estimator_)
+        return self.settings.warm_start and continues_training(self.model.estimator)
 
     def _train_start(self, state: SessionState) -> None:
         start, known = time.perf_counter(), state.as_of(0)
         estimator = fit_estimator(clone(self.template), self.X, known[0], known[1])
         initial = self._entry(estimator, known, Round(0), time.perf_counter() - start)
-        self._trained = _Trained(estimator, initial, [], [])
+        self.model = TrainedModel(estimator, initial, [], [])
 
-    def _train_round(self, state: SessionState, finished: Round, digests: list[str]) -> None:
-        start, estimator = time.perf_counter(), self.estimator_
+    def _train_round(self, state: SessionState, finished: Round, purchases: list[list[Any]]) -> None:
+        start, estimator = time.perf_counter(), self.model.estimator
         known = y, roles, _ = state.as_of(finished.number)
         if finished.bought_ids:
-            new_class = not np.isin(y[finished.bought_ids], split_pipeline(estimator)[1].classes_).all()
+            new_class = not np.isin(y[finished.bought_ids], estimator.classes_).all()
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained from scratch; others always are.
                 estimator = fit_estimator(clone(self.template), self.X, y, roles)
             else:
                 estimator = self._copy()
-                continue_fitting(estimator, self.X, y, roles, self.settings.epochs_after(finished.number))
+                continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
         entry = self._entry(estimator, known, finished, time.perf_counter() - start)
-        self._trained = _Trained(estimator, self.initial_, [*self._trained.history, entry], digests)
+        self.model = TrainedModel(estimator, self.model.initial, [*self.model.history, entry], purchases)
+
+    def _epochs_after(self, number: int) -> int:
+        epochs = np.atleast_1d(self.settings.round_epochs)
+        return int(epochs[min(number, len(epochs)) - 1])
 
     def _copy(self) -> Any:
         try:
-            return deepcopy(self.estimator_)
+            return deepcopy(self.model.estimator)
         except Exception:
             # A module that cannot be copied is trained in place: interrupted, it has to begin from the start.
-            self._trained = self._trained._replace(digests=None)
-            return self.estimator_
+            self.model = self.model._replace(purchases=None)
+            return self.model.estimator
 
     def _entry(self, estimator: Any, known: _Known, finished: Round, train_seconds: float) -> dict[str, Any]:
         y, roles, query_round = known

@@ -6,6 +6,8 @@ from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
+from sklearn.utils.validation import _check_feature_names as check_feature_names
+from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
@@ -14,6 +16,8 @@ __all__ = [
     "Interval",
     "LinearClassifierMixin",
     "StrOptions",
+    "check_feature_names",
+    "check_n_features",
     "num_samples",
     "safe_indexing",
 ]

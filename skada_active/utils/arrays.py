@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.preprocessing import normalize
 
-Array = Any  # an ndarray or a torch.Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import TypeIs
+
+__all__ = [
+    "Array",
+    "Floats",
+    "as_floats",
+    "as_like",
+    "empty_like",
+    "example",
+    "host_dtype",
+    "is_tensor",
+    "namespace",
+    "normalized",
+    "on_device",
+    "rows_inner",
+    "to_host",
+]
+
+#: An ndarray or a torch.Tensor: whatever is done with one is done with the other, which no type can say.
+Array: TypeAlias = Any
+#: An ndarray of float32 or float64.
+Floats: TypeAlias = NDArray[np.floating[Any]]
 
 
-def is_tensor(value: Any) -> bool:
+def is_tensor(value: object) -> TypeIs[Tensor]:
     """Tell whether `value` is a torch tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
@@ -28,16 +51,16 @@ def namespace(array: Array) -> Any:
     return sys.modules["torch"] if is_tensor(array) else np
 
 
-def to_host(array: Array) -> np.ndarray:
+def to_host(array: Array) -> NDArray[Any]:
     """Return an ndarray with the values of an array on any device; an ndarray itself."""
     if not is_tensor(array):
         return np.asarray(array)
-    array = array.detach().cpu()
+    held = array.detach().cpu()
     # numpy has no bfloat16, which networks may compute in.
-    return (array.float() if array.dtype == namespace(array).bfloat16 else array).numpy()
+    return (held.float() if held.dtype == namespace(held).bfloat16 else held).numpy()
 
 
-def host_dtype(array: Array) -> np.dtype:
+def host_dtype(array: Array) -> np.dtype[Any]:
     """Return numpy's name of the type of an array."""
     return np.dtype(str(array.dtype).rpartition(".")[2]) if is_tensor(array) else array.dtype
 
@@ -53,13 +76,13 @@ def as_floats(*arrays: ArrayLike) -> list[Array]:
     """Return arrays in their common floating type, float32 or float64: tensors on one device if any of them is one."""
     given = next(filter(is_tensor, arrays), None)
     if given is None:
-        arrays = [np.asarray(array) for array in arrays]
-        single = np.result_type(np.float32, *arrays) == np.float32
-        return [array.astype(np.float32 if single else np.float64, copy=False) for array in arrays]
-    arrays = [array.detach() if is_tensor(array) else np.asarray(array) for array in arrays]
-    single = all("float" in str(array.dtype) and array.dtype.itemsize <= 4 for array in arrays)
+        on_host = [np.asarray(array) for array in arrays]
+        single = np.result_type(np.float32, *on_host) == np.float32
+        return [array.astype(np.float32 if single else np.float64, copy=False) for array in on_host]
+    anywhere: list[Array] = [array.detach() if is_tensor(array) else np.asarray(array) for array in arrays]
+    single = all("float" in str(array.dtype) and array.dtype.itemsize <= 4 for array in anywhere)
     like = given.new_empty(0, dtype=namespace(given).float32 if single else namespace(given).float64)
-    return [as_like(array, like) for array in arrays]
+    return [as_like(array, like) for array in anywhere]
 
 
 def empty_like(shape: tuple[int, ...], array: Array) -> Array:
@@ -67,7 +90,7 @@ def empty_like(shape: tuple[int, ...], array: Array) -> Array:
     return array.new_empty(shape) if is_tensor(array) else np.empty(shape, dtype=array.dtype)
 
 
-def example(dtype: np.dtype | type, array: Array) -> Array:
+def example(dtype: np.dtype[Any] | type, array: Array) -> Array:
     """Return an empty array of a type, named as in numpy, on the device of `array`."""
     empty = np.empty(0, dtype=dtype)
     return array.new_empty(0, dtype=namespace(array).as_tensor(empty).dtype) if is_tensor(array) else empty

@@ -13,10 +13,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import has_fit_parameter, validate_data
+from sklearn.utils.validation import has_fit_parameter
 
 from skada_active.domains import Roles
 from skada_active.labels import mask_labels, native_labels
+from skada_active.utils._sklearn import check_feature_names, check_n_features
 from skada_active.utils.rows import is_dataset, take_rows
 
 __all__ = [
@@ -141,7 +142,8 @@ def remember_columns(estimator: Any, X: Any) -> None:
     for name in ("n_features_in_", "feature_names_in_"):
         vars(estimator).pop(name, None)
     if not is_dataset(X):
-        validate_data(estimator, X, skip_check_array=True)
+        check_feature_names(estimator, X, reset=True)
+        check_n_features(estimator, X, reset=True)
 
 
 def seed_estimator(estimator: Any, seed: int, *, overwrite: bool = False) -> Any:

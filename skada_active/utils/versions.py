@@ -1,10 +1,12 @@
-"""Which packages a result was made with."""
+"""Versions of the packages that a result was made with."""
 
 from __future__ import annotations
 
 import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+
+from skada_active._version import __version__
 
 __all__ = ["package_versions"]
 
@@ -19,7 +21,5 @@ def package_versions() -> dict[str, str]:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
-            from skada_active import __version__
-
             versions[package] = __version__ if package == "skada-active" else "none"
     return versions

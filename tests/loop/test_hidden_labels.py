@@ -66,7 +66,7 @@ def test_hidden_labels_do_not_reach_the_first_questions(blobs, strategy, poison)
     clean, dirty = (
         run(blobs, labels, estimator=LogisticRegression(), strategy=strategy, n_rounds=1) for labels in (None, y)
     )
-    assert clean.session_.events[0]["ids"] == dirty.session_.events[0]["ids"]
+    assert clean.session_.events[0].ids == dirty.session_.events[0].ids
 
 
 @all_poisons

@@ -38,7 +38,7 @@ FAULTS = {
     "hangs up": (hang_up, ConnectionResetError, "the line went dead"),
     "Ctrl-C": (interrupt, KeyboardInterrupt, None),
     "end of input": (end_of_input, EOFError, "no more input"),
-    "nothing": (lambda ids, labels: None, ValueError, "oracle returned None; it must return one label a row"),
+    "nothing": (lambda ids, labels: None, ValueError, "oracle returned None; it must return one label per row"),
     "too few": (lambda ids, labels: labels[:-1], ValueError, "one label for each of the 5 ids, got 4"),
     "too many": (lambda ids, labels: [*labels, 0], ValueError, "one label for each of the 5 ids, got 6"),
     "one for all": (lambda ids, labels: 1, ValueError, "one label for each of the 5 ids, got 1"),

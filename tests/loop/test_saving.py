@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from skada_active.io._persistence import save_fitted
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -22,7 +23,6 @@ from torch.utils.data import Dataset
 from skada_active import ActiveAdaptationLoop
 from skada_active.deep import DANN, MCC, AdaptationClassifier, AnchorSet
 from skada_active.domains import mask_target
-from skada_active.io._persistence import save_fitted
 from skada_active.loop import AbstainingOracle, ArrayOracle, BudgetSchedule
 from skada_active.networks import MLP
 from skada_active.query import BADGE, CLUE, QueryByCommittee, QueryStrategy, RandomSampling
@@ -53,7 +53,7 @@ class OwnNetwork(nn.Module):
 
 
 class OwnStrategy(QueryStrategy):
-    def select(self, view, n_queries, random_state=None):
+    def _select(self, view, n_queries, rng):
         return np.arange(n_queries)
 
 

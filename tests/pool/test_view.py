@@ -6,12 +6,14 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import log_softmax, softmax
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from skada_active.domains import resolve_roles
 from skada_active.pool import PoolView, snapshot
+from skada_active.pool.fields import FIELDS
 from skada_active.selection import nearest_neighbors
 
 LOGITS = np.array([[2.0, 0.0, -1.0], [0.2, 0.1, 0.0]])
@@ -125,6 +127,69 @@ def test_reading_an_unknown_name_is_an_ordinary_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'probabilities'"):
         _ = view.probabilities
     assert not hasattr(view, "y")
+
+
+def test_a_derived_array_says_which_field_it_lacks():
+    with pytest.raises(AttributeError, match=r"PoolView.proba was not filled"):
+        _ = PoolView(features=[[1.0]]).margin
+    with pytest.raises(AttributeError, match=r"PoolView.logits was not filled"):
+        _ = PoolView(proba=[[1.0]]).energies
+
+
+@pytest.mark.parametrize("wide", ["features", "source_features", "head_weight"])
+def test_without_revealed_rows_their_features_have_the_width_of_the_others(wide):
+    view = PoolView(**{"index": [0, 1], wide: np.ones((2, 5), dtype=np.float32)})
+    assert view.labeled_features.shape == (0, 5)
+    assert view.labeled_features.dtype == np.float32
+    assert view.labeled_y.shape == (0,)
+    assert view.labeled_y.dtype == np.int64
+    assert not view.labeled_features.flags.writeable
+
+
+def test_features_without_revealed_rows_stay_where_the_others_are(to_tensor):
+    assert type(PoolView(features=to_tensor(np.ones((2, 5)))).labeled_features) is type(to_tensor(np.ones((2, 5))))
+
+
+def test_revealed_rows_are_not_none_where_half_of_them_is_filled():
+    with pytest.raises(AttributeError, match="labeled_y was not filled"):
+        _ = PoolView(features=[[1.0]], labeled_features=[[2.0]]).labeled_y
+    with pytest.raises(AttributeError, match="labeled_features was not filled"):
+        _ = PoolView(features=[[1.0]], labeled_y=[0]).labeled_features
+    with pytest.raises(AttributeError, match="labeled_features was not filled"):
+        _ = PoolView(index=[0]).labeled_features
+
+
+def test_gradients_derive_from_the_discriminator_and_the_features():
+    rng = np.random.default_rng(0)
+    parts = tuple(rng.normal(size=shape) for shape in ((5, 4), (5,), (3, 5), (3,)))
+    view = PoolView(features=rng.normal(size=(7, 4)), class_discriminator=parts)
+    w1, b1, w2, b2 = map(torch.as_tensor, parts)
+    for row in (6, 0):
+        z = torch.tensor(view.features[row])
+
+        def losses(z):
+            return -torch.nn.functional.logsigmoid(w2 @ torch.relu(w1 @ z + b1) + b2)
+
+        expected = torch.autograd.functional.jacobian(losses, z)
+        np.testing.assert_allclose(view.class_domain_grad(np.array([row]))[0], expected, rtol=1e-9)
+    np.testing.assert_array_equal(
+        view.take([3]).class_domain_grad(np.array([0])), view.class_domain_grad(np.array([3]))
+    )
+
+
+def test_gradients_of_features_on_a_device_are_computed_there(to_tensor):
+    rng = np.random.default_rng(0)
+    parts = tuple(rng.normal(size=shape) for shape in ((5, 4), (5,), (3, 5), (3,)))
+    features = rng.normal(size=(7, 4))
+    expected = PoolView(features=features, class_discriminator=parts).class_domain_grad(np.arange(7))
+    found = PoolView(features=to_tensor(features), class_discriminator=parts).class_domain_grad(np.arange(7))
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_allclose(found.cpu(), expected)
+
+
+def test_the_annotations_are_the_fields_of_the_table():
+    assert list(PoolView.__annotations__) == list(FIELDS)
+    assert {field.name for field in dataclasses.fields(PoolView)} == set(FIELDS)
 
 
 def test_an_unknown_field_is_refused():
@@ -251,14 +316,13 @@ def every_field():
         "labeled_features": rng.normal(size=(1, 4)),
         "source_features": rng.normal(size=(2, 4)),
         "committee_proba": rng.dirichlet(np.ones(3), size=(5, 5)),
-        "virtual_divergence": rng.normal(size=5),
     }
 
 
 # Which axis of a field counts the candidates.
 CANDIDATE_AXES = {
     **dict.fromkeys(("index", "target_domain", "proba", "logits", "features"), 0),
-    **dict.fromkeys(("source_logit", "class_domain_grad", "virtual_divergence"), 0),
+    **dict.fromkeys(("source_logit", "class_domain_grad"), 0),
     "committee_proba": 1,
 }
 
@@ -280,7 +344,7 @@ def test_take_takes_the_candidates_of_every_field_and_shares_the_others():
     assert all(np.shares_memory(*pair) for pair in zip(part.class_discriminator, DISCRIMINATOR, strict=True))
 
 
-def test_take_computes_anew_what_derives_from_the_fields():
+def test_take_computes_again_what_derives_from_the_fields():
     view = PoolView(logits=np.random.default_rng(0).normal(size=(6, 3)), features=np.eye(6))
     derived = view.proba, view.entropy, view.neighbors(2)
     part = view.take([5, 1])
@@ -413,6 +477,12 @@ def test_snapshot_refuses_a_string_for_the_names_of_the_fields(data):
     X, y, domain = data
     with pytest.raises(TypeError, match="needs must be a collection of field names, got the string 'proba'"):
         snapshot(LogisticRegression(), X, resolve_roles(y, domain), "proba")
+
+
+def test_snapshot_refuses_a_name_that_is_no_field(data):
+    X, y, domain = data
+    with pytest.raises(TypeError, match="no field 'probs'"):
+        snapshot(LogisticRegression(), X, resolve_roles(y, domain), {"probs"})
 
 
 def test_snapshot_refuses_a_label_that_is_no_class(data):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import ClassVar
+import sys
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -39,7 +39,7 @@ class Largest(QueryStrategy):
 
     needs = frozenset({"features"})
 
-    def utilities(self, view):
+    def _utilities(self, view):
         return view.features[:, 0].astype(np.float64)
 
 
@@ -175,9 +175,9 @@ def test_labels_present_in_target_rows_are_known():
 def test_an_integer_seed_of_the_strategy_wins_over_the_caller_s():
     view = PoolView(index=np.arange(30))
     own = RandomSampling(random_state=3)
-    np.testing.assert_array_equal(own.choose(view, 5, random_state=1), own.choose(view, 5, random_state=2))
+    np.testing.assert_array_equal(own.choose(view, 5, random_state=1)[0], own.choose(view, 5, random_state=2)[0])
     free = RandomSampling()
-    assert free.choose(view, 5, random_state=1).tolist() != free.choose(view, 5, random_state=2).tolist()
+    assert free.choose(view, 5, random_state=1)[0].tolist() != free.choose(view, 5, random_state=2)[0].tolist()
 
 
 def test_select_takes_its_seed_from_the_strategy_by_default():
@@ -193,7 +193,8 @@ def test_a_random_state_instance_is_drawn_from():
 
 
 def test_choose_from_an_empty_view_is_empty():
-    assert MarginSampling().choose(PoolView(index=np.empty(0, dtype=int)), 3).shape == (0,)
+    positions, utilities = MarginSampling().choose(PoolView(index=np.empty(0, dtype=int)), 3)
+    assert positions.shape == utilities.shape == (0,)
 
 
 def test_string_labels_and_data_frames_with_strings_work():
@@ -266,24 +267,113 @@ def test_the_default_estimator_trains_the_discriminator_that_is_read(needs, obje
     assert not Reader().__sklearn_tags__().input_tags.sparse
 
 
-def test_a_preferred_field_is_read_where_it_is_there():
+def test_probabilities_may_derive_from_logits():
     class Reader(QueryStrategy):
-        needs = frozenset({"proba", "logits"})
-        preferred: ClassVar[dict[str, str]] = {"proba": "logits"}
+        needs = frozenset({"logits"})
 
-        def required_fields(self):
-            return frozenset({"proba"})
-
-        def utilities(self, view):
+        def _utilities(self, view):
             return view.proba[:, 0].astype(np.float64)
 
     assert set(vars(Reader().fit(X, KNOWN, DOMAIN).pool_)) == {"index", "n_initial", "logits"}
-    forest = RandomForestClassifier(5, random_state=0)
-    assert set(vars(Reader(forest).fit(X, KNOWN, DOMAIN).pool_)) == {"index", "n_initial", "proba"}
+    assert len(Reader().fit(X, KNOWN, DOMAIN).query(3)) == 3
     with pytest.raises(ValueError, match="logits of the pool view holds NaN"):
         Reader().select(PoolView(logits=[[np.nan, 1.0]]), 1)
-    with pytest.raises(ValueError, match="cannot supply 'proba'"):
-        Reader().check_model(Ridge())
+    with pytest.raises(ValueError, match="cannot supply 'logits'"):
+        Reader().check_model(RandomForestClassifier())
+
+
+class Counted(QueryStrategy):
+    """Count how often it is asked for utilities, and how often its parameters are checked."""
+
+    needs = frozenset({"features"})
+    scored = checked = 0
+
+    def _utilities(self, view):
+        type(self).scored += 1
+        return view.features[:, 0].astype(np.float64)
+
+    def _validate_params(self):
+        type(self).checked += 1
+        super()._validate_params()
+
+
+def test_a_round_checks_once_and_asks_for_utilities_once(monkeypatch):
+    finite = []
+    checks = sys.modules["skada_active.query._base"]
+    monkeypatch.setattr(checks, "check_finite", lambda *args: finite.append(args))
+    Counted.scored = Counted.checked = 0
+    view = PoolView(features=X)
+    positions, utilities = Counted().choose(view, 5)
+    assert (Counted.scored, Counted.checked, len(finite)) == (1, 1, 1)
+    np.testing.assert_array_equal(utilities, X[positions, 0])
+    Counted().select(view, 5)
+    assert (Counted.scored, Counted.checked, len(finite)) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("name", ["utilities", "select"])
+def test_a_public_method_is_not_to_be_overridden(name):
+    with pytest.raises(TypeError, match=f"Old overrides {name}, .* override _{name} instead"):
+        type("Old", (QueryStrategy,), {name: lambda self, view: None})
+
+
+def test_a_need_that_is_no_field_is_refused_by_name():
+    class Misspelt(QueryStrategy):
+        needs = frozenset({"probs"})
+
+    with pytest.raises(TypeError, match=r"PoolView has no field 'probs'; the fields are .*proba"):
+        Misspelt().fit(X, KNOWN, DOMAIN)
+
+
+@pytest.mark.parametrize("utilities", [np.zeros(3), np.zeros((4, 1)), np.array(list("abcd"))])
+def test_utilities_that_are_not_one_number_for_each_candidate_are_refused(utilities):
+    class Wrong(QueryStrategy):
+        def _utilities(self, view):
+            return utilities
+
+    with pytest.raises(ValueError, match=r"Wrong\._utilities must return one number for each of the 4 candidate"):
+        Wrong().select(PoolView(index=np.arange(4)), 1)
+
+
+class TestCandidates:
+    def test_rows_are_chosen_among_the_candidates_only(self):
+        strategy = MarginSampling().fit(X, KNOWN, DOMAIN)
+        among = [39, 27, 31, 28]
+        order = [row for row in strategy.query(15) if row in among]
+        assert strategy.query(2, candidates=among).tolist() == order[:2]
+
+    def test_their_utilities_are_those_of_the_whole_pool(self):
+        strategy = MarginSampling().fit(X, KNOWN, DOMAIN)
+        ids, utilities = strategy.query(3, candidates=[30, 33, 35], return_utilities=True)
+        np.testing.assert_array_equal(utilities, strategy.utilities(strategy.pool_)[ids - 25])
+
+    @pytest.mark.parametrize("strategy", [RandomSampling(random_state=0), CoreSet(), MarginSampling()])
+    def test_the_whole_pool_in_any_order_is_no_restriction(self, strategy):
+        strategy.fit(X, KNOWN, DOMAIN)
+        assert strategy.query(5, candidates=range(39, 24, -1)).tolist() == strategy.query(5).tolist()
+
+    def test_a_query_beyond_them_returns_them_all_and_warns(self):
+        strategy = MarginSampling().fit(X, KNOWN, DOMAIN)
+        with pytest.warns(UserWarning, match=r"n_queries=3 exceeds the 2 candidate\(s\)"):
+            assert sorted(strategy.query(3, candidates=[26, 25])) == [25, 26]
+
+    def test_none_of_them_is_none_to_choose(self):
+        strategy = MarginSampling().fit(X, KNOWN, DOMAIN)
+        assert len(strategy.query(0, candidates=[])) == 0
+
+    @pytest.mark.parametrize(
+        ("candidates", "message"),
+        [
+            ([25, 24], r"candidates names row 24, which is not in the pool of 15 row\(s\).*strategy\.pool_\.index"),
+            ([25, 99], r"candidates names row 99, which is not in the pool"),
+            ([26, 25, 26], r"candidates names row 26 more than once"),
+            ([25.0], r"candidates must be a list of row numbers of X, got dtype float64"),
+            (np.ones(40, dtype=bool), r"candidates must be .* dtype bool .*numpy\.flatnonzero\(mask\)"),
+            ([[25]], r"candidates must be a list .* of shape \(1, 1\)"),
+        ],
+    )
+    def test_what_are_no_rows_of_the_pool_is_refused(self, candidates, message):
+        with pytest.raises(ValueError, match=message):
+            MarginSampling().fit(X, KNOWN, DOMAIN).query(1, candidates=candidates)
 
 
 @pytest.mark.parametrize("strategy", [MarginSampling(), QueryByCommittee(n_members=2)])
@@ -292,4 +382,4 @@ def test_excluded_rows_are_no_candidates(strategy):
     model = LogisticRegression().fit(X[:25], Y[:25])
     view = strategy.view(model, X, KNOWN, roles, random_state=0)
     assert view.index.tolist() == sorted(POOL - {30, 31})
-    assert len(strategy.choose(view, 13, random_state=0)) == 13
+    assert len(strategy.choose(view, 13, random_state=0)[0]) == 13

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Perceptron
@@ -41,6 +44,16 @@ class DomainAware(Recorder):
         return self
 
 
+class ThreadOf(Recorder):
+    """Note the thread that every clone is fitted in."""
+
+    threads: list = []  # noqa: RUF012
+
+    def fit(self, X, y):
+        self.threads.append(threading.current_thread().name)
+        return super().fit(X, y)
+
+
 @pytest.fixture
 def data():
     rng = np.random.default_rng(0)
@@ -53,7 +66,7 @@ def data():
 
 @pytest.fixture(autouse=True)
 def _forget_fits():
-    Recorder.fits, DomainAware.fits = [], []
+    Recorder.fits, DomainAware.fits, ThreadOf.threads = [], [], []
 
 
 def votes(*labels):
@@ -234,7 +247,40 @@ def test_members_without_probabilities_are_refused_before_any_training(data, par
         QueryByCommittee(**parameters).fit(*data)
 
 
-@pytest.mark.parametrize("parameters", [{"disagreement": "votes"}, {"n_members": 1}, {"members": "all"}])
+@pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
+@pytest.mark.parametrize(
+    "members", [None, [LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())]]
+)
+def test_the_committee_is_the_same_however_many_members_are_trained_at_a_time(data, backend, members):
+    expected = QueryByCommittee(n_members=3, members=members, random_state=0).fit(*data).pool_.committee_proba
+    with parallel_config(backend=backend):
+        found = QueryByCommittee(n_members=3, members=members, n_jobs=2, random_state=0).fit(*data).pool_
+    np.testing.assert_array_equal(found.committee_proba, expected)
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_networks_are_the_same_however_many_are_trained_at_a_time(data, backend):
+    from skada_active.deep import AdaptationClassifier
+
+    network = AdaptationClassifier(max_epochs=1)
+    expected = QueryByCommittee(n_members=2, estimator=network, random_state=0).fit(*data).pool_.committee_proba
+    with parallel_config(backend=backend):
+        found = QueryByCommittee(n_members=2, estimator=network, n_jobs=2, random_state=0).fit(*data).pool_
+    np.testing.assert_array_equal(found.committee_proba, expected)
+    assert not np.allclose(expected[0], expected[1])
+
+
+def test_members_are_trained_through_the_backend_that_the_user_chose(data):
+    with parallel_config(backend="threading", n_jobs=2):
+        strategy = QueryByCommittee(n_members=2, estimator=ThreadOf(), random_state=0).fit(*data)
+    assert len(ThreadOf.threads) == 3
+    assert threading.main_thread().name not in ThreadOf.threads[1:]
+    assert strategy.pool_.committee_proba.shape == (2, 15, 3)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"n_jobs": "all"}, {"disagreement": "votes"}, {"n_members": 1}, {"members": "all"}]
+)
 def test_parameters_out_of_range_are_refused_by_name(data, parameters):
     (name,) = parameters
     with pytest.raises(ValueError, match=f"'{name}' parameter of QueryByCommittee must be"):
@@ -242,6 +288,7 @@ def test_parameters_out_of_range_are_refused_by_name(data, parameters):
 
 
 def test_the_model_supplies_probabilities_and_the_committee_is_the_strategy_s_own():
-    assert QueryByCommittee().required_fields() == {"committee_proba"}
-    assert QueryByCommittee().model_fields() == {"proba"}
-    assert QueryByCommittee(members=[1, 2]).model_fields() == frozenset()
+    assert QueryByCommittee().needs == QueryByCommittee().fills == {"committee_proba"}
+    QueryByCommittee(members=[LogisticRegression(), LogisticRegression()]).check_model(Perceptron())
+    with pytest.raises(ValueError, match="cannot supply 'proba'"):
+        QueryByCommittee().check_model(Perceptron())

@@ -27,7 +27,7 @@ class Chosen(QueryStrategy):
         super().__init__(estimator=estimator, random_state=random_state)
         self.positions = positions
 
-    def select(self, view, n_queries, random_state=None):
+    def _select(self, view, n_queries, rng):
         return self.positions
 
 
@@ -60,7 +60,7 @@ def test_number_of_queries_is_checked_in_select_too(strategy, n_queries):
 
 @pytest.mark.parametrize("positions", [[0, 0], [0], [0, 7], [-1, 0], [0.0, 1.0], [[0, 1]], [0, 1, 2]])
 def test_a_choice_that_is_none_is_refused_by_the_name_of_its_strategy(positions):
-    with pytest.raises(ValueError, match=r"Chosen\.select must return 2 distinct positions from 0 to 4"):
+    with pytest.raises(ValueError, match=r"Chosen\._select must return 2 distinct positions from 0 to 4"):
         Chosen(positions).select(PoolView(index=np.arange(5)), 2)
 
 

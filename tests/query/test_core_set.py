@@ -48,7 +48,7 @@ def test_source_rows_count_as_covered_only_on_demand():
     ],
 )
 def test_only_the_fields_of_the_centers_are_required(initial_centers, fields):
-    assert CoreSet(initial_centers=initial_centers).required_fields() == fields
+    assert CoreSet(initial_centers=initial_centers).needs == fields
 
 
 def test_duplicates_of_centers_come_last():

@@ -282,7 +282,7 @@ def test_parameters_out_of_range_are_refused_by_name(parameters, view):
     ],
 )
 def test_only_what_the_steps_read_is_required(parameters, names):
-    assert GALA(**parameters).required_fields() == {"proba", "features"} | names
+    assert GALA(**parameters).needs == {"proba", "features"} | names
 
 
 def test_a_proportional_budget_follows_the_sizes_of_the_pools(view):

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skada_active.pool import PoolView
-from skada_active.query import is_isolated, share_budget
-from skada_active.query.gala_pools import parts_of
+from skada_active.query.gala_pools import is_isolated, parts_of, share_budget
 
 
 def make_view(n=20, **fields):

@@ -261,7 +261,7 @@ def test_the_neighbours_of_a_view_are_looked_for_once(view, monkeypatch):
 
     monkeypatch.setitem(PoolView.neighbors.__globals__, "nearest_neighbors", counted)
     strategy = LAS()
-    strategy.chosen_utilities(view, strategy.select(view, 5, random_state=0))
+    strategy.choose(view, 5, random_state=0)
     assert len(calls) == 1
 
 

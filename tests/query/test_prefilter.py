@@ -94,7 +94,7 @@ def test_a_pool_that_is_small_enough_is_the_strategy_s_own(strategy, n_candidate
 
 def test_ties_of_the_strategy_fall_to_the_first_row_of_the_pool():
     class Level(QueryStrategy):
-        def utilities(self, view):
+        def _utilities(self, view):
             return np.zeros(len(view))
 
     view = PoolView(proba=[[0.9, 0.1], [0.6, 0.4], [0.55, 0.45], [0.5, 0.5]])
@@ -117,10 +117,18 @@ def test_uniform_subsampling_depends_on_the_seed_alone():
     np.testing.assert_array_equal(seeded.select(view, 3), chosen[2])
 
 
+@pytest.mark.parametrize(
+    "both", [Prefilter(EntropySampling(), RandomSampling(), n_candidates=5), Prefilter(RandomSampling())]
+)
+def test_a_random_state_instance_is_drawn_from_by_every_choice(both):
+    shared = np.random.RandomState(0)
+    assert len({tuple(both.select(make_view(), 3, random_state=shared)) for _ in range(8)}) > 1
+
+
 def test_an_integer_seed_of_a_part_wins_for_that_part():
     view = make_view()
     both = Prefilter(RandomSampling(random_state=0), RandomSampling(random_state=1), n_candidates=9)
-    first, second = (both.choose(view, 5, random_state=seed).tolist() for seed in (3, 4))
+    first, second = (both.choose(view, 5, random_state=seed)[0].tolist() for seed in (3, 4))
     assert first == second
 
 
@@ -224,8 +232,8 @@ def test_the_parameters_of_a_discriminator_are_read_as_by_sage_alone():
 
 def test_fields_are_those_of_both_parts():
     both = Prefilter(CoreSet(), QueryByCommittee())
-    assert both.required_fields() == {"features", "labeled_features", "committee_proba"}
-    assert both.model_fields() == {"features", "labeled_features", "proba"}
+    assert both.needs == {"features", "labeled_features", "committee_proba"}
+    assert both.needs - both.fills == {"features", "labeled_features"}
 
 
 def test_the_default_estimator_supplies_what_both_parts_read():

@@ -291,11 +291,11 @@ def test_picks_are_those_of_the_plain_loop(projection, dtype, sizes):
 
 
 def test_picks_are_those_of_the_plain_loop_when_few_rows_fit_into_memory(monkeypatch):
-    from skada_active.selection import _computed, _on_demand
+    from skada_active.selection import _on_demand, _on_demand_geometry
 
     monkeypatch.setattr(_on_demand, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(_computed, "HELD_BYTES", 2000)
-    monkeypatch.setattr(_computed, "PASS_BYTES", 2000)
+    monkeypatch.setattr(_on_demand_geometry, "HELD_BYTES", 2000)
+    monkeypatch.setattr(_on_demand_geometry, "PASS_BYTES", 2000)
     fields = make_pool(n=200)
     picks = naive_picks(naive_embedding(fields["proba"], gradients_of(**fields)), 80)
     for view in views(fields):

@@ -187,9 +187,9 @@ def test_every_parameter_changes_the_scores(change):
 def test_weight_zero_is_margin_sampling_and_reads_only_proba():
     strategy = SDM(gradient_weight=0)
     view = PoolView(proba=np.random.default_rng(0).dirichlet(np.ones(4), size=20))
-    assert strategy.required_fields() == {"proba"}
+    assert strategy.needs == {"proba"}
     np.testing.assert_array_equal(strategy.select(view, 7), MarginSampling().select(view, 7))
-    assert SDM().required_fields() == {"logits", "head_weight"}
+    assert SDM().needs == {"logits", "head_weight"}
 
 
 def test_a_model_without_a_linear_head_is_refused_before_any_training():

@@ -5,7 +5,7 @@ import pytest
 
 from skada_active.selection import Outer
 from skada_active.selection import _geometry as geometry
-from skada_active.selection._geometry import Points, first_occurrence, membership
+from skada_active.selection._geometry import Points, membership
 
 
 def explicit(vectors):
@@ -41,7 +41,7 @@ def test_distances_are_those_of_the_explicit_vectors(vectors):
 def test_lowered_distances_are_those_to_the_nearest(vectors):
     points, rows = Points(vectors), np.arange(0, 150, 2)
     distances = np.full(150, 0.5)
-    points.lower(distances, points.rows(rows))
+    points.update_min_distances(distances, points.rows(rows))
     expected = sq_distances(explicit(vectors), explicit(vectors)[rows]).min(axis=1)
     assert np.allclose(distances, np.minimum(expected, 0.5))
     assert np.all(distances[rows] == 0)
@@ -78,8 +78,8 @@ def test_shares_of_a_weightless_cluster_are_equal():
 
 def test_twins_are_found_by_content_not_by_norm():
     X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -0.0], [0.0, 1.0], [-1.0, 0.0], [2.0, 2.0]])
-    assert first_occurrence(Points(X)).tolist() == [0, 1, 0, 1, 4, 5]
-    assert first_occurrence(Points(Outer(X, X))).tolist() == [0, 1, 0, 1, 4, 5]
+    assert Points(X).first_occurrence().tolist() == [0, 1, 0, 1, 4, 5]
+    assert Points(Outer(X, X)).first_occurrence().tolist() == [0, 1, 0, 1, 4, 5]
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -87,7 +87,7 @@ def test_twins_far_apart_are_found(order, monkeypatch):
     monkeypatch.setattr(geometry, "BLOCK_BYTES", 1)
     half = np.random.default_rng(0).normal(size=(65, 33)).astype(np.float32)
     X = np.asarray(np.concatenate([half, half]), order=order)
-    assert np.array_equal(first_occurrence(Points(X)), np.tile(np.arange(65), 2))
+    assert np.array_equal(Points(X).first_occurrence(), np.tile(np.arange(65), 2))
 
 
 def test_features_far_from_zero_keep_their_distances_in_float32():

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from skada_active.selection import Outer, _geometry, _plain_kmeans, kmeans
+from skada_active.selection import Outer, _dense_kmeans, _geometry, kmeans
 from skada_active.selection import _kmeans as module
+from skada_active.selection._dense_kmeans import DenseMeans
 from skada_active.selection._geometry import Points
-from skada_active.selection._plain_kmeans import PlainMeans
 
 
 def explicit(vectors):
@@ -46,7 +46,7 @@ def separated() -> tuple[Outer, np.ndarray]:
 
 def lloyd(X, seeds, weights, max_iter=300, tol=0.0):
     """Return the inertia and the labels of one run from given seeds."""
-    return module._lloyd(PlainMeans(Points(X), weights, seeds), max_iter, tol)
+    return module._lloyd(DenseMeans(Points(X), weights, seeds), max_iter, tol)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -69,7 +69,7 @@ def test_blocks_change_nothing(dtype, monkeypatch):
     rng = np.random.default_rng(2)
     X, weights, seeds = rng.normal(size=(500, 4)).astype(dtype), rng.random(500), rng.permutation(500)[:20]
     whole = lloyd(X, seeds, weights)[1]
-    monkeypatch.setattr(_plain_kmeans, "SCORE_BYTES", 1)
+    monkeypatch.setattr(_dense_kmeans, "SCORE_BYTES", 1)
     monkeypatch.setattr(_geometry, "SUM_ROWS", 7)
     assert lloyd(X, seeds, weights)[1].tolist() == whole.tolist()
 
@@ -81,8 +81,8 @@ def test_only_rows_near_moving_centroids_are_compared_again(monkeypatch):
     X = X.reshape(-1, 2)
     seeds = np.array([0, 1, 2, 3, 200, 201])
     moved = []
-    assign = PlainMeans.assign
-    monkeypatch.setattr(PlainMeans, "assign", lambda self: (moved.append(self.moved.tolist()), assign(self))[1])
+    assign = DenseMeans.assign
+    monkeypatch.setattr(DenseMeans, "assign", lambda self: (moved.append(self.moved.tolist()), assign(self))[1])
     lloyd(X, seeds, np.ones(len(X)))
     assert moved[0] == list(range(6))
     assert len(moved) > 4

@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from skada_active.selection import (
     OnDemand,
     Outer,
-    _computed,
+    _on_demand_geometry,
     farthest_first,
     kmeans,
     kmeans_picks,
@@ -48,7 +48,11 @@ def explicit(coordinates, basis):
 def small_blocks(monkeypatch):
     """Take many blocks, few leaders and many passes, as for vectors that are far too long to be held."""
     monkeypatch.setattr(on_demand, "MIN_BLOCK", 7)
-    for module, name in [(on_demand, "BLOCK_BYTES"), (_computed, "HELD_BYTES"), (_computed, "PASS_BYTES")]:
+    for module, name in [
+        (on_demand, "BLOCK_BYTES"),
+        (_on_demand_geometry, "HELD_BYTES"),
+        (_on_demand_geometry, "PASS_BYTES"),
+    ]:
         monkeypatch.setattr(module, name, 1)
     monkeypatch.setattr(farthest, "MIN_LEADERS", 4)
 
@@ -68,7 +72,7 @@ def test_farthest_first_equals_the_plain_loop_on_ties_and_duplicates(data, n, d,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(on_demand, "MIN_BLOCK", 7)
         patch.setattr(on_demand, "BLOCK_BYTES", 1)
-        patch.setattr(_computed, "HELD_BYTES", 1)
+        patch.setattr(_on_demand_geometry, "HELD_BYTES", 1)
         picks = farthest_first(vectors_of(X), k, centers=vectors_of(centers), first=n // 2)
     assert picks.dtype == np.int64
     assert picks.tolist() == naive(X, k, n // 2, centers)
@@ -184,7 +188,7 @@ def test_arguments_that_do_not_fit_are_refused():
     X = np.ones((4, 6))
     with pytest.raises(ValueError, match=r"compute must return shape \(4, 5\), got \(4, 6\)"):
         OnDemand(lambda rows: X[rows], [X], width=5).sq_norms()
-    with pytest.raises(ValueError, match="keys must be arrays with one entry a row"):
+    with pytest.raises(ValueError, match="keys must be arrays with one entry per row"):
         OnDemand(lambda rows: X[rows], [X, X[:3]], width=6)
     with pytest.raises(ValueError, match=r"basis must have shape \(p, q\) with p a divisor of width=6"):
         OnDemand(lambda rows: X[rows], [X], width=6, basis=np.ones((4, 4)))

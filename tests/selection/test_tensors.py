@@ -10,8 +10,8 @@ from sklearn.metrics import adjusted_rand_score
 from skada_active.selection import (
     OnDemand,
     Outer,
+    _bfloat16_prefilter,
     _neighbors,
-    _screening,
     farthest_first,
     kmeans,
     kmeans_picks,
@@ -79,9 +79,9 @@ def test_centers_may_be_tensors(to_tensor, kind):
     assert farthest_first(vectors, K, centers=centers).tolist() == expected.tolist()
 
 
-def test_screened_neighbors_of_tensors_are_those_of_arrays(to_tensor, monkeypatch):
+def test_prefiltered_neighbors_of_tensors_are_those_of_arrays(to_tensor, monkeypatch):
     monkeypatch.setattr(_neighbors, "on_device", lambda factor: True)
-    for module in (_neighbors, _screening):
+    for module in (_neighbors, _bfloat16_prefilter):
         monkeypatch.setattr(module, "GROUP", 4)
     X = np.random.default_rng(1).normal(size=(300, 20)).astype(np.float32)
     values, indices = nearest_neighbors(to_tensor(X), 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -15,6 +16,7 @@ from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
 from skada_active.io.journal import Journal
 from skada_active.query import RandomSampling
+from skada_active.session.events import Corrected, Told
 from skada_active.session.trainer import Trainer
 
 ESTIMATORS = {
@@ -226,8 +228,8 @@ def test_only_rounds_from_the_first_change_on_are_trained_again(begin, blobs, wr
 def test_a_correction_that_changes_no_label_trains_nothing(begin, blobs, estimator, monkeypatch):
     session = begin(estimator)
     first = play(session, 2, blobs[1])[0]
-    monkeypatch.setattr(Trainer, "_train", None)
-    monkeypatch.setattr(Trainer, "_start", None)
+    monkeypatch.setattr(Trainer, "_train_round", None)
+    monkeypatch.setattr(Trainer, "_train_start", None)
     session.correct(first, blobs[1][first])
     assert session.status().n_corrections == 0
 
@@ -237,8 +239,8 @@ def test_a_correction_of_the_open_round_trains_nothing(begin, blobs, wrong, monk
     play(session, 1, blobs[1])
     ids = session.ask()
     session.tell(ids[:1], wrong[ids[:1]])
-    monkeypatch.setattr(Trainer, "_train", None)
-    monkeypatch.setattr(Trainer, "_start", None)
+    monkeypatch.setattr(Trainer, "_train_round", None)
+    monkeypatch.setattr(Trainer, "_train_start", None)
     session.correct(ids[:1], blobs[1][ids[:1]])
     assert session.state.y[ids[0]] == blobs[1][ids[0]]
 
@@ -266,14 +268,15 @@ class TestInAJournal:
     def test_a_resumed_session_agrees(self, begin, blobs, wrong, tmp_path, estimator, with_model):
         right = begin(estimator)
         play(right, 2, blobs[1])
-        with begin(estimator, journal=tmp_path) as session:
+        with begin(estimator, journal=tmp_path / "labels.db") as session:
             first = play(session, 1, wrong)[0]
             play(session, 1, blobs[1])
             session.correct(first, blobs[1][first])
         if not with_model:
-            for path in tmp_path.glob("checkpoint*"):
-                path.unlink()
-        with begin(estimator, journal=tmp_path) as resumed:
+            with Journal(tmp_path / "labels.db") as journal:
+                journal.write_checkpoint("{}", b"")
+            warnings.filterwarnings("ignore", message="The model in .* is not used")
+        with begin(estimator, journal=tmp_path / "labels.db") as resumed:
             assert state(resumed) == state(session) == state(right)
             play(resumed, 1, blobs[1])
             play(right, 1, blobs[1])
@@ -286,19 +289,17 @@ class TestInAJournal:
         def kill(*args, **kwargs):
             raise SystemExit
 
-        if estimator == "logistic regression":
-            pytest.importorskip("skops")
         right = begin(estimator)
         play(right, 2, blobs[1])
-        with begin(estimator, journal=tmp_path) as session:
+        with begin(estimator, journal=tmp_path / "labels.db") as session:
             first = play(session, 1, wrong)[0]
             play(session, 1, blobs[1])
             with monkeypatch.context() as patch:
-                patch.setattr(Trainer, "follow", kill)
+                patch.setattr(Trainer, "train_to", kill)
                 with pytest.raises(SystemExit):
                     session.correct(first, blobs[1][first])
-        with pytest.warns(UserWarning, match="It is trained again from the journal"):
-            resumed = begin(estimator, journal=tmp_path)
+        with pytest.warns(UserWarning, match="It is trained again from the answers"):
+            resumed = begin(estimator, journal=tmp_path / "labels.db")
         with resumed:
             assert state(resumed) == state(right)
 
@@ -319,26 +320,28 @@ class TestInAJournal:
         assert state(session) == state(right)
 
     def test_the_journal_holds_both_labels(self, begin, blobs, wrong, tmp_path):
-        with begin(journal=tmp_path) as session:
+        with begin(journal=tmp_path / "labels.db") as session:
             first = play(session, 1, wrong)[0]
             session.correct(first, blobs[1][first])
-        with Journal(tmp_path) as journal:
-            told, corrected = (event for event in journal.events if "labels" in event)
-        assert (told["event"], corrected["event"]) == ("tell", "correct")
-        assert told["ids"] == corrected["ids"] == first.tolist()
-        assert told["labels"] == wrong[first].tolist()
-        assert corrected["labels"] == blobs[1][first].tolist()
+        session = begin(journal=tmp_path / "labels.db")
+        told, corrected = (event for event in session.events if isinstance(event, Told))
+        assert (type(told), type(corrected)) == (Told, Corrected)
+        assert list(told.ids) == list(corrected.ids) == first.tolist()
+        assert list(told.labels) == wrong[first].tolist()
+        assert list(corrected.labels) == blobs[1][first].tolist()
 
     def test_a_correction_that_cannot_be_written_changes_nothing(self, begin, blobs, wrong, tmp_path, monkeypatch):
-        def fail(*args):
+        @contextlib.contextmanager
+        def fail(self, what):
             raise OSError(28, "No space left on device")
+            yield
 
-        with begin(journal=tmp_path) as session:
+        with begin(journal=tmp_path / "labels.db") as session:
             first = play(session, 1, wrong)[0]
             before, model = state(session), session.estimator_
             with monkeypatch.context() as patch:
-                patch.setattr("skada_active.io.journal._write", fail)
-                with pytest.raises(OSError, match="nothing of this 'correct' was taken"):
+                patch.setattr(Journal, "_transaction", fail)
+                with pytest.raises(OSError, match="No space left"):
                     session.correct(first, blobs[1][first])
             assert state(session) == before
             assert session.estimator_ is model
@@ -367,11 +370,11 @@ class TestRefused:
     def test_rows_without_an_answer(self, session, rows):
         row = getattr(self, rows)[0]
         self.refused(
-            session, [row], [0], rf"ids holds row {row}, which is not a row whose label is settled .*; 2 row\(s\) are"
+            session, [row], [0], rf"ids holds row {row}, which is not a row that has a label .*; 2 row\(s\) are"
         )
 
     def test_rows_of_the_source(self, session):
-        self.refused(session, [0], [0], "ids holds row 0, which is not a row whose label is settled .*")
+        self.refused(session, [0], [0], "ids holds row 0, which is not a row that has a label .*")
 
     def test_nothing_is_taken_where_one_row_of_several_was_not_answered(self, session):
         self.refused(session, [self.answered[0], self.never[0]], [0, 0], f"row {self.never[0]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 
 import numpy as np
@@ -14,6 +13,7 @@ from sklearn.dummy import DummyClassifier
 from skada_active import ActiveAdaptationLoop
 from skada_active.domains import mask_target, resolve_roles
 from skada_active.query import RandomSampling
+from skada_active.session.events import Asked, from_json, to_json
 from skada_active.session.state import SessionState
 from skada_active.session.votes import UNDECIDED, majority_vote
 
@@ -31,29 +31,29 @@ def start(budget=6, n_rounds=2, seed=0, journal=None, **options):
     return loop.session(X, mask_target(Y, DOMAIN), sample_domain=DOMAIN, journal=journal, **options)
 
 
-def state(ledger):
-    """Return all that a ledger holds, as a text."""
-    roles = ledger.roles
+def state(folded):
+    """Return all that a folded holds, as a text."""
+    roles = folded.roles
     return repr(
         (
-            ledger.y.tolist(),
+            folded.y.tolist(),
             roles.is_labeled.tolist(),
             None if roles.is_excluded is None else roles.is_excluded.tolist(),
-            ledger.query_round.tolist(),
-            ledger.bought_ids,
-            ledger.closed,
-            ledger.round,
-            ledger.votes,
-            ledger.rounds,
-            ledger.n_corrections,
-            ledger.spent,
-            ledger.training_digests(),
+            folded.query_round.tolist(),
+            folded.bought_ids,
+            folded.closed,
+            folded.round,
+            folded.votes,
+            folded.rounds,
+            folded.n_corrections,
+            folded.spent,
+            folded.purchases(),
         )
     )
 
 
 def cost_of(session, ids):
-    return float(np.sum(session.state.costs[np.asarray(ids, dtype=int)]))
+    return float(np.sum(session.state.spending.costs[np.asarray(ids, dtype=int)]))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ class TestCorrectionsByAnnotators:
     def test_an_open_row_has_no_label_to_set(self, session):
         ids = session.ask()
         session.tell(ids[:1], [0], annotator="anna")
-        with pytest.raises(ValueError, match="not a row whose label is settled"):
+        with pytest.raises(ValueError, match="not a row that has a label"):
             session.correct(ids[:1], [1])
 
     def test_an_open_answer_is_replaced(self, session):
@@ -343,14 +343,14 @@ class TestCosts:
             while len(ids := session.ask(sizes[n_asked % len(sizes)])):
                 n_asked += 1
                 session.tell(ids, [-1 if row in abstains else Y[row] for row in ids])
-        ledger = session.state
-        assert cost_of(session, ledger.bought_ids) <= session.budget + 1e-9
-        assert all(cost_of(session, done.bought_ids) <= done.amount + 1e-9 for done in ledger.closed)
-        assert all(done.size is None or len(done.bought_ids) <= done.size for done in ledger.closed)
+        folded = session.state
+        assert cost_of(session, folded.bought_ids) <= session.budget + 1e-9
+        assert all(cost_of(session, done.bought_ids) <= done.amount + 1e-9 for done in folded.closed)
+        assert all(done.size is None or len(done.bought_ids) <= done.size for done in folded.closed)
         assert n_asked <= N_POOL
-        assert ledger.spent == pytest.approx(cost_of(session, ledger.bought_ids))
+        assert folded.spent == pytest.approx(cost_of(session, folded.bought_ids))
         # It stops only where nothing can be bought any more.
-        left = ledger.roles.candidates
+        left = folded.roles.candidates
         assert not (costs[left] <= session.remaining - 1e-9).any()
         assert session.termination_condition_ == ("budget" if len(left) else "pool")
 
@@ -445,7 +445,7 @@ def act(session, operation, seed):
         labels = [-1] * len(ids) if operation == "abstain" else rng.integers(-1, 3, len(ids))
         session.tell(ids, labels, annotator=name)
     elif operation == "correct":
-        ids = some(session.state.answered_by(name) if rng.random() < 0.9 else POOL)
+        ids = some(session.state.correctable_ids(name) if rng.random() < 0.9 else POOL)
         session.correct(ids, rng.integers(0, 3, len(ids)), annotator=name)
     elif operation == "readmit":
         session.readmit(some(session.abstained_ids))
@@ -453,21 +453,21 @@ def act(session, operation, seed):
         session.extend(rng.integers(0, 3, rng.integers(0, 3)).tolist())
 
 
-def check_invariants(ledger):
-    bought, open_ids, excluded = ledger.bought_ids, ledger.open_ids, ledger.abstained_ids.tolist()
-    rounds = [*ledger.closed, *([] if ledger.round is None else [ledger.round])]
-    assert sorted(bought) == np.flatnonzero(ledger.query_round > 0).tolist()
+def check_invariants(folded):
+    bought, open_ids, excluded = folded.bought_ids, folded.open_ids, folded.abstained_ids.tolist()
+    rounds = [*folded.closed, *([] if folded.round is None else [folded.round])]
+    assert sorted(bought) == np.flatnonzero(folded.query_round > 0).tolist()
     assert len({*bought, *open_ids, *excluded}) == len(bought) + len(open_ids) + len(excluded)
     assert bought == [row for one in rounds for row in one.bought_ids]
     assert [one.number for one in rounds] == list(range(1, len(rounds) + 1))
-    assert all(ledger.query_round[one.bought_ids].tolist() == [one.number] * len(one.bought_ids) for one in rounds)
-    assert ((ledger.y != -1) == ledger.roles.is_labeled).all()
-    assert sorted(bought) == ledger.roles.labeled_target.tolist()
-    assert ledger.spent <= ledger.budget + 1e-9
+    assert all(folded.query_round[one.bought_ids].tolist() == [one.number] * len(one.bought_ids) for one in rounds)
+    assert ((folded.y != -1) == folded.roles.is_labeled).all()
+    assert sorted(bought) == folded.roles.labeled_target.tolist()
+    assert folded.spent <= folded.budget + 1e-9
     for row in bought:
-        assert majority_vote(ledger.votes[row].values(), 1) == ledger.y[row]
+        assert majority_vote(folded.votes[row].values(), 1) == folded.y[row]
     for row in open_ids:
-        assert majority_vote(ledger.votes.get(row, {}).values(), ledger.n_annotators) is UNDECIDED
+        assert majority_vote(folded.votes.get(row, {}).values(), folded.n_annotators) is UNDECIDED
 
 
 @settings(max_examples=150, deadline=None)
@@ -487,15 +487,15 @@ def test_the_state_follows_from_the_events(operations, n_annotators, costs):
                 act(session, operation, seed)
             except ValueError:
                 # An answer may be refused after the question was opened, but then nothing of it is taken.
-                assert [event["event"] for event in session.events[n_events:]] in ([], ["ask"])
+                assert [type(event) for event in session.events[n_events:]] in ([], [Asked])
                 assert len(session.events) > n_events or state(session.state) == before
             check_invariants(session.state)
-    events = from_plain(json.loads(json.dumps(to_plain(session.events))))
+    events = [from_json(to_json(event)) for event in session.events]
     again = SessionState(
         mask_target(Y, DOMAIN),
         resolve_roles(mask_target(Y, DOMAIN), DOMAIN),
-        rounds=session.store.rounds,
-        costs=session.store.costs,
+        rounds=session.settings.rounds,
+        costs=session.settings.costs,
         n_annotators=n_annotators,
     )
     for event in events:
@@ -510,16 +510,16 @@ def test_the_state_follows_from_the_events(operations, n_annotators, costs):
     n_annotators=st.integers(1, 2),
 )
 def test_a_resumed_session_has_the_same_state(tmp_path_factory, operations, n_annotators):
-    folder = tmp_path_factory.mktemp("journal")
+    path = tmp_path_factory.mktemp("journal") / "labels.db"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with start(journal=folder, n_annotators=n_annotators) as session:
+        with start(journal=path, n_annotators=n_annotators) as session:
             for operation, seed in operations:
                 try:
                     act(session, operation, seed)
                 except ValueError:
                     continue
-    with start(journal=folder, n_annotators=n_annotators) as resumed:
+    with start(journal=path, n_annotators=n_annotators) as resumed:
         assert state(resumed.state) == state(session.state)
         assert repr(resumed.history_) == repr(session.history_)
         np.testing.assert_array_equal(resumed.estimator_.class_prior_, session.estimator_.class_prior_)

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.random import RandomState
 
+__all__ = ["check_class_sizes", "check_number", "check_sizes", "seeded"]
+
 
 def check_sizes(min_val: int = 1, /, **sizes: int) -> None:
     """Require integers of at least ``min_val``, passed by the name under which an error speaks of them."""

@@ -5,19 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skada_active.selection import _neighbors, _screening, nearest_neighbors
-from skada_active.selection._screening import Screen, has_bfloat16
+from skada_active.selection import _bfloat16_prefilter, _neighbors, nearest_neighbors
+from skada_active.selection._bfloat16_prefilter import BFloat16Prefilter, has_bfloat16
 
 
 @pytest.fixture(autouse=True)
-def screened(monkeypatch):
-    """Screen whatever the size and the processor, and keep the screens that were made and what they settled."""
+def prefiltered(monkeypatch):
+    """Prefilter whatever the size and the processor, and keep how many queries each block settled and left."""
     settled = []
-    best = Screen._best
-    monkeypatch.setattr(_screening, "GROUP", 4)
+    best = BFloat16Prefilter._best
+    monkeypatch.setattr(_bfloat16_prefilter, "GROUP", 4)
     monkeypatch.setattr(_neighbors, "GROUP", 4)
-    monkeypatch.setattr(_screening, "TILE_GROUPS", 3)
-    monkeypatch.setattr(_screening, "BLOCK", 50)
+    monkeypatch.setattr(_bfloat16_prefilter, "TILE_GROUPS", 3)
+    monkeypatch.setattr(_bfloat16_prefilter, "BLOCK", 50)
     monkeypatch.setattr(_neighbors, "has_bfloat16", lambda work: True)
 
     def noted(self, block):
@@ -25,7 +25,7 @@ def screened(monkeypatch):
         settled.append((len(found[0]), len(found[-1])))
         return found
 
-    monkeypatch.setattr(Screen, "_best", noted)
+    monkeypatch.setattr(BFloat16Prefilter, "_best", noted)
     return settled
 
 
@@ -58,10 +58,10 @@ def test_no_nearer_row_is_missed(seed, n, d, k, shift):
     assert all(len(set(row)) == k for row in indices.tolist())
 
 
-def test_most_queries_are_settled_by_few_products(screened):
+def test_most_queries_are_settled_by_few_products(prefiltered):
     X = np.random.default_rng(0).normal(size=(400, 32)).astype(np.float32)
     nearest_neighbors(X, 5)
-    assert screened == [(50, 0)] * 8
+    assert prefiltered == [(50, 0)] * 8
 
 
 @settings(max_examples=40, deadline=None)
@@ -69,21 +69,21 @@ def test_most_queries_are_settled_by_few_products(screened):
 def test_the_error_bound_holds(seed, d, scale):
     rng = np.random.default_rng(seed)
     X = unit(rng.normal(size=(60, d)) * rng.exponential(scale, size=d) + rng.normal()).astype(np.float32)
-    screen = Screen(X, 1)
-    short = (screen.short @ screen.short.T).float().numpy()
-    assert (np.abs(short - X.astype(np.float64) @ X.T) <= screen.error.numpy()[:, None]).all()
-    assert screen.error.max() < 0.01
+    prefilter = BFloat16Prefilter(X, 1)
+    short = (prefilter.short @ prefilter.short.T).float().numpy()
+    assert (np.abs(short - X.astype(np.float64) @ X.T) <= prefilter.error.numpy()[:, None]).all()
+    assert prefilter.error.max() < 0.01
 
 
-def test_identical_rows_are_neighbours_by_position(screened):
+def test_identical_rows_are_neighbours_by_position(prefiltered):
     X = np.tile(np.random.default_rng(0).normal(size=(50, 23)).astype(np.float32), (5, 1))
     _, indices = nearest_neighbors(X, 4)
     assert indices.tolist() == [[j for j in range(i % 50, 250, 50) if j != i] for i in range(250)]
-    assert screened == [(50, 0)] * 5
+    assert prefiltered == [(50, 0)] * 5
 
 
-def test_queries_with_many_near_rows_are_compared_with_all(screened, monkeypatch):
-    monkeypatch.setattr(_screening, "MAX_PAIRS", 20)
+def test_queries_with_many_near_rows_are_compared_with_all(prefiltered, monkeypatch):
+    monkeypatch.setattr(_bfloat16_prefilter, "MAX_PAIRS", 20)
     rng = np.random.default_rng(1)
     X = np.concatenate(
         [rng.normal(size=(300, 16)), np.ones((60, 16)) + 1e-3 * rng.normal(size=(60, 16)), np.zeros((2, 16))]
@@ -91,21 +91,21 @@ def test_queries_with_many_near_rows_are_compared_with_all(screened, monkeypatch
     X = rng.permutation(X).astype(np.float32)
     values, _ = nearest_neighbors(X, 5)
     np.testing.assert_allclose(values, -np.sort(-similarities(X), axis=1)[:, :5], atol=1e-6)
-    assert 50 < sum(left for _, left in screened) < 100
+    assert 50 < sum(left for _, left in prefiltered) < 100
 
 
-def test_screening_ends_where_it_settles_little(screened):
+def test_prefiltering_ends_where_it_settles_little(prefiltered):
     X = (np.ones(30) + 1e-4 * np.random.default_rng(2).normal(size=(400, 30))).astype(np.float32)
     values, _ = nearest_neighbors(X, 3)
     np.testing.assert_allclose(values, -np.sort(-similarities(X), axis=1)[:, :3], atol=1e-6)
-    assert len(screened) == 1
+    assert len(prefiltered) == 1
 
 
 @pytest.mark.parametrize("options", [{"metric": "euclidean"}, {"k": 61}, {"dtype": np.float64}])
-def test_other_searches_are_not_screened(screened, options):
+def test_other_searches_are_not_prefiltered(prefiltered, options):
     X = np.random.default_rng(0).normal(size=(200, 8)).astype(options.get("dtype", np.float32))
     nearest_neighbors(X, options.get("k", 3), metric=options.get("metric", "cosine"))
-    assert not screened
+    assert not prefiltered
 
 
 def test_few_multiplications_do_not_ask_for_the_processor():

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from skada_active.utils.arrays import is_tensor, to_host
+from skada_active.utils.arrays import Array, Floats, is_tensor, to_host
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["GROUP", "BFloat16Prefilter", "has_bfloat16"]
 
 # So many multiplications take longer in float32 than torch takes to be imported.
 MIN_WORK = 10**11
@@ -29,7 +35,7 @@ def has_bfloat16(work: int) -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
-class Screen:
+class BFloat16Prefilter:
     """Rule out all rows that cannot be among the k nearest of a query, and compare the others exactly.
 
     A product in bfloat16 is several times as fast as one in float32, and its error is bounded: by the lengths of what
@@ -38,7 +44,7 @@ class Screen:
     nothing is missed. Everything is done on the device of the rows.
     """
 
-    def __init__(self, unit: Any, k: int) -> None:
+    def __init__(self, unit: Array, k: int) -> None:
         import torch  # has been imported where there is a tensor or bfloat16
 
         self.torch, self.k, self.n = torch, k, len(unit)
@@ -59,16 +65,17 @@ class Screen:
         self.scores = self.short.new_full((self.n_groups * GROUP, self.block_size), -torch.inf)
         self.maxima = self.short.new_empty((self.n_groups, self.block_size))
 
-    def in_blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    def in_blocks(self) -> Iterator[tuple[NDArray[np.int64], Floats, NDArray[np.int64], NDArray[np.int64]]]:
         """Yield queries with the scores and positions of their k best rows, best first, and the queries without.
 
         A query with too many near rows has none: to compare them one by one would take longer than all at once.
         """
         for start in range(0, self.n, self.block_size):
             block = slice(start, min(start + self.block_size, self.n))
-            yield tuple(map(to_host, self._best(block)))
+            settled, scores, rows, others = map(to_host, self._best(block))
+            yield settled, scores, rows, others
 
-    def _best(self, block: slice) -> tuple[Any, Any, Any, Any]:
+    def _best(self, block: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         torch = self.torch
         queries, rows = self._candidates(block)
         counts = queries.bincount(minlength=block.stop - block.start)
@@ -84,7 +91,7 @@ class Screen:
         positions = torch.arange(block.start, block.stop, device=order.device)
         return positions[settled], scores[first], rows[first], positions[~settled]
 
-    def _candidates(self, block: slice) -> tuple[Any, Any]:
+    def _candidates(self, block: slice) -> tuple[Tensor, Tensor]:
         """Return pairs of queries (numbers in the block) and rows, sorted, that hold all k best of each query."""
         scores, maxima = self._score(block)
         floor = maxima.float().topk(self.k, dim=0).values[-1] - 2 * self.error[block]
@@ -95,7 +102,7 @@ class Screen:
         pairs, offsets = (members >= floor[queries, None]).nonzero(as_tuple=True)
         return queries[pairs], groups[pairs] * GROUP + offsets
 
-    def _score(self, block: slice) -> tuple[Any, Any]:
+    def _score(self, block: slice) -> tuple[Tensor, Tensor]:
         """Return the products of all rows with the queries, -inf with themselves, and their maxima by group."""
         size = block.stop - block.start
         scores, maxima = self.scores[:, :size], self.maxima[:, :size]
@@ -110,7 +117,7 @@ class Screen:
         maxima[touched] = grouped[touched].amax(dim=1)
         return scores, maxima
 
-    def _products(self, rows: Any, others: Any) -> Any:
+    def _products(self, rows: Tensor, others: Tensor) -> Tensor:
         """Return the inner products of pairs of rows; identical pairs have identical ones."""
         products = self.unit.new_empty(len(rows))
         for start in range(0, len(rows), PAIR_ROWS):

@@ -1,4 +1,4 @@
-"""What the history says of a model."""
+"""Accuracies and class counts of one round."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from skada_active.domains import resolve_roles
-from skada_active.metrics._history import accuracies, class_counts, known_accuracies
+from skada_active.metrics.accuracy import accuracies, class_counts, known_accuracies
 
 X = np.arange(6.0)[:, None]
 DOMAIN = np.array([1, -1, -1, -1, -1, -1])

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from skada_active.selection._geometry import Points, Rows, weighted_sums
 from skada_active.selection._on_demand import OnDemand
 from skada_active.selection._outer import Vectors
-from skada_active.utils.arrays import Array, as_like, empty_like, to_host
+from skada_active.utils.arrays import Array, Floats, as_like, empty_like, to_host
+
+__all__ = ["ComputedPoints", "ComputedRows", "as_points"]
 
 # So much memory for rows that are held apart, and for the rows of one pass over all others.
 HELD_BYTES = 2**26
@@ -34,7 +38,7 @@ class ComputedRows(Rows):
         super().__init__((values,), sq_norms)
         self.vectors = vectors
 
-    def __getitem__(self, index: np.ndarray | slice) -> ComputedRows:
+    def __getitem__(self, index: NDArray[np.int64] | slice) -> ComputedRows:
         return ComputedRows(self.vectors, self.factors[0][index], self.sq_norms[index])
 
     @cached_property
@@ -62,28 +66,28 @@ class ComputedPoints(Points):
         return len(self.vectors)
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype[Any]:
         """The floating type of all computations."""
         return self.vectors.dtype
 
-    def rows(self, index: np.ndarray | slice) -> ComputedRows:
+    def rows(self, index: NDArray[np.int64] | slice) -> ComputedRows:
         """Return some of the vectors."""
         index = np.arange(len(self))[index]
         return ComputedRows(self.vectors, self.vectors.rows(index), self.norms[index])
 
-    def duplicates(self) -> np.ndarray:
+    def first_occurrence(self) -> NDArray[np.int64]:
         """Return for each row the lowest position of a row that is identical to it, shape (n,)."""
         return self.vectors.duplicates
 
-    def lower(self, distances: np.ndarray, others: Rows) -> None:
-        """Lower squared distances (n,) in place to those to the nearest of the others, in few passes over all rows."""
+    def update_min_distances(self, distances: Floats, others: Rows) -> None:
+        """Update squared distances (n,) as others join the rows that they are to, in few passes over all rows."""
         size = max(1, PASS_BYTES // max(1, self.vectors.width * self.dtype.itemsize))
         for start in range(0, len(others.sq_norms), size):
             part = others[start : start + size]
             for block, rows in self.blocks():
-                rows.lower(distances[block], part)
+                rows.update_min_distances(distances[block], part)
 
-    def mean_inner(self, membership: csr_matrix) -> np.ndarray:
+    def mean_inner(self, membership: csr_matrix) -> Floats:
         """Return the (m, n) inner products of m means of the vectors, given by their shares, with all of them."""
         means = np.zeros((membership.shape[0], self.vectors.width))
         shares = membership.T.tocsr()
@@ -104,6 +108,6 @@ class ComputedPoints(Points):
         mine, theirs = self.vectors, getattr(like, "vectors", None)
         if theirs is None or (mine.width, mine.dtype) != (theirs.width, theirs.dtype):
             raise ValueError(f"{name} must be of the kind, width and floating type of vectors.")
-        bases = [vectors.basis if vectors.basis is None else to_host(vectors.basis) for vectors in (mine, theirs)]
-        if (bases[0] is None) != (bases[1] is None) or not np.array_equal(*bases):
+        bases = [() if vectors.basis is None else to_host(vectors.basis) for vectors in (mine, theirs)]
+        if (mine.basis is None) != (theirs.basis is None) or not np.array_equal(bases[0], bases[1]):
             raise ValueError(f"{name} must have the basis of vectors.")

@@ -1,20 +1,26 @@
-"""The one place where domains are chosen, read and stacked into ``X, y, sample_domain``."""
+"""Domains stacked into ``X, y, sample_domain``: the one place where they are chosen, read and put together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from numbers import Integral
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-Domain = int | str
-Arrays = tuple[NDArray, NDArray]
-Dataset = tuple[NDArray, NDArray, NDArray[np.int64]]
+__all__ = ["Arrays", "Dataset", "Domain", "load_domains", "read_archive", "stack_domains"]
+
+#: What a loader calls a domain by: a number or a name.
+Domain = TypeVar("Domain", bound=int | str)
+#: ``X, y`` of one domain.
+Arrays: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
+#: ``X, y, sample_domain``.
+Dataset: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]
 
 
-def stack(blocks: Iterable[tuple[int, Arrays]]) -> Dataset:
+def stack_domains(blocks: Iterable[tuple[int, Arrays]]) -> Dataset:
     """Stack the rows of several domains.
 
     Parameters
@@ -33,10 +39,10 @@ def stack(blocks: Iterable[tuple[int, Arrays]]) -> Dataset:
     return X, y, np.repeat(np.array(numbers, dtype=np.int64), [len(labels) for _, labels in arrays])
 
 
-def assemble(
+def load_domains(
     source: Domain | Sequence[Domain],
     target: Domain | Sequence[Domain],
-    numbers: dict[Domain, int],
+    numbers: Mapping[Domain, int],
     read: Callable[[Domain], Arrays],
 ) -> Dataset:
     """Check the choice of domains, read them and stack them: sources first, each in the order given.
@@ -45,7 +51,7 @@ def assemble(
     ----------
     source, target : domain or sequence of domains
         Keys of ``numbers``.
-    numbers : dict
+    numbers : mapping
         The number of every domain that exists: ``+number`` marks a source row, ``-number`` a target row.
     read : callable
         ``read(domain)`` returns the ``(X, y)`` of one domain.
@@ -54,16 +60,16 @@ def assemble(
     if shared := [domain for domain in sources if domain in targets]:
         raise ValueError(f"source={source!r} and target={target!r} share {shared}: a domain is either source or target")
     signed = [(numbers[domain], domain) for domain in sources] + [(-numbers[domain], domain) for domain in targets]
-    return stack((number, read(domain)) for number, domain in signed)
+    return stack_domains((number, read(domain)) for number, domain in signed)
 
 
-def _chosen(role: str, value: Domain | Sequence[Domain], numbers: dict[Domain, int]) -> list[Domain]:
+def _chosen(role: str, value: Domain | Sequence[Domain], numbers: Mapping[Domain, int]) -> list[Domain]:
     """Return the argument ``role`` as a list of existing, distinct domains."""
     choices = list(numbers)
     single = isinstance(value, str | Integral)
     if not single and not isinstance(value, Iterable):
         raise TypeError(f"{role}={value!r} must be one domain or a sequence of domains from {choices}")
-    chosen = [value] if single else list(value)
+    chosen = [cast("Domain", value)] if single else list(cast("Sequence[Domain]", value))
     if not chosen:
         raise ValueError(f"{role}={value!r} is empty: give at least one domain from {choices}")
     if unknown := [domain for domain in chosen if domain not in choices]:
@@ -73,7 +79,7 @@ def _chosen(role: str, value: Domain | Sequence[Domain], numbers: dict[Domain, i
     return chosen
 
 
-def read_archive(file_name: str, *keys: str) -> list[NDArray]:
+def read_archive(file_name: str, *keys: str) -> list[NDArray[Any]]:
     """Read arrays from one of the package's data files, without unpickling; others in the file stay unread."""
     with (
         (resources.files(__package__) / "data" / file_name).open("rb") as file,

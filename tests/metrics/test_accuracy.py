@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+
+import skada_active
+from skada_active import model_selection
+from skada_active.metrics import target_accuracy
+
+ONES = DummyClassifier(strategy="constant", constant=1).fit([[0], [1]], [0, 1])
+ROWS = np.zeros((4, 1))
+
+
+def test_target_accuracy_takes_all_rows_for_target_rows():
+    assert target_accuracy(ONES, ROWS, [1, 0, 1, 1]) == 0.75
+
+
+@pytest.mark.parametrize("y", [[1, 0, -1, -1], [1.0, 0.0, np.nan, np.nan], [1, 0, None, None]], ids=repr)
+def test_target_accuracy_leaves_missing_labels_out(y):
+    assert target_accuracy(ONES, ROWS, y) == 0.5
+
+
+def test_target_accuracy_of_strings():
+    model = DummyClassifier(strategy="constant", constant="b").fit([[0], [1]], ["a", "b"])
+    assert target_accuracy(model, ROWS, ["b", "a", None, "b"]) == 2 / 3
+
+
+def test_target_accuracy_counts_target_rows_only():
+    assert target_accuracy(ONES, ROWS, [0, 0, 1, 0], sample_domain=[1, 1, -1, -1]) == 0.5
+    assert target_accuracy(ONES, ROWS, [0, 0, 1, -1], sample_domain=[1, 1, -1, -1]) == 1.0
+
+
+def test_target_accuracy_is_a_plain_float():
+    assert type(target_accuracy(ONES, ROWS, [1, 0, 1, 1])) is float
+
+
+@pytest.mark.parametrize(("y", "sample_domain"), [([-1] * 4, None), ([0, 0, 1, 1], [1, 1, 1, 1])])
+def test_nothing_to_score_against_is_an_error(y, sample_domain):
+    with pytest.raises(ValueError, match="no label of a target row to score against"):
+        target_accuracy(ONES, ROWS, y, sample_domain)
+
+
+@pytest.mark.parametrize(("y", "sample_domain"), [([1] * 3, None), ([1] * 4, [-1] * 3)])
+def test_lengths_that_differ_are_an_error(y, sample_domain):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        target_accuracy(ONES, ROWS, y, sample_domain)
+
+
+def test_target_accuracy_is_the_same_wherever_it_is_imported_from():
+    assert skada_active.target_accuracy is model_selection.target_accuracy is target_accuracy

@@ -1,0 +1,40 @@
+"""The code of the user guide runs: the Python blocks of each page in order, in one namespace."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+GUIDE = Path(__file__).parents[1] / "docs" / "user_guide"
+BLOCK = re.compile(r"^( *)\.\. code-block:: python\n((?:\1 +:.*\n)*)\n((?:(?:\1 +.*)?\n)+)", re.MULTILINE)
+# Pages that do not run, and why.
+EXCLUDED = {"loop": "its sketches of sessions use names of the reader's own: costs, labels, an oracle"}
+PAGES = sorted(path for path in GUIDE.glob("*.rst") if "code-block:: python" in path.read_text(encoding="utf-8"))
+
+
+def blocks(path):
+    """Yield the line and the code of every Python block of a page."""
+    text = path.read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
+        yield text.count("\n", 0, match.start(3)) + 1, textwrap.dedent(match[3])
+
+
+@pytest.mark.skipif(not PAGES, reason="the user guide is not part of an installed package")
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
+    if path.stem in EXCLUDED:
+        pytest.skip(EXCLUDED[path.stem])
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__main__"}
+    for line, code in blocks(path):
+        # As many empty lines as the page has above it: an error shows the line of the page.
+        exec(compile("\n" * (line - 1) + code, str(path), "exec"), namespace)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_every_block_of_a_page_is_found(path):
+    assert len(list(blocks(path))) == path.read_text(encoding="utf-8").count("code-block:: python")
