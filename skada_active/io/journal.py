@@ -91,7 +91,8 @@ class Journal:
     Notes
     -----
     A commit flushes the rollback file, the database and their folder: about a millisecond on a solid-state disk.
-    Opening reads and checks the whole file. Threads take turns.
+    Opening reads and checks the whole file. Threads take turns. The file may be copied at any time, by other programs
+    or between two calls; a copy that is made during a commit may be refused.
 
     Examples
     --------
@@ -161,7 +162,8 @@ class Journal:
         ------
         OSError
             If the disk is full or fails, another program reads the file for more than ten seconds, or this process was
-            forked from the one that opened the journal. Nothing of the entry is left then.
+            forked from the one that opened the journal. Nothing of the entry is left then, unless the very last flush
+            failed: then it may be there, and `since` shows it.
         ValueError
             If the journal is closed, or another program changed its file (`JournalError`).
         """
@@ -237,7 +239,6 @@ class Journal:
         self._connection = connection
         for setting in _SETTINGS:
             connection.execute(f"PRAGMA {setting}")
-        self._lock(connection)
         self._synced()
         connection.execute(f"PRAGMA busy_timeout = {_READER_SECONDS * 1000}")
         _OPEN[self._identity] = self
