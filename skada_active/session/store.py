@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from skada_active.domains import Roles
-from skada_active.exceptions import UnsaveableError
+from skada_active.exceptions import JournalError, UnsaveableError
 from skada_active.io.estimators import dumps, loads
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.journal import Journal
@@ -103,7 +103,11 @@ class JournalStore(MemoryStore):
 
     def since(self, n_events: int) -> list[Event]:
         """Return what has happened after the first `n_events`."""
-        return [from_json(line) for line in self.journal.since(n_events)]
+        lines = self.journal.since(n_events)
+        try:
+            return [from_json(line) for line in lines]
+        except JournalError as error:
+            raise JournalError(f"{self.path}: {error}") from error
 
     def append(self, event: Event) -> None:
         """Record an event: it is on the disk when this returns."""
