@@ -3,7 +3,18 @@
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.augmentation import FeatureNoise, ImageAugmentation
 from skada_active.deep.classifier import AdaptationClassifier
-from skada_active.deep.objectives import DANN, GSDA, M3SDA, MCC, MME, TSF, MarginLoss, Objective, ObjectiveSum
+from skada_active.deep.objectives import (
+    DANN,
+    GSDA,
+    M3SDA,
+    MCC,
+    MME,
+    TSF,
+    MarginLoss,
+    Objective,
+    ObjectiveSum,
+    ObjectiveTerm,
+)
 
 __all__ = [
     "DANN",
@@ -19,4 +30,5 @@ __all__ = [
     "MarginLoss",
     "Objective",
     "ObjectiveSum",
+    "ObjectiveTerm",
 ]

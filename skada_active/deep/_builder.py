@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from sklearn.base import clone
+from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from skada_active.deep._module import AdaptationCriterion, AdaptationModule
+from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.augmentation import default_augmentation
 from skada_active.deep.batches import RowBatches
 from skada_active.deep.net import AdaptationNet
 from skada_active.networks import MLP, ConvNet, CosineHead, Standardize
 from skada_active.utils.rows import is_dataset
+from skada_active.utils.warn import warn_user
 
-if TYPE_CHECKING:
-    from skada_active.deep.classifier import AdaptationClassifier
-
-__all__ = ["OPTIMIZERS", "InputProfile", "build_net", "own_net_params", "resolve_device"]
+__all__ = ["OPTIMIZERS", "InputProfile", "NetConfig", "build_net", "own_net_params", "resolve_device"]
 
 # The fused kernels do the same updates in one pass over the weights; torch has them on the CPU and on CUDA.
 _FUSED = {"optimizer__fused": True}
@@ -37,9 +36,34 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
 _DEFAULT_NETWORKS = {1: MLP, 3: ConvNet}
 
 
+class NetConfig(Protocol):
+    """Parameters that a net is made from, those of `AdaptationClassifier`."""
+
+    objective: Any
+    module: Any
+    standardize: bool | str
+    labeled_loss: str
+    source_weight: float
+    head: str
+    head_temperature: float
+    unlabeled_pool: str
+    augmentation: Any
+    mix_alpha: float
+    anchors: AnchorSet | None
+    max_epochs: int
+    lr: float
+    batch_size: int
+    target_batch_size: int | None
+    optimizer: Any
+    weight_decay: float
+    device: str
+    net_params: dict[str, Any] | None
+    verbose: int
+
+
 @dataclass(frozen=True)
 class InputProfile:
-    """Hold what a net takes from the rows that it is made for.
+    """Shape and statistics of the rows that a net is made for.
 
     Parameters
     ----------
@@ -56,24 +80,24 @@ class InputProfile:
     augmentation: Any
 
     @classmethod
-    def of(cls, config: AdaptationClassifier, X: Any) -> InputProfile:
-        """Return what a net for rows like those of `X` takes from them."""
+    def from_rows(cls, config: NetConfig, X: Any) -> InputProfile:
+        """Return the profile for rows like those of `X`."""
         shape = _row_shape(X)
         return cls(shape, _standardize(config, X, shape), _fitted(_augmentation(config, shape), X))
 
     @classmethod
-    def blank(cls, config: AdaptationClassifier, row_shape: tuple[int, ...], standardizes: bool) -> InputProfile:
-        """Return a profile whose statistics are not known yet, for a net whose state is going to be loaded."""
+    def blank(cls, config: NetConfig, row_shape: tuple[int, ...], standardizes: bool) -> InputProfile:
+        """Return a profile without statistics, for a net whose state is going to be loaded."""
         layer = Standardize(torch.zeros(row_shape[0]), torch.ones(row_shape[0])) if standardizes else None
         return cls(row_shape, layer, _augmentation(config, row_shape))
 
 
-def own_net_params(config: AdaptationClassifier) -> dict[str, Any]:
+def own_net_params(config: NetConfig) -> dict[str, Any]:
     """Return a copy of the parameters that the user gave for the skorch net."""
     return dict(config.net_params or {})
 
 
-def resolve_device(config: AdaptationClassifier) -> str:
+def resolve_device(config: NetConfig) -> str:
     """Return the name of the device: CUDA where available for ``"auto"``, else the CPU."""
     device = own_net_params(config).get("device") or config.device
     if device == "auto":
@@ -86,9 +110,23 @@ def resolve_device(config: AdaptationClassifier) -> str:
         ) from error
 
 
-def build_net(config: AdaptationClassifier, inputs: InputProfile, *, n_classes: int, n_domains: int) -> AdaptationNet:
-    """Return an initialized net; its weights come from torch's global generator."""
-    params = own_net_params(config)
+def available_device(device: str) -> str:
+    """Return `device`, or the CPU with a warning where this machine has no such device."""
+    kind, number = torch.device(device).type, torch.device(device).index or 0
+    backend = torch.get_device_module(kind)
+    if kind == "cpu" or (backend.is_available() and number < backend.device_count()):
+        return device
+    warn_user(f"The network was on the device {device!r}, which this machine lacks; it is loaded on the CPU.")
+    return "cpu"
+
+
+def build_net(config: NetConfig, inputs: InputProfile, *, n_classes: int, n_domains: int, device: str) -> AdaptationNet:
+    """Return an initialized net; its weights come from torch's global generator.
+
+    The objective, augmentation and anchors of `config` become its own, and may be fitted.
+    """
+    # Training must leave no traces in the parameters.
+    params = _with_own_callbacks(own_net_params(config), {})
     net_class = params.pop("net_class", AdaptationNet)
     module = _build_module(config, inputs, n_classes)
     objective = None
@@ -112,17 +150,34 @@ def build_net(config: AdaptationClassifier, inputs: InputProfile, *, n_classes: 
         "anchors": _anchors(config),
         "optimizer": optimizer,
         "optimizer__weight_decay": config.weight_decay,
-        "device": resolve_device(config),
         "train_split": None,
         "verbose": config.verbose,
         **optimizer_params,
     }
-    return net_class(module, AdaptationCriterion(objective), **{**defaults, **params}).initialize()
+    return net_class(module, AdaptationCriterion(objective), **{**defaults, **params, "device": device}).initialize()
 
 
-def _augmentation(config: AdaptationClassifier, shape: tuple[int, ...]) -> Any:
-    augmentation = default_augmentation(len(shape)) if config.augmentation == "auto" else config.augmentation
-    return clone(augmentation) if hasattr(augmentation, "fit") else augmentation
+def is_of_skorch(callback: Any) -> bool:
+    """Return whether a callback's class comes from skorch or from this package."""
+    return isinstance(callback, Callback) and type(callback).__module__.partition(".")[0] in ("skorch", "skada_active")
+
+
+def _with_own_callbacks(params: Any, memo: dict[int, Callback]) -> Any:
+    """Return parameters with copies of skorch's callbacks, which keep what they know of one another."""
+    if isinstance(params, dict):
+        return {name: _with_own_callbacks(value, memo) for name, value in params.items()}
+    if type(params) in (list, tuple):
+        return type(params)(_with_own_callbacks(value, memo) for value in params)
+    if not is_of_skorch(params):
+        return params
+    if id(params) not in memo:
+        memo[id(params)] = own = copy.copy(params)
+        vars(own).update(_with_own_callbacks(vars(own), memo))
+    return memo[id(params)]
+
+
+def _augmentation(config: NetConfig, shape: tuple[int, ...]) -> Any:
+    return default_augmentation(len(shape)) if config.augmentation == "auto" else config.augmentation
 
 
 def _fitted(augmentation: Any, X: Any) -> Any:
@@ -136,7 +191,7 @@ def _fitted(augmentation: Any, X: Any) -> Any:
     return augmentation.fit(X)
 
 
-def _anchors(config: AdaptationClassifier) -> Any:
+def _anchors(config: NetConfig) -> AnchorSet | None:
     if config.anchors is None:
         return None
     config.anchors._validate_params()
@@ -145,10 +200,10 @@ def _anchors(config: AdaptationClassifier) -> Any:
             'anchors stand in for the labelled target rows, which labeled_loss="joint" has no batch of; '
             'use labeled_loss="s+t".'
         )
-    return clone(config.anchors)
+    return config.anchors
 
 
-def _build_module(config: AdaptationClassifier, inputs: InputProfile, n_classes: int) -> AdaptationModule:
+def _build_module(config: NetConfig, inputs: InputProfile, n_classes: int) -> AdaptationModule:
     shape = inputs.row_shape
     backbone = _default_backbone(inputs) if config.module is None else _given_backbone(config.module, shape)
     n_features = _embedding_width(backbone, shape)
@@ -177,7 +232,7 @@ def _default_backbone(inputs: InputProfile) -> nn.Module:
     return default if inputs.standardize is None else nn.Sequential(inputs.standardize, default)
 
 
-def _standardize(config: AdaptationClassifier, X: Any, shape: tuple[int, ...]) -> Standardize | None:
+def _standardize(config: NetConfig, X: Any, shape: tuple[int, ...]) -> Standardize | None:
     is_default = config.module is None and len(shape) in _DEFAULT_NETWORKS
     if not is_default or is_dataset(X) or config.standardize is False:
         return None

@@ -66,7 +66,7 @@ class ClassDomainGradient:
 
     def __call__(self, features: Any) -> Any:
         """Return the gradients at the rows of `features` (m, D), shape (m, C, D), as what `features` are."""
-        weight = self.discriminator[-1].weight
-        rows = torch.as_tensor(features, dtype=weight.dtype, device=weight.device)
+        parameter = next(self.discriminator.parameters())
+        rows = torch.as_tensor(features, dtype=parameter.dtype, device=parameter.device)
         gradients = class_domain_gradient(self.discriminator, rows)
         return gradients if isinstance(features, Tensor) else gradients.cpu().numpy()

@@ -22,6 +22,9 @@ class AdaptationModule(nn.Module):
         Final linear classifier; before a `CosineHead` the embedding is normalised.
     """
 
+    #: Width D of the embedding, known once a row has been embedded.
+    n_features: int
+
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head

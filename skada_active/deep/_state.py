@@ -1,147 +1,121 @@
-"""What a trained network has learned, as plain values and tensors: storing and restoring it needs no pickle."""
+"""State of a trained net as plain values and numpy arrays, and a net made again from it, on any device."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from copy import copy
+from typing import Any
 
+import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from skada_active.deep._builder import InputProfile, build_net, resolve_device
-from skada_active.deep._seeding import seeded_torch
+from skada_active.deep._builder import is_of_skorch
 from skada_active.deep.net import AdaptationNet
-from skada_active.io._plain import to_plain
 
-if TYPE_CHECKING:
-    from skada_active.deep.classifier import AdaptationClassifier
+__all__ = ["is_alike", "load_state", "net_state"]
 
-__all__ = ["hidden_state", "network_state", "restore_network"]
-
-#: Attributes of a fitted classifier beside its net; those of the columns exist only where `X` had such.
-_ATTRIBUTES = frozenset({"classes_", "domains_", "_n_calls", "_n_features_out", "_row_shape", "_seed", "_standardizes"})
-_COLUMNS = frozenset({"n_features_in_", "feature_names_in_"})
-#: A dict with this as its only key stands for a tensor.
-_TENSOR = "$tensor"
+#: Dicts with this key stand for tensors; numpy has no bfloat16 and the like, which travel as integers of their width.
+_TENSOR = "torch_dtype"
+_INTEGERS = {1: torch.uint8, 2: torch.int16}
+_PLAIN = bool | int | float | str | bytes | np.generic | None
+#: Attributes of a net that have a form of their own in the state, are set for every call, or follow from the machine.
+_NOT_SETTINGS = frozenset({"history_", "anchor_counts_", "class_weight", "device"})
 
 
-def network_state(model: AdaptationClassifier) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what a fitted classifier has learned.
+def net_state(net: AdaptationNet) -> dict[str, Any]:
+    """Return what a net has learned, so that one made with the same parameters predicts and goes on alike.
 
     Parameters
     ----------
-    model : AdaptationClassifier
-        A fitted classifier.
+    net : AdaptationNet
+        An initialized net.
 
     Returns
     -------
-    info : dict
-        Values that `skada_active.io._plain.to_plain` takes (unless `hidden_state` names some that it does not): fitted
-        attributes, history, step counter, numbers of the optimiser, and where each tensor belongs.
-    tensors : dict of str to Tensor
-        Contiguous copies on the CPU, no two of which share memory: weights, buffers, the optimiser's moments, and what
-        an augmentation was fitted to.
+    dict
+        Copies, as numpy arrays and plain values: weights, buffers, frozen parameters, plain attributes of modules,
+        state of the optimisers, history, step counter, counts of anchors, what an augmentation was fitted to, and of
+        each callback its plain attributes. Callbacks that are not of skorch or this package are there as they are.
 
     Notes
     -----
-    Not in it: parameters of the classifier, and what modules keep in plain Python attributes, which is not in torch's
-    ``state_dict`` either. The copies take as much memory as the weights and the optimiser's moments.
+    Attributes of a module that are neither plain, parameters nor buffers are not part of it, nor are those whose names
+    begin with an underscore.
     """
-    check_is_fitted(model, "net_")
-    tensors: dict[str, Tensor] = {}
-    info = {part: _without_tensors(value, part, tensors) for part, value in _learned(model).items()}
-    layout = {"copy": True, "memory_format": torch.contiguous_format}
-    return info, {name: tensor.detach().to("cpu", **layout) for name, tensor in tensors.items()}
+    modules = _modules(net)
+    return _encoded(
+        {
+            "weights": {name: dict(module.state_dict()) for name, module in modules.items()},
+            "buffers": {name: _passing_buffers(module) for name, module in modules.items()},
+            "frozen": {name: _frozen(module) for name, module in modules.items()},
+            "attributes": {name: _of_submodules(module) for name, module in modules.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in _optimizers(net).items()},
+            "callbacks": {name: _of_callback(callback) for name, callback in net.callbacks_},
+            "augmentation": _fitted_values(net.augmentation),
+            "settings": {name: value for name, value in _plain_attributes(net).items() if name not in _NOT_SETTINGS},
+            "anchor_counts": net.anchor_counts_,
+            "iteration": net.clock_.iteration,
+            "history": net.history.to_list(),
+        }
+    )
 
 
-def restore_network(
-    model: AdaptationClassifier, info: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> AdaptationClassifier:
-    """Give an unfitted classifier the state of a fitted one, so that it predicts and goes on training alike.
+def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> AdaptationNet:
+    """Return a net with the state that `net_state` returned.
 
     Parameters
     ----------
-    model : AdaptationClassifier
-        An unfitted classifier with the parameters that the other was fitted with.
-    info, tensors : dict
-        What `network_state` returned; neither is kept or changed.
-
-    Returns
-    -------
-    AdaptationClassifier
-        `model`, fitted. Torch's global generators are left as they were.
+    state : dict
+        Neither kept nor changed, but for the callbacks that are there as they are.
+    make_net : callable
+        Returns an initialized net, made with the parameters of the other.
 
     Raises
     ------
     ValueError
-        If the classifier is fitted already, or the state is incomplete or fits other parameters; the classifier is then
-        left as it was.
+        If the state does not fit the net.
     """
-    if hasattr(model, "net_"):
-        raise ValueError("model is fitted already; restore the state into an unfitted copy, sklearn.base.clone(model).")
-    model._validate_params()
-    learned = _with_tensors(info, tensors)
-    attributes = learned.get("attributes", {})
-    _check_names(attributes.keys() - _COLUMNS, _ATTRIBUTES, "attributes of the classifier")
-    net = _blank_net(model, attributes)
-    _load(net, learned)
-    vars(model).update(attributes)
-    model.net_ = net
-    return model
-
-
-def hidden_state(model: AdaptationClassifier) -> str | None:
-    """Return what may hold state that `network_state` has no form for, or None.
-
-    Parameters
-    ----------
-    model : AdaptationClassifier
-        A fitted classifier.
-
-    Returns
-    -------
-    str or None
-        A callback of a class that belongs neither to skorch nor to this package, or a part of the state with values
-        that are neither plain nor tensors.
-
-    Notes
-    -----
-    Between two calls of training skorch's own callbacks keep single numbers and flags at most, which are part of the
-    state (whether `LoadInitState` has loaded, the best score of `PassthroughScoring`). The others start anew with every
-    call (`EarlyStopping`), or read the history (`EpochScoring`, `LRScheduler`, `Freezer` and its kin).
-    """
-    check_is_fitted(model, "net_")
-    for name, callback in model.net_.callbacks_:
-        if type(callback).__module__.partition(".")[0] not in ("skorch", "skada_active"):
-            return f"callback {name!r} of class {type(callback).__qualname__}"
-    for part, value in _learned(model).items():
-        try:
-            to_plain(_without_tensors(value, part, {}))
-        except TypeError as error:
-            return f"{part}: {error}"
-    return None
-
-
-def _learned(model: AdaptationClassifier) -> dict[str, Any]:
-    attributes = {name: vars(model)[name] for name in sorted(_ATTRIBUTES | _COLUMNS) if name in vars(model)}
-    return {"attributes": attributes, **_net_state(model.net_)}
-
-
-def _net_state(net: AdaptationNet) -> dict[str, Any]:
-    modules = _modules(net)
-    return {
-        "weights": {name: module.state_dict() for name, module in modules.items()},
-        "buffers": {name: _passing_buffers(module) for name, module in modules.items()},
-        "frozen": {name: _frozen(module) for name, module in modules.items()},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in _optimizers(net).items()},
-        "callbacks": {name: _single_values(callback) for name, callback in net.callbacks_},
-        "augmentation": _fitted_values(net.augmentation),
-        "anchor_counts": net.anchor_counts_,
-        "iteration": net.clock_.iteration,
-        "history": net.history.to_list(),
+    state = _decoded(state)
+    # A net initializes the callbacks among its parameters, which may be these very objects.
+    callbacks = {
+        name: dict(held if isinstance(held, dict) else vars(held)) for name, held in state["callbacks"].items()
     }
+    net = make_net()
+    _check_names(callbacks, dict(net.callbacks_), "callbacks")
+    for name, callback in net.callbacks_:
+        callback.__dict__.update(callbacks[name])
+    _check_names(state["weights"], _modules(net), "modules")
+    for name, module in _modules(net).items():
+        _load_module(module, {part: state[part][name] for part in ("weights", "buffers", "frozen", "attributes")})
+    _check_names(state["optimizers"], _optimizers(net), "optimisers")
+    for name, optimizer in _optimizers(net).items():
+        _load_optimizer(optimizer, state["optimizers"][name])
+    if (state["augmentation"] is None) != (_fitted_values(net.augmentation) is None):
+        raise ValueError(f"The state does not fit augmentation={net.augmentation!r}: one is fitted, the other is not.")
+    if state["augmentation"] is not None:
+        vars(net.augmentation).update(state["augmentation"])
+    net.__dict__.update(state["settings"])
+    net.anchor_counts_ = [counts.to(net.device) for counts in state["anchor_counts"]]
+    net.clock_.iteration = state["iteration"]
+    net.history.extend(state["history"])
+    return net
+
+
+def is_alike(first: Any, second: Any) -> bool:
+    """Return whether two parameters are surely alike: the same object, equal plain values, or made of such."""
+    if first is second:
+        return True
+    if type(first) is not type(second):
+        return False
+    if hasattr(first, "get_params"):
+        return is_alike(first.get_params(deep=False), second.get_params(deep=False))
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(is_alike(value, second[name]) for name, value in first.items())
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(is_alike, first, second))
+    return isinstance(first, _PLAIN) and first == second
 
 
 def _modules(net: AdaptationNet) -> dict[str, nn.Module]:
@@ -163,9 +137,16 @@ def _frozen(module: nn.Module) -> list[str]:
     return [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
 
 
-def _single_values(callback: Any) -> dict[str, Any]:
-    kinds = bool | int | float | str | None
-    return {name: value for name, value in vars(callback).items() if name.endswith("_") and isinstance(value, kinds)}
+def _of_submodules(module: nn.Module) -> dict[str, dict[str, Any]]:
+    return {path: _plain_attributes(part) for path, part in module.named_modules()}
+
+
+def _of_callback(callback: Callback) -> Any:
+    # Between two calls of training those of skorch keep single numbers at most; what others keep, nobody knows.
+    if not is_of_skorch(callback):
+        return callback
+    values = _plain_attributes(callback).items()
+    return {name: value for name, value in values if name.endswith("_") and value is not None}
 
 
 def _fitted_values(augmentation: Any) -> dict[str, Any] | None:
@@ -175,59 +156,53 @@ def _fitted_values(augmentation: Any) -> dict[str, Any] | None:
     return {name: value for name, value in vars(augmentation).items() if name not in given}
 
 
-def _without_tensors(tree: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Return a copy in which tensors are named, and collect them by these names."""
-    if isinstance(tree, Tensor):
-        while path in tensors:
-            path += "'"
-        tensors[path] = tree
-        return {_TENSOR: {"name": path, **_form(tree)}}
-    if isinstance(tree, dict):
-        return {key: _without_tensors(value, f"{path}.{key}", tensors) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        items = [_without_tensors(item, f"{path}.{position}", tensors) for position, item in enumerate(tree)]
-        return tuple(items) if isinstance(tree, tuple) else items
-    return tree
+def _plain_attributes(thing: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(thing).items() if name[0] != "_" and _is_plain(value)}
 
 
-def _with_tensors(info: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return a copy in which tensors stand where they were named; each has to be used."""
-    used: set[str] = set()
-
-    def filled(tree: Any) -> Any:
-        if isinstance(tree, dict) and tree.keys() == {_TENSOR}:
-            used.add(tree[_TENSOR]["name"])
-            return _checked_copy(tree[_TENSOR], tensors)
-        if isinstance(tree, dict):
-            return {key: filled(value) for key, value in tree.items()}
-        if isinstance(tree, list | tuple):
-            return type(tree)(filled(item) for item in tree)
-        return tree
-
-    learned = filled(dict(info))
-    _check_names(tensors.keys(), used, "tensors")
-    return learned
+def _is_plain(tree: Any) -> bool:
+    if type(tree) is dict:
+        return all(map(_is_plain, (*tree, *tree.values())))
+    return all(map(_is_plain, tree)) if type(tree) in (list, tuple) else isinstance(tree, _PLAIN)
 
 
-def _checked_copy(note: dict[str, Any], tensors: Mapping[str, Tensor]) -> Tensor:
-    name = note["name"]
-    if name not in tensors:
-        raise ValueError(f"tensors lacks {name!r}, which the state names.")
-    form = _form(tensors[name])
-    if form != {"shape": note["shape"], "dtype": note["dtype"]}:
-        raise ValueError(
-            f"tensors: {name!r} has shape {form['shape']} and type {form['dtype']}, "
-            f"but its state was stored with {note['shape']} and {note['dtype']}."
-        )
-    return tensors[name].clone()
+def _load_module(module: nn.Module, state: dict[str, Any]) -> None:
+    own = module.state_dict()
+    weights = copy(own)  # it holds versions, without which some modules take it for a state of an older torch
+    weights.clear()
+    weights.update(state["weights"])
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"The state does not fit the network that the parameters make: {error}") from error
+    for name, values in own.items():
+        if isinstance(values, Tensor) and values.dtype != weights[name].dtype:
+            raise ValueError(f"The state holds {name!r} as {weights[name].dtype}, the network has {values.dtype}.")
+    device = next((parameter.device for parameter in module.parameters()), None)
+    for path, buffer in state["buffers"].items():
+        owner, _, leaf = path.rpartition(".")
+        # Registered again: what is cached there may have another shape than in a new network, or be new to it.
+        module.get_submodule(owner).register_buffer(leaf, buffer.to(device), persistent=False)
+    for path, parameter in module.named_parameters():
+        parameter.requires_grad_(path not in state["frozen"])
+    for path, part in module.named_modules():
+        vars(part).update(state["attributes"].get(path, {}))
 
 
-def _form(tensor: Tensor) -> dict[str, Any]:
-    return {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    name = type(optimizer).__name__
+    for group, own in zip(state["param_groups"], optimizer.param_groups, strict=False):
+        lacking = sorted(own.keys() - group.keys())
+        if lacking:
+            raise ValueError(f"The state does not fit optimizer={name}: it lacks {lacking}.")
+    try:
+        optimizer.load_state_dict(state)
+    except ValueError as error:
+        raise ValueError(f"The state does not fit optimizer={name}: {error}") from error
 
 
-def _check_names(given: Any, expected: Any, what: str) -> None:
-    lacking, unknown = sorted(set(expected) - set(given)), sorted(set(given) - set(expected))
+def _check_names(stored: Iterable[str], own: Iterable[str], what: str) -> None:
+    lacking, unknown = sorted({*own} - {*stored}), sorted({*stored} - {*own})
     if lacking or unknown:
         raise ValueError(
             f"The {what} in the state do not fit the parameters of the classifier: "
@@ -235,58 +210,27 @@ def _check_names(given: Any, expected: Any, what: str) -> None:
         )
 
 
-def _blank_net(model: AdaptationClassifier, attributes: dict[str, Any]) -> AdaptationNet:
-    inputs = InputProfile.blank(model, attributes["_row_shape"], attributes["_standardizes"])
-    sizes = {"n_classes": len(attributes["classes_"]), "n_domains": len(attributes["domains_"])}
-    # The weights drawn here are overwritten; drawing them must not move the global generators.
-    with seeded_torch(attributes["_seed"], resolve_device(model)):
-        return build_net(model, inputs, **sizes)
+def _encoded(tree: Any) -> Any:
+    if isinstance(tree, Tensor):
+        values = tree.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        dtype = str(values.dtype).removeprefix("torch.")
+        if not hasattr(np, dtype):
+            values = values.view(_INTEGERS[values.itemsize])
+        return {_TENSOR: dtype, "values": values.numpy()}
+    if isinstance(tree, dict):
+        if all(isinstance(key, str) for key in tree):
+            return {key: _encoded(value) for key, value in tree.items()}
+        return {"items": [(key, _encoded(value)) for key, value in tree.items()], _TENSOR: None}
+    if isinstance(tree, np.ndarray):
+        return tree.copy()
+    return type(tree)(map(_encoded, tree)) if type(tree) in (list, tuple) else tree
 
 
-def _load(net: AdaptationNet, learned: dict[str, Any]) -> None:
-    blank = _net_state(net)
-    _check_names(learned.keys() - {"attributes"}, blank, "parts")
-    for part in ("weights", "buffers", "frozen", "optimizers", "callbacks"):
-        _check_names(learned[part], blank[part], part)
-    for name, module in _modules(net).items():
-        _load_weights(module, learned["weights"][name])
-        for path, buffer in learned["buffers"][name].items():
-            owner, _, leaf = path.rpartition(".")
-            # Registered anew: what is cached there may have another shape than in a new network, or be new to it.
-            module.get_submodule(owner).register_buffer(leaf, buffer.to(net.device), persistent=False)
-        for path, parameter in module.named_parameters():
-            parameter.requires_grad_(path not in learned["frozen"][name])
-    for name, optimizer in _optimizers(net).items():
-        _load_optimizer(optimizer, learned["optimizers"][name])
-    for name, callback in net.callbacks_:
-        vars(callback).update(learned["callbacks"][name])
-    if (learned["augmentation"] is None) != (blank["augmentation"] is None):
-        raise ValueError(f"The state does not fit augmentation={net.augmentation!r}: one is fitted, the other is not.")
-    if learned["augmentation"] is not None:
-        vars(net.augmentation).update(learned["augmentation"])
-    net.anchor_counts_ = [counts.to(net.device) for counts in learned["anchor_counts"]]
-    net.clock_.iteration = learned["iteration"]
-    net.history.extend(learned["history"])
-
-
-def _load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
-    own = module.state_dict()
-    state = OrderedDict(weights)
-    state._metadata = own._metadata  # versions, without which some modules take the state for one of an older torch
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(f"The state does not fit the network that the parameters make: {error}") from error
-    for name, values in weights.items():
-        if isinstance(values, Tensor) and values.dtype != own[name].dtype:
-            raise ValueError(f"The state holds {name!r} as {values.dtype}, the network has {own[name].dtype}.")
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    blank = optimizer.state_dict()
-    _check_names(state, blank, "optimizer")
-    for group, own in zip(state["param_groups"], blank["param_groups"], strict=False):
-        lacking = sorted(own.keys() - group.keys())
-        if lacking:
-            raise ValueError(f"The state does not fit optimizer={type(optimizer).__name__}: it lacks {lacking}.")
-    optimizer.load_state_dict(state)
+def _decoded(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        if _TENSOR not in tree:
+            return {key: _decoded(value) for key, value in tree.items()}
+        if tree[_TENSOR] is None:
+            return {key: _decoded(value) for key, value in tree["items"]}
+        return torch.tensor(tree["values"]).view(getattr(torch, tree[_TENSOR]))
+    return type(tree)(map(_decoded, tree)) if type(tree) in (list, tuple) else tree

@@ -119,7 +119,7 @@ class Anchors:
         self.labels[self.rows] = self.known[self.rows]
         self.counts: list[Tensor] = []
         self._waiting: list[Tensor] = []
-        self._bank: Tensor | None = None
+        self._bank = torch.empty(0)  # embeddings of all target rows, where the nearest are drawn from
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -136,7 +136,7 @@ class ImageAugmentation(BaseEstimator):
         low, high = images.amin(dim=(1, 2, 3), keepdim=True), images.amax(dim=(1, 2, 3), keepdim=True)
         step = ((high - low) / 255).clamp_min(torch.finfo(torch.float32).tiny)
         levels = ((images - low) / step).round().to(torch.uint8)
-        transform = self._transform(images.shape[-2:])
+        transform = self._transform((images.shape[2], images.shape[3]))
         return torch.stack([transform(image) for image in levels]).to(images.dtype) * step + low
 
     def _transform(self, size: tuple[int, int]) -> Any:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import tee
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-if TYPE_CHECKING:
-    from skada_active.deep.anchors import Anchors
+from skada_active.deep.anchors import Anchors
 
 #: Fewest steps of an epoch: with a few dozen rows, one pass over them would hardly move the weights.
 MIN_STEPS = 10
@@ -142,7 +141,7 @@ class RoleBatches:
         index = torch.cat([self._draw(*stream) for stream in zip(self.streams, self.sizes, strict=True)], dim=1)
         seed = int(torch.randint(2**62, ()))  # drawn for tensors too, so that they and datasets go on alike
         # A loader that works ahead asks for rows before their batch is trained on.
-        plan, ahead = tee(self._plan(index) if self.anchors is None else self._anchored_plan(index))
+        plan, ahead = tee(self._plan(index) if self.anchors is None else self._anchored_plan(index, self.anchors))
         rows = read_rows(self.data.rows, (rows for rows, _ in ahead), self.loader_params, seed)
         for inputs in rows:
             _, batch = next(plan)
@@ -162,13 +161,13 @@ class RoleBatches:
         for step, rows in enumerate(index):
             yield rows, Batch(labels[step], domain[step], n_source[step] * copies, self.n_labeled * copies)
 
-    def _anchored_plan(self, index: Tensor) -> Iterator[tuple[Tensor, Batch]]:
+    def _anchored_plan(self, index: Tensor, anchors: Anchors) -> Iterator[tuple[Tensor, Batch]]:
         n_source = self.n_labeled
-        for drawn, chosen in zip(index, self.anchors.chunks(self.batch_size), strict=False):
+        for drawn, chosen in zip(index, anchors.chunks(self.batch_size), strict=False):
             rows = torch.cat([drawn[:n_source], chosen, drawn[n_source:]])
             n_labeled = n_source + len(chosen)
             labels = self.data.labels[rows]
-            labels[n_source:n_labeled] = self.anchors.labels[chosen]
+            labels[n_source:n_labeled] = anchors.labels[chosen]
             copies = 1 if len(rows) > 1 else 2
             rows, labels = rows.repeat(copies), labels.repeat(copies)
             yield rows, Batch(labels, self.data.domain[rows], n_source * copies, n_labeled * copies)

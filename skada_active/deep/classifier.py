@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Collection
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skada_active.deep._builder import OPTIMIZERS, InputProfile, build_net, own_net_params, resolve_device
-from skada_active.deep._prediction import NetPrediction
+from skada_active.deep._builder import (
+    OPTIMIZERS,
+    InputProfile,
+    available_device,
+    build_net,
+    own_net_params,
+    resolve_device,
+)
+from skada_active.deep._prediction import net_outputs
 from skada_active.deep._seeding import seeded_torch
-from skada_active.deep._validation import check_fit_data, class_weights, training_data
+from skada_active.deep._state import is_alike, load_state, net_state
+from skada_active.deep._validation import ARRAY_RULES, check_fit_data, class_weights, torch_ready, training_data
 from skada_active.deep.anchors import AnchorSet
+from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
 from skada_active.domains import Roles
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.random import check_rng
+from skada_active.utils.rows import is_dataset
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["AdaptationClassifier"]
 
 
-class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
-    """Train a network on labelled source rows, the labelled target rows there are, and a domain adaptation loss.
+class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
+    """Deep classifier for domain adaptation: labelled source rows, the labelled target rows there are, and a DA loss.
 
     Every training step sees a mixed batch: source rows, labelled target rows (which come back again and again, however
     few), and, where the objective asks for it, target rows without their labels. Inside works one skorch net, `net_`;
@@ -194,7 +210,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
-    def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> AdaptationClassifier:
+    def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> Self:
         """Train a new network for `max_epochs`.
 
         Parameters
@@ -229,7 +245,7 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         *,
         classes: ArrayLike | None = None,
         epochs: int = 1,
-    ) -> AdaptationClassifier:
+    ) -> Self:
         """Go on training, the optimiser's state kept; the first call makes the network.
 
         Parameters
@@ -267,20 +283,105 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
             self._start(X, y, np.unique(classes), roles)
         return self._train(X, y, roles, epochs)
 
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the label of every row, shape (n,)."""
+        logits = self.pool_outputs(X, {"logits"})["logits"]
+        return self.classes_[logits.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Return class probabilities, shape (n, C)."""
+        return self.pool_outputs(X, {"proba"})["proba"]
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Return logits, shape (n, C); for two classes their difference, shape (n,)."""
+        logits = self.pool_outputs(X, {"logits"})["logits"]
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Return the embedding, the input of the final classifier, shape (n, D)."""
+        return self.pool_outputs(X, {"features"})["features"]
+
+    def domain_logit(self, X: Any) -> NDArray[np.float32]:
+        """Return the logit of P(source) of a trained domain discriminator, shape (n,).
+
+        Raises
+        ------
+        ValueError
+            If the objective has no domain discriminator.
+        """
+        if "source_logit" not in self.pool_supplies:
+            raise ValueError(
+                f"objective={self.objective!r} trains no domain discriminator; use one that does, such as DANN()."
+            )
+        return self.pool_outputs(X, {"source_logit"})["source_logit"]
+
+    @property
+    def loss_terms_(self) -> dict[str, float]:
+        """Losses of the last epoch by name: ``train_loss``, ``labeled_loss``, and the objective's own terms."""
+        last = self.net_.history[-1] if self.net_.history else {}
+        return {name: value for name, value in last.items() if isinstance(value, float) and name != "dur"}
+
+    @property
+    def anchor_counts_(self) -> NDArray[np.int64]:
+        """Anchors of each class at each pass over the anchor set in the last epoch, shape (n_passes, C)."""
+        if self.anchors is None:
+            raise AttributeError("anchor_counts_ exists only with anchors=AnchorSet(...).")
+        counts = [of_pass.cpu().numpy() for of_pass in self.net_.anchor_counts_]
+        return np.array(counts, dtype=np.int64).reshape(-1, len(self.classes_))
+
+    @property
+    def device_(self) -> torch.device:
+        """Device that the network is on."""
+        return next(self.net_.module_.parameters()).device
+
+    # What `pool.snapshot` reads.
+
+    @property
+    def pool_supplies(self) -> frozenset[str]:
+        """Names of the `PoolView` fields that the model can fill, fitted or not."""
+        of_objective = frozenset() if self.objective is None else self.objective.supplies
+        return frozenset({"proba", "logits", "features", "head_weight", "head_bias"}) | of_objective
+
+    def pool_outputs(self, X: Any, names: Collection[str], *, on_device: Collection[str] = ()) -> dict[str, Any]:
+        """Return the named outputs for the rows of `X`, all from one forward pass.
+
+        Those that `on_device` names are tensors on the device of the network, the others ndarrays.
+        """
+        check_is_fitted(self, "net_")
+        if not is_dataset(X):
+            X = torch.as_tensor(torch_ready(validate_data(self, X, **ARRAY_RULES, reset=False)), device=self.device_)
+        return net_outputs(self.net_, X, names, on_device)
+
+    def pool_head(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return weight (C, D) and bias (C,) of the final linear classifier."""
+        check_is_fitted(self, "net_")
+        head = self.net_.module_.head
+        # Copies: what a pool view holds must not change with further training.
+        weight, bias = (values.detach().cpu().numpy().copy() for values in (head.weight, head.bias))
+        return weight, bias
+
+    def pool_field(self, name: str) -> Any:
+        """Return a field that the objective supplies for any rows: ``class_discriminator`` or ``class_domain_grad``."""
+        check_is_fitted(self, "net_")
+        return getattr(self.net_.criterion_.objective, name)()
+
     def _start(self, X: Any, y: NDArray[Any], classes: NDArray[Any], roles: Roles) -> None:
         encode_labels(y[roles.labeled], classes)  # refused before there is a network that cannot learn them
         self.classes_ = classes
         self.domains_ = np.concatenate([np.unique(roles.domain[roles.source]), np.unique(roles.domain[roles.target])])
         self._seed = int(check_rng(self.random_state).randint(np.iinfo(np.int32).max))
         self._n_calls = 0
-        with seeded_torch(self._seed, resolve_device(self)):
-            inputs = InputProfile.of(self, X)
-            self.net_ = build_net(self, inputs, n_classes=len(classes), n_domains=len(self.domains_))
-        # A net is made again from these, without its rows, see `_state`.
+        # What `set_params` changes later counts from the next network.
+        self._config = self._unfitted()
+        device = resolve_device(self)
+        with seeded_torch(self._seed, device):
+            inputs = InputProfile.from_rows(self._config, X)
+            self.net_ = self._build(inputs, device)
+        # A net is made again from these, without its rows, see `__setstate__`.
         self._row_shape, self._standardizes = inputs.row_shape, inputs.standardize is not None
         self._n_features_out = self.net_.module_.n_features
 
-    def _train(self, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> AdaptationClassifier:
+    def _train(self, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> Self:
         data = training_data(X, y, roles, classes=self.classes_, domains=self.domains_, device=self.device_)
         self.net_.class_weight = class_weights(self.class_weight, self.classes_, native_labels(y[roles.labeled]))
         self._n_calls += 1
@@ -288,6 +389,53 @@ class AdaptationClassifier(NetPrediction, ClassifierMixin, BaseEstimator):
         with seeded_torch(int(seed), self.device_):
             self.net_.train_epochs(data, epochs)
         return self
+
+    def _build(self, inputs: InputProfile, device: str) -> AdaptationNet:
+        sizes = {"n_classes": len(self.classes_), "n_domains": len(self.domains_)}
+        return build_net(self._config, inputs, device=device, **sizes)
+
+    def _unfitted(self) -> Self:
+        params = self.get_params(deep=False)
+        # Other than by `clone` of all, a module is not copied.
+        return type(self)(
+            **{name: clone(value) if hasattr(value, "get_params") else value for name, value in params.items()}
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**super().__getstate__()}
+        if "net_" not in state:
+            return state
+        now = self.get_params(deep=False)
+        changed = {
+            name: value for name, value in self._config.get_params(deep=False).items() if not is_alike(value, now[name])
+        }
+        return {
+            **state,
+            "_config": changed,
+            "net_": net_state(self.net_),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "net_" not in state:
+            return
+        self._config = self._unfitted().set_params(**state["_config"])
+        device = available_device(resolve_device(self._config))
+        inputs = InputProfile.blank(self._config, self._row_shape, self._standardizes)
+        # The weights drawn for the new net are overwritten; drawing them must not move the global generators.
+        with seeded_torch(self._seed, device):
+            self.net_ = load_state(state["net_"], lambda: self._build(inputs, device))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = twin = type(self).__new__(type(self))
+        try:
+            # Unlike the state, this keeps objects that the modules of a user hold.
+            attributes = copy.deepcopy(vars(self), memo)
+        except Exception:
+            twin.__setstate__(copy.deepcopy(self.__getstate__()))  # not every module can be copied
+        else:
+            twin.__dict__.update(attributes)
+        return twin
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

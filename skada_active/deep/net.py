@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
+import copy
+import dis
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,9 @@ class AdaptationNet(NeuralNet):
         Parameters of `skorch.NeuralNet`.
     """
 
+    module: nn.Module
+    criterion: nn.Module
+
     def __init__(
         self,
         module: nn.Module,
@@ -95,6 +99,12 @@ class AdaptationNet(NeuralNet):
         if self.module is None:
             self.module, self.criterion = self.module_, self.criterion_
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> AdaptationNet:
+        # Without the way through a pickle, which takes twice as long and refuses more modules.
+        memo[id(self)] = twin = type(self).__new__(type(self))
+        twin.__dict__.update(copy.deepcopy(vars(self), memo))
+        return twin
+
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
@@ -103,16 +113,18 @@ class AdaptationNet(NeuralNet):
         """Initialize modules, optimiser, history and the step counter."""
         self.clock_ = _Clock()
         self.anchor_counts_: list[Tensor] = []
-        self._unheard: set[str] = set()
+        self._unused_events: set[str] = set()
         return super().initialize()
 
     def train_epochs(self, data: DomainDataset, epochs: int) -> AdaptationNet:
         """Train for `epochs` more epochs; the optimiser's state is kept."""
         self.clock_.done, self.clock_.total, self._epochs = 0, 1, epochs
-        self._unheard = set() if any(map(self._is_heard, _STEP_EVENTS)) else set(_STEP_EVENTS)
+        self._unused_events = set() if any(map(self._listens, _STEP_EVENTS)) else set(_STEP_EVENTS)
         self.notify("on_train_begin", X=data, y=None)
         try:
-            self.fit_loop(data, epochs=epochs)
+            # A Ctrl-C while gradients were off for a prediction may have left them off in this thread.
+            with torch.enable_grad():
+                self.fit_loop(data, epochs=epochs)
         except KeyboardInterrupt as interrupt:
             # skorch's EarlyStopping ends training by this exception; a person's Ctrl-C has to reach the caller.
             if not _raised_by_callback(interrupt):
@@ -122,10 +134,10 @@ class AdaptationNet(NeuralNet):
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Notify the callbacks; events of a single step only if any of them listens."""
-        if method_name not in self._unheard:
+        if method_name not in self._unused_events:
             super().notify(method_name, **cb_kwargs)
 
-    def _is_heard(self, event: str) -> bool:
+    def _listens(self, event: str) -> bool:
         return any(getattr(type(callback), event) is not getattr(Callback, event) for _, callback in self.callbacks_)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
@@ -146,7 +158,7 @@ class AdaptationNet(NeuralNet):
             target_role=role,
             target_size=self.target_batch_size,
             among=among,
-            anchors=self._anchors(data, among) if training and self.anchors else None,
+            anchors=self._anchors(self.anchors, data, among) if training and self.anchors else None,
             loader_params=params,
         )
         if training:
@@ -167,7 +179,7 @@ class AdaptationNet(NeuralNet):
         """Make one optimisation step; unlike skorch's, without a closure, which no first-order optimiser needs."""
         self._zero_grad_optimizer()
         step = self.train_step_single(batch, **fit_params)
-        if "on_grad_computed" not in self._unheard:
+        if "on_grad_computed" not in self._unused_events:
             parameters = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
         self._step_optimizer(None)
@@ -182,7 +194,7 @@ class AdaptationNet(NeuralNet):
             batch = torch.cat([source, mixed, target]), roles
         return super().train_step_single(batch, **fit_params)
 
-    def _anchors(self, data: DomainDataset, among: Tensor | None) -> Anchors:
+    def _anchors(self, config: AnchorSet, data: DomainDataset, among: Tensor | None) -> Anchors:
         def read(index: Tensor) -> tuple[Tensor, Tensor]:
             batches = read_rows(data.rows, index.split(self._prediction_batch(data.rows)))
             self.module_.eval()
@@ -193,7 +205,7 @@ class AdaptationNet(NeuralNet):
             return logits.softmax(dim=1), features
 
         roles = (data.role(name, among) for name in ("labeled_target", "target"))
-        return Anchors(self.anchors, data.labels, *roles, n_classes=self.module_.head.weight.shape[0], read=read)
+        return Anchors(config, data.labels, *roles, n_classes=self.module_.head.weight.shape[0], read=read)
 
     def evaluation_step(self, batch: Any, training: bool = False) -> tuple[Tensor, Tensor]:
         """Return logits and features of a batch; the output of a row of a table does not depend on its neighbours."""
@@ -238,14 +250,14 @@ class AdaptationNet(NeuralNet):
         """Run one epoch and record the means of the loss and of its terms once, at its end."""
         if iterator is None:
             return
-        if self._unheard:
+        if self._unused_events:
             self.history.new_batch()  # one stands for all: skorch's Checkpoint reads the last step of every epoch
         sums: dict[str, Tensor] = {}
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             _accumulate(sums, {f"{prefix}_loss": step["loss"].detach(), **batch[1].terms})
-            if not self._unheard:
+            if not self._unused_events:
                 self._record_step(prefix, step["loss"], len(batch[1]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
             if training and iterator.anchors is not None:
@@ -284,5 +296,11 @@ def _is_split(dataset: Any) -> bool:
 
 
 def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
-    frames = [frame for frame, _ in traceback.walk_tb(interrupt.__traceback__)]
-    return isinstance(frames[-1].f_locals.get("self"), Callback)
+    """Return whether a callback raised it by a statement of its own; a signal breaks in at any other instruction."""
+    traceback = interrupt.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None or not isinstance(traceback.tb_frame.f_locals.get("self"), Callback):
+        return False
+    instruction = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
+    return dis.opname[instruction] == "RAISE_VARARGS"

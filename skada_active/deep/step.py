@@ -102,6 +102,16 @@ class Step:
         """Target rows of the unsupervised losses."""
         return slice(self.batch.n_labeled, len(self.batch))
 
+    @property
+    def n_source(self) -> int:
+        """Number of rows in the block `source`."""
+        return self.batch.n_source
+
+    @property
+    def n_target(self) -> int:
+        """Number of rows in the block `target`."""
+        return len(self.batch) - self.batch.n_labeled
+
     def source_and_target(self, rows: Tensor) -> Tensor:
         """Return the blocks `source` and `target` of `rows` (n, ...), one after the other."""
         n_source, n_labeled = self.batch.n_source, self.batch.n_labeled

@@ -29,6 +29,9 @@ class Standardize(nn.Module):
     tensor([[2., 0.]])
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, mean: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", mean)

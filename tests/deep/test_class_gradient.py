@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skada_active.deep._class_gradient import ClassDomainGradient, class_domain_gradient
-from skada_active.deep.objectives._discriminator import make_discriminator
+from skada_active.deep.objectives._adversarial import make_discriminator
 
 every_depth = pytest.mark.parametrize("hidden", [(), (7,), (6, 5), (6, 5, 4)], ids=lambda hidden: f"{len(hidden)}")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -67,6 +68,23 @@ class StopAfterTwo(Callback):
     def on_epoch_end(self, net, **kwargs):
         if len(net.history) == 2:
             raise KeyboardInterrupt
+
+
+class Interrupted(Callback):
+    """Be at work when a person presses Ctrl-C."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+
+class CleansUp(Interrupted):
+    def on_epoch_end(self, net, **kwargs):
+        try:
+            super().on_epoch_end(net)
+        except KeyboardInterrupt:
+            self.cleaned = True
+            raise
 
 
 class ModeRecorder(nn.Module):
@@ -237,6 +255,20 @@ def test_training_goes_on_after_early_stopping():
 def test_an_interrupt_by_a_person_reaches_the_caller():
     with pytest.raises(KeyboardInterrupt):
         fitted(module=InterruptingModule())
+
+
+@pytest.mark.parametrize("callback", [Interrupted(), CleansUp()], ids=lambda callback: type(callback).__name__)
+def test_an_interrupt_by_a_person_reaches_the_caller_from_a_callback_too(callback):
+    with pytest.raises(KeyboardInterrupt):
+        fitted(max_epochs=9, net_params=with_callbacks(callback))
+
+
+def test_training_works_where_gradients_were_left_off():
+    expected = fitted(DANN()).predict_proba(make_data()[0])
+    with torch.no_grad():
+        model = fitted(DANN())
+        assert not torch.is_grad_enabled()
+    np.testing.assert_array_equal(model.predict_proba(make_data()[0]), expected)
 
 
 def test_schedule_by_epoch_changes_the_learning_rate():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ def moment_matching_loss(sources: Sequence[Tensor], targets: Sequence[Tensor], *
         if not len(domains) or not all(map(len, domains)):
             raise ValueError(f"{name} must hold one tensor or more, each with a row or more; leave empty domains out.")
     orders = range(1, n_moments + 1)
-    return sum(_moment_distance(_moments(sources, order), _moments(targets, order)) for order in orders)
+    return reduce(torch.add, (_moment_distance(_moments(sources, order), _moments(targets, order)) for order in orders))
 
 
 def _moments(domains: Sequence[Tensor], order: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Objectives: one domain adaptation method a file, each a loss that the one training step adds up."""
 
-from skada_active.deep.objectives._base import Objective, ObjectiveSum
+from skada_active.deep.objectives._base import Objective, ObjectiveSum, ObjectiveTerm
 from skada_active.deep.objectives.dann import DANN
 from skada_active.deep.objectives.gsda import GSDA
 from skada_active.deep.objectives.m3sda import M3SDA
@@ -9,4 +9,4 @@ from skada_active.deep.objectives.mcc import MCC
 from skada_active.deep.objectives.mme import MME
 from skada_active.deep.objectives.tsf import TSF
 
-__all__ = ["DANN", "GSDA", "M3SDA", "MCC", "MME", "TSF", "MarginLoss", "Objective", "ObjectiveSum"]
+__all__ = ["DANN", "GSDA", "M3SDA", "MCC", "MME", "TSF", "MarginLoss", "Objective", "ObjectiveSum", "ObjectiveTerm"]

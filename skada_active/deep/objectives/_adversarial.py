@@ -1,27 +1,31 @@
-"""What objectives with domain discriminators share."""
+"""Parameters, modules and checks that the objectives with domain discriminators share."""
 
 from __future__ import annotations
 
-from numbers import Real
+from collections.abc import Sequence
+from itertools import pairwise
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from skada_active.deep.objectives._base import Objective, TargetTerm
-from skada_active.deep.objectives._discriminator import check_hidden
+from skada_active.deep.objectives._base import Objective, ObjectiveTerm
 from skada_active.deep.schedules import reversal_coefficient
 from skada_active.deep.step import Step
 from skada_active.utils._sklearn import Interval, StrOptions
 
-__all__ = ["AdversarialObjective", "AdversarialTerm", "SourceLogit"]
+__all__ = ["AdversarialObjective", "AdversarialTerm", "DomainTerm", "make_discriminator"]
 
 
 class AdversarialObjective(Objective):
-    """Hold the parameters that every objective with domain discriminators has."""
+    """Objective that trains domain discriminators, against which the features play; base class."""
+
+    reads_source: ClassVar[bool] = True  # one domain alone cannot be told from another
+    hidden: Sequence[int]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "trade_off": [Interval(Real, 0, None, closed="left")],
+        **Objective._parameter_constraints,
         "schedule": [StrOptions({"dann", "tll", "constant"})],
         "max_reversal": [Interval(Real, 0, None, closed="left")],
         "hidden": ["array-like"],
@@ -29,32 +33,47 @@ class AdversarialObjective(Objective):
 
     def _validate_params(self) -> None:
         super()._validate_params()
-        check_hidden(self.hidden)
+        if not all(isinstance(width, Integral) and width >= 1 for width in self.hidden):
+            raise ValueError(f"hidden must hold integers >= 1, the widths of the layers, got {self.hidden!r}.")
 
 
-class AdversarialTerm(TargetTerm):
-    """Compute a loss that domain discriminators minimise and features raise.
+class AdversarialTerm(ObjectiveTerm):
+    """Module of a loss that domain discriminators minimise and features raise.
 
     Parameters
     ----------
     config : AdversarialObjective
-        The parameters.
+        The objective.
     n_flags : tuple of int, default=()
         Shape of `is_trained`, the record of what was trained.
     """
 
+    is_trained: Tensor
+
     def __init__(self, config: Any, n_flags: tuple[int, ...] = ()) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.register_buffer("is_trained", torch.zeros(n_flags, dtype=torch.bool))
 
     def reversal(self, step: Step) -> float:
         """Return the coefficient of the gradient reversal of a step."""
         return self.config.max_reversal * reversal_coefficient(self.config.schedule, step.progress, step.iteration)
 
+    def mark_trained(self, step: Step) -> None:
+        """Record that a step trains the discriminators, unless their loss has no weight."""
+        if self.config.trade_off:
+            self.is_trained.fill_(True)
 
-class SourceLogit:
-    """Give an `AdversarialTerm` the logit of P(source), by its method ``_logit``."""
+    def check_trained(self, name: str = "domain discriminator") -> None:
+        """Raise a ValueError if nothing was trained."""
+        if not self.is_trained.any():
+            raise ValueError(
+                f"The {name} is untrained: no training step saw source and target rows together, or trade_off=0. Fit "
+                "with rows of both (sample_domain >= 0 and < 0) and trade_off > 0."
+            )
+
+
+class DomainTerm(AdversarialTerm):
+    """Module of a loss with a discriminator that tells source from target: it supplies ``source_logit``."""
 
     def source_logit(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return the logit of P(source) of rows, shape (n,); refused before the discriminator was trained.
@@ -66,13 +85,22 @@ class SourceLogit:
         logits : Tensor of shape (n, C)
             Logits of the classifier.
         """
-        if not self.is_trained.any():
-            raise ValueError(
-                "The domain discriminator is untrained: no training step saw source and target rows together, or "
-                "trade_off=0. Fit with rows of both (sample_domain >= 0 and < 0) and trade_off > 0."
-            )
-        return self._logit(self.discriminator_input(features, logits))
+        self.check_trained()
+        return self.logit_of(self.discriminator_input(features, logits))
+
+    def logit_of(self, inputs: Tensor) -> Tensor:
+        """Return the discriminator's logit of P(source) of its inputs, shape (n,)."""
+        raise NotImplementedError
 
     def discriminator_input(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return what the discriminator reads, one row per row."""
+        """Return what the discriminator reads of each row."""
         return features
+
+
+def make_discriminator(n_features: int, hidden: Sequence[int], n_outputs: int) -> nn.Sequential:
+    """Return linear layers with a ReLU between any two of them."""
+    widths = [n_features, *hidden]
+    layers: list[nn.Module] = []
+    for width_in, width_out in pairwise(widths):
+        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], n_outputs))

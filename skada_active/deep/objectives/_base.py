@@ -1,34 +1,85 @@
-"""What an objective is, and how objectives add up."""
+"""Base of all objectives, the module of their losses, and their sum."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import Any, ClassVar
+from functools import reduce
+from numbers import Real
+from typing import Any, ClassVar, cast
 
+import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from skada_active.deep.step import Step
-from skada_active.utils._sklearn import BaseComposition
+from skada_active.utils._sklearn import BaseComposition, Interval
 
-__all__ = ["Objective", "ObjectiveSum", "TargetTerm"]
+__all__ = ["Objective", "ObjectiveSum", "ObjectiveTerm"]
 
 
 class Objective(BaseEstimator):
-    """Hold the hyperparameters of a domain adaptation loss: base class of all objectives.
+    """Domain adaptation loss with its hyperparameters: base class of all objectives.
 
-    A subclass implements `build`, which returns an ``nn.Module`` that owns its discriminators and whose
-    ``forward(step)`` returns the loss. The labelled cross-entropy belongs to the classifier and is never repeated.
-    Objectives add up: ``MCC() + MME(trade_off=0.1)``, searchable as ``objective__mme__trade_off``.
+    A loss without parameters of its own is a subclass with one method, ``loss(step)``. One that trains discriminators
+    overrides `build`, whose module owns them. The labelled cross-entropy belongs to the classifier and is never
+    repeated. Objectives add up: ``MCC() + MME(trade_off=0.1)``, searchable as ``objective__mme__trade_off``.
+
+    Parameters
+    ----------
+    trade_off : float, default=1.0
+        Weight of the loss; 0 switches it off.
+
+    Notes
+    -----
+    Three class attributes say what the loss reads and gives:
+
+    * ``reads_target``: whether it reads a batch of target rows (default). ``loss`` then only sees steps that have some;
+      it is zero for others.
+    * ``reads_source``: the same for source rows (default: False).
+    * ``supplies``: names of the `PoolView` fields that the trained module can fill, by methods of these names:
+      ``source_logit(features)`` returns the logit of P(source) of embedded rows (n, D), shape (n,); if it
+      has a second parameter ``logits``, it gets the classifier's logits (n, C) of these rows, too.
+      ``class_discriminator()`` returns ndarrays (W1, b1, W2, b2), ``class_domain_grad()`` a function of embedded rows
+      (m, D) that returns their gradients (m, C, D).
+
+    A fourth, ``loss_name``, is the name that the loss is logged under: by default that of the class, ``mcc_loss`` of
+    `MCC`. With None the loss is not logged, and ``loss`` logs what it likes by ``step.log``.
+
+    Examples
+    --------
+    >>> from skada_active.deep import AdaptationClassifier, Objective
+    >>> class FeatureNorm(Objective):
+    ...     def loss(self, step):
+    ...         return step.features[step.target].square().mean()
+    >>> AdaptationClassifier(FeatureNorm(trade_off=0.1)).objective
+    FeatureNorm(trade_off=0.1)
     """
 
-    #: Whether the loss reads a batch of target rows, whose labels it does not need.
     reads_target: ClassVar[bool] = True
-    #: Fields of a `PoolView` that the trained module can fill.
-    supplies: ClassVar[frozenset[str]] = frozenset()
+    reads_source: ClassVar[bool] = False
+    loss_name: ClassVar[str | None] = ""
 
-    # What scikit-learn's `_validate_params` checks before `build`; a subclass names its own parameters.
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    # What scikit-learn's `_validate_params` checks before `build`; a subclass adds its own parameters.
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"trade_off": [Interval(Real, 0, None, closed="left")]}
+
+    def __init__(self, trade_off: float = 1.0) -> None:
+        self.trade_off = trade_off
+
+    @property
+    def supplies(self) -> frozenset[str]:
+        """Names of the `PoolView` fields that the trained module can fill."""
+        return frozenset()
+
+    def loss(self, step: Step) -> Tensor:
+        """Return the loss of a step, a scalar, without `trade_off`.
+
+        Parameters
+        ----------
+        step : Step
+            A mixed batch after its forward pass, with the rows that the loss reads.
+        """
+        raise TypeError(f"{type(self).__name__} must implement loss(step), or build where it owns discriminators.")
 
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss.
@@ -45,30 +96,52 @@ class Objective(BaseEstimator):
         Returns
         -------
         nn.Module
-            ``forward(step)`` returns the loss as a scalar.
+            ``forward(step)`` returns the weighted loss as a scalar; its parameters are trained with the network. By
+            default an `ObjectiveTerm` of `loss`.
         """
-        raise TypeError(f"{type(self).__name__} must implement build(n_features, n_classes, n_domains).")
+        return ObjectiveTerm(self)
 
     def __add__(self, other: Any) -> ObjectiveSum:
-        if not isinstance(other, (Objective, ObjectiveSum)):
-            return NotImplemented
-        return ObjectiveSum.of(self, other)
+        return _sum(self, other)
 
 
-class TargetTerm(nn.Module):
-    """Compute a loss that reads target rows: zero for a batch that has none."""
+class ObjectiveTerm(nn.Module):
+    """Module of an objective's loss: weighted, logged, and zero for steps that lack the rows that it reads.
+
+    Base class of the modules that own discriminators; these override `loss`.
+
+    Parameters
+    ----------
+    config : Objective
+        The objective.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
 
     def forward(self, step: Step) -> Tensor:
-        """Return the loss of a step."""
-        return step.logits.new_zeros(()) if step.target.start == step.target.stop else self.loss(step)
+        """Return the weighted loss of a step."""
+        config = self.config
+        if (config.reads_target and not step.n_target) or (config.reads_source and not step.n_source):
+            return step.logits.new_zeros(())
+        loss = self.loss(step)
+        if config.loss_name is not None:
+            step.log(config.loss_name or _name_of_loss(type(config)), loss)
+        return config.trade_off * loss
 
     def loss(self, step: Step) -> Tensor:
-        """Return the loss of a step that has target rows."""
-        raise TypeError(f"{type(self).__name__} must implement loss(step).")
+        """Return the loss of a step that has the rows it reads, without `trade_off`."""
+        return self.config.loss(step)
+
+
+def _name_of_loss(objective: type[Objective]) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", objective.__name__).lower()
+    return words if words.endswith("loss") else f"{words}_loss"
 
 
 class ObjectiveSum(BaseComposition):
-    """Add up objectives; made by ``+``.
+    """Sum of objectives, made by ``+``.
 
     Parameters
     ----------
@@ -84,18 +157,6 @@ class ObjectiveSum(BaseComposition):
 
     def __init__(self, objectives: list[tuple[str, Objective]]) -> None:
         self.objectives = objectives
-
-    @classmethod
-    def of(cls, *objectives: Objective | ObjectiveSum) -> ObjectiveSum:
-        """Return the sum, flat, each part named by its class in lower case (``mme-1``, ``mme-2`` if it comes twice)."""
-        flat = [part for objective in objectives for part in _parts(objective)]
-        names = [type(part).__name__.lower() for part in flat]
-        total, seen = Counter(names), Counter()
-        named = []
-        for name, part in zip(names, flat, strict=True):
-            seen[name] += 1
-            named.append((f"{name}-{seen[name]}" if total[name] > 1 else name, part))
-        return cls(named)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, those of the parts by their names."""
@@ -125,7 +186,8 @@ class ObjectiveSum(BaseComposition):
         """Return the module of the sum."""
         return _Sum({name: part.build(n_features, n_classes, n_domains) for name, part in self.objectives})
 
-    __add__ = Objective.__add__
+    def __add__(self, other: Any) -> ObjectiveSum:
+        return _sum(self, other)
 
 
 class _Sum(nn.Module):
@@ -134,18 +196,33 @@ class _Sum(nn.Module):
         self.parts = nn.ModuleDict(parts)
 
     def forward(self, step: Step) -> Tensor:
-        return sum(part(step) for part in self.parts.values())
+        return reduce(torch.add, [part(step) for part in self.parts.values()])
 
     def __getattr__(self, name: str) -> Any:
         # A field of a pool view, such as source_logit, comes from the first part that has it.
         try:
             return super().__getattr__(name)
         except AttributeError:
-            for part in self._modules["parts"].values():
+            for part in cast(nn.ModuleDict, super().__getattr__("parts")).values():
                 if hasattr(part, name):
                     return getattr(part, name)
             raise
 
 
-def _parts(objective: Objective | ObjectiveSum) -> list[Objective]:
-    return [part for _, part in objective.objectives] if isinstance(objective, ObjectiveSum) else [objective]
+def _sum(*summands: Any) -> ObjectiveSum:
+    """Return the sum, flat, each part named by its class in lower case (``mme-1``, ``mme-2`` if it comes twice)."""
+    parts: list[Objective] = []
+    for summand in summands:
+        if isinstance(summand, ObjectiveSum):
+            parts += [part for _, part in summand.objectives]
+        elif isinstance(summand, Objective):
+            parts.append(summand)
+        else:
+            return NotImplemented
+    names = [type(part).__name__.lower() for part in parts]
+    total, seen = Counter(names), Counter[str]()
+    named = []
+    for name, part in zip(names, parts, strict=True):
+        seen[name] += 1
+        named.append((f"{name}-{seen[name]}" if total[name] > 1 else name, part))
+    return ObjectiveSum(named)

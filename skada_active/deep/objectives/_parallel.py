@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,9 +45,10 @@ class ParallelDiscriminators(nn.Module):
         widths = list(pairwise([n_features, *hidden, 1]))
         in_block = max(1, _MOST_WEIGHTS // max(width_in * width_out for width_in, width_out in widths))
         self.sizes = [len(block) for block in torch.arange(n_networks).tensor_split(-(-n_networks // in_block))]
-        self.blocks = nn.ModuleList(_Block(size, widths) for size in self.sizes)
+        blocks = [_Block(size, widths) for size in self.sizes]
         for layer in range(len(widths)):
-            _initialize([block.weights[layer] for block in self.blocks], [block.biases[layer] for block in self.blocks])
+            _initialize([block.weights[layer] for block in blocks], [block.biases[layer] for block in blocks])
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the logit of P(source) of the rows (K, m, D) of each network, shape (K, m)."""
@@ -64,7 +65,7 @@ class ParallelDiscriminators(nn.Module):
 
     def _with_rows(self, rows: Tensor) -> Iterator[tuple[_Block, Tensor]]:
         # Not `tensor_split`, whose gradient is a sum of as many tensors of the size of `rows` as there are parts.
-        return zip(self.blocks, rows.split(self.sizes), strict=True)
+        return zip(cast(Iterable[_Block], self.blocks), rows.split(self.sizes), strict=True)
 
 
 class _Block(nn.Module):

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from sklearn.base import clone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skada_active.deep import functional
-from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, SourceLogit
-from skada_active.deep.objectives._discriminator import make_discriminator
+from skada_active.deep.objectives._adversarial import AdversarialObjective, DomainTerm, make_discriminator
 from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, take_rows
 from skada_active.deep.step import Step
 from skada_active.utils._sklearn import StrOptions
@@ -22,7 +20,7 @@ __all__ = ["DANN"]
 
 
 class DANN(AdversarialObjective):
-    """Train a domain discriminator on the embedding, and the embedding against it.
+    """Domain-adversarial training: a domain discriminator on the embedding, and the embedding against it.
 
     Parameters
     ----------
@@ -73,7 +71,8 @@ class DANN(AdversarialObjective):
     DANN(schedule='constant')
     """
 
-    supplies: ClassVar[frozenset[str]] = frozenset({"source_logit"})
+    supplies = frozenset({"source_logit"})
+    loss_name: ClassVar[str | None] = "domain_loss"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialObjective._parameter_constraints,
@@ -90,7 +89,7 @@ class DANN(AdversarialObjective):
         discriminator: str = "binary",
         discriminator_input: str = "features",
     ) -> None:
-        self.trade_off = trade_off
+        super().__init__(trade_off)
         self.schedule = schedule
         self.max_reversal = max_reversal
         self.hidden = hidden
@@ -101,23 +100,20 @@ class DANN(AdversarialObjective):
         """Return the module of the loss with its discriminator."""
         kinds = {"binary": _Binary, "per_source": _PerSource, "multiclass": _Multiclass}
         width = n_features if self.discriminator_input == "features" else n_classes
-        # A copy: what set_params changes later counts from the next network, as for every other objective.
-        return kinds[self.discriminator](clone(self), width, max(1, n_domains - 1))
+        return kinds[self.discriminator](self, width, max(1, n_domains - 1))
 
 
-class _DANN(SourceLogit, AdversarialTerm):
+class _DANN(DomainTerm):
     def loss(self, step: Step) -> Tensor:
-        if step.source.stop == 0:
-            return step.logits.new_zeros(())  # one domain alone cannot be told from another
         inputs = self.discriminator_input(*map(step.source_and_target, (step.features, step.logits)))
         loss = self._domain_loss(functional.gradient_reversal(inputs, self.reversal(step)), step)
-        if self.config.trade_off:
-            self._mark_trained(step)
-        step.log("domain_loss", loss)
-        return self.config.trade_off * loss
+        self.mark_trained(step)
+        return loss
+
+    def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
+        raise NotImplementedError
 
     def discriminator_input(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return what the discriminator reads, one row per row."""
         kind = self.config.discriminator_input
         return features if kind == "features" else logits if kind == "logits" else logits.softmax(dim=1)
 
@@ -127,14 +123,11 @@ class _Binary(_DANN):
         super().__init__(config)
         self.discriminator = make_discriminator(n_inputs, config.hidden, 1)
 
-    def _mark_trained(self, step: Step) -> None:
-        self.is_trained.fill_(True)
-
-    def _logit(self, inputs: Tensor) -> Tensor:
+    def logit_of(self, inputs: Tensor) -> Tensor:
         return self.discriminator(inputs)[:, 0]
 
     def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
-        return functional.domain_adversarial_loss(*self._logit(inputs).tensor_split([step.source.stop]))
+        return functional.domain_adversarial_loss(*self.logit_of(inputs).tensor_split([step.source.stop]))
 
 
 class _MultiSource(_DANN):
@@ -142,8 +135,9 @@ class _MultiSource(_DANN):
     def __init__(self, config: DANN, n_sources: int) -> None:
         super().__init__(config, (n_sources,))
 
-    def _mark_trained(self, step: Step) -> None:
-        self.is_trained.index_fill_(0, step.domain[step.source], True)
+    def mark_trained(self, step: Step) -> None:
+        if self.config.trade_off:
+            self.is_trained.index_fill_(0, step.domain[step.source], True)
 
 
 class _PerSource(_MultiSource):
@@ -151,7 +145,7 @@ class _PerSource(_MultiSource):
         super().__init__(config, n_sources)
         self.discriminators = ParallelDiscriminators(n_sources, n_inputs, config.hidden)
 
-    def _logit(self, inputs: Tensor) -> Tensor:
+    def logit_of(self, inputs: Tensor) -> Tensor:
         logit = self.discriminators(inputs.expand(len(self.is_trained), -1, -1))[self.is_trained]
         return logit.logsumexp(dim=0) - math.log(len(logit))
 
@@ -174,7 +168,7 @@ class _Multiclass(_MultiSource):
         super().__init__(config, n_sources)
         self.discriminator = make_discriminator(n_inputs, config.hidden, n_sources + 1)
 
-    def _logit(self, inputs: Tensor) -> Tensor:
+    def logit_of(self, inputs: Tensor) -> Tensor:
         logits = self.discriminator(inputs)
         return logits[:, :-1][:, self.is_trained].logsumexp(dim=1) - logits[:, -1]
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skada_active.deep import functional
-from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, SourceLogit
+from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, DomainTerm
 from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit, take_rows
 from skada_active.deep.step import Step
 from skada_active.utils._sklearn import Interval, StrOptions
@@ -28,7 +28,7 @@ _GROUP_SIZE = 5
 
 
 class GSDA(AdversarialObjective):
-    """Align domain, groups of classes and classes by discriminators whose gradients are kept in step.
+    """Gradient-synchronised alignment of domain, groups of classes and classes by discriminators.
 
     One discriminator tells the domains apart on all rows, one per group on the rows of its classes, one per class on
     those of the class; target rows count for a class by its predicted probability, or by their label where it is known.
@@ -104,6 +104,9 @@ class GSDA(AdversarialObjective):
     GSDA(alpha=0.2, beta=10.0)
     """
 
+    reads_source: ClassVar[bool] = False  # the entropy is that of target rows alone
+    loss_name: ClassVar[str | None] = None
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialObjective._parameter_constraints,
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -131,6 +134,7 @@ class GSDA(AdversarialObjective):
         class_balanced: bool = True,
         random_state: Any = None,
     ) -> None:
+        super().__init__(trade_off)
         self.alpha = alpha
         self.beta = beta
         self.n_groups = n_groups
@@ -138,7 +142,6 @@ class GSDA(AdversarialObjective):
         self.hidden = hidden
         self.schedule = schedule
         self.max_reversal = max_reversal
-        self.trade_off = trade_off
         self.syn_reduction = syn_reduction
         self.confidence_threshold = confidence_threshold
         self.class_balanced = class_balanced
@@ -162,13 +165,12 @@ class GSDA(AdversarialObjective):
         ValueError
             If there are more groups than classes.
         """
-        n_groups = -(-n_classes // _GROUP_SIZE) if self.n_groups == "auto" else self.n_groups
+        n_groups = -(-n_classes // _GROUP_SIZE) if isinstance(self.n_groups, str) else self.n_groups
         if n_groups > n_classes:
             raise ValueError(f"n_groups={n_groups} is more than the {n_classes} classes; use at most one per class.")
         group_of_class = _random_groups(n_groups, n_classes, self.random_state)
         kind = _GlobalGSDA if "domain" in self.levels else _GSDA
-        # A copy: what set_params changes later counts from the next network, as for every other objective.
-        return kind(clone(self), n_features, n_groups, group_of_class)
+        return kind(self, n_features, n_groups, group_of_class)
 
 
 def _random_groups(n_groups: int, n_classes: int, random_state: Any) -> Tensor:
@@ -180,6 +182,8 @@ def _random_groups(n_groups: int, n_classes: int, random_state: Any) -> Tensor:
 
 
 class _GSDA(AdversarialTerm):
+    group_of_class: Tensor
+
     def __init__(self, config: GSDA, n_features: int, n_groups: int, group_of_class: Tensor) -> None:
         super().__init__(config)
         self.n_groups = n_groups
@@ -193,15 +197,17 @@ class _GSDA(AdversarialTerm):
         )
         self.register_buffer("group_of_class", group_of_class)
 
+    def _of(self, level: str) -> ParallelDiscriminators:
+        return cast(ParallelDiscriminators, self.discriminators[level])
+
     def loss(self, step: Step) -> Tensor:
         entropy = -functional.minimax_entropy_loss(step.logits[step.target])
         step.log("target_entropy", entropy)
         loss = self.config.alpha * entropy
         if step.source.stop and self.discriminators:  # one domain alone cannot be told from another
             loss = loss + self._alignment(step)
-            if self.config.trade_off:
-                self.is_trained.fill_(True)
-        return self.config.trade_off * loss
+            self.mark_trained(step)
+        return loss
 
     def _alignment(self, step: Step) -> Tensor:
         features = step.source_and_target(step.features)
@@ -218,20 +224,20 @@ class _GSDA(AdversarialTerm):
                 magnitudes[level] = (magnitude * takes_part[numbers]).sum(dim=1)
                 step.log(f"gsda_{level}_gradient", magnitudes[level].sum())
             else:
-                logit = self.discriminators[level](rows)
+                logit = self._of(level)(rows)
             losses.append(functional.weighted_domain_losses(logit, *pairs).sum())
             step.log(f"gsda_{level}_loss", losses[-1])
-        return sum(losses) + self._synchronization(step, magnitudes)
+        return reduce(torch.add, [*losses, *self._synchronization(step, magnitudes)])
 
     def _measured(
         self, level: str, step: Step, rows: Tensor, is_source: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return logits behind the reversal, and gradient magnitudes before it: features lower L_syn, too."""
-        logit, gradient = self.discriminators[level].with_gradient(rows)
+        logit, gradient = self._of(level).with_gradient(rows)
         magnitude = functional.domain_gradient_magnitudes(logit, gradient.norm(dim=2), is_source, weight)
         return reversed_logit(logit, rows, gradient, self.reversal(step)), magnitude
 
-    def _synchronization(self, step: Step, magnitudes: dict[str, Tensor]) -> Tensor | float:
+    def _synchronization(self, step: Step, magnitudes: dict[str, Tensor]) -> list[Tensor]:
         gaps = []
         for (coarse, whole), (fine, parts) in pairwise(magnitudes.items()):
             grouped = (coarse, fine) == ("group", "class")
@@ -239,9 +245,10 @@ class _GSDA(AdversarialTerm):
             reduction = self.config.syn_reduction
             gaps.append(functional.gradient_synchronization_loss(whole, parts, parent, reduction=reduction))
         if not gaps:
-            return 0.0
-        step.log("gsda_sync_loss", sum(gaps))
-        return self.config.beta * sum(gaps)
+            return []
+        gap = reduce(torch.add, gaps)
+        step.log("gsda_sync_loss", gap)
+        return [self.config.beta * gap]
 
     @torch.no_grad()
     def _weights(self, step: Step) -> tuple[dict[str, Tensor], Tensor]:
@@ -269,6 +276,6 @@ class _GSDA(AdversarialTerm):
         return functional.class_balance_weights(labels) if self.config.class_balanced else torch.ones_like(labels)
 
 
-class _GlobalGSDA(SourceLogit, _GSDA):
-    def _logit(self, features: Tensor) -> Tensor:
-        return self.discriminators["domain"](features[None])[0]
+class _GlobalGSDA(DomainTerm, _GSDA):
+    def logit_of(self, inputs: Tensor) -> Tensor:
+        return self._of("domain")(inputs[None])[0]

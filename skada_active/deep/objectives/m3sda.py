@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from skada_active.deep import functional
-from skada_active.deep.objectives._base import Objective, TargetTerm
+from skada_active.deep.objectives._base import Objective
 from skada_active.deep.step import Step
 from skada_active.utils._sklearn import Interval
 
@@ -16,7 +16,7 @@ __all__ = ["M3SDA"]
 
 
 class M3SDA(Objective):
-    """Bring the feature moments of every source, and of the target, closer to one another.
+    """Moment matching: the feature moments of every source, and of the target, come closer to one another.
 
     Parameters
     ----------
@@ -44,32 +44,22 @@ class M3SDA(Objective):
     M3SDA(n_moments=3)
     """
 
+    reads_source: ClassVar[bool] = True
+    loss_name: ClassVar[str | None] = "moment_loss"
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **Objective._parameter_constraints,
         "n_moments": [Interval(Integral, 1, None, closed="left")],
-        "trade_off": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(self, n_moments: int = 2, trade_off: float = 0.01) -> None:
+        super().__init__(trade_off)
         self.n_moments = n_moments
-        self.trade_off = trade_off
-
-    def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
-        """Return the module of the loss; it has no parameters."""
-        return _M3SDA(self.n_moments, self.trade_off)
-
-
-class _M3SDA(TargetTerm):
-    def __init__(self, n_moments: int, trade_off: float) -> None:
-        super().__init__()
-        self.n_moments, self.trade_off = n_moments, trade_off
 
     def loss(self, step: Step) -> Tensor:
-        if step.source.stop == 0:
-            return step.logits.new_zeros(())
+        """Return the distance between the feature moments of all domains in the batch."""
         sources, targets = (_by_domain(step, block) for block in (step.source, step.target))
-        loss = functional.moment_matching_loss(sources, targets, n_moments=self.n_moments)
-        step.log("moment_loss", loss)
-        return self.trade_off * loss
+        return functional.moment_matching_loss(sources, targets, n_moments=self.n_moments)
 
 
 def _by_domain(step: Step, block: slice) -> list[Tensor]:

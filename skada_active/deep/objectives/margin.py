@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from skada_active.deep import functional
 from skada_active.deep.objectives._base import Objective
@@ -16,7 +16,7 @@ __all__ = ["MarginLoss"]
 
 
 class MarginLoss(Objective):
-    """Widen the margin between the true class and the others on the labelled rows (SDM, SDM-A).
+    """Margin loss: a wider margin between the true class and the others on the labelled rows (SDM, SDM-A).
 
     It stands beside the labelled cross-entropy, averaged over roles in the same way, and reads no unlabelled rows. The
     loss is `functional.margin_loss` on normalised logits.
@@ -48,11 +48,11 @@ class MarginLoss(Objective):
     reads_target: ClassVar[bool] = False
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **Objective._parameter_constraints,
         "margin": [Interval(Real, 0, None, closed="neither")],
         "dynamic": ["boolean"],
         "max_logit": ["boolean", None],
         "normalize_logits": ["boolean"],
-        "trade_off": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -63,25 +63,20 @@ class MarginLoss(Objective):
         normalize_logits: bool = True,
         trade_off: float = 1.0,
     ) -> None:
+        super().__init__(trade_off)
         self.margin = margin
         self.dynamic = dynamic
         self.max_logit = max_logit
         self.normalize_logits = normalize_logits
-        self.trade_off = trade_off
 
-    def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
-        """Return the module of the loss; it has no parameters."""
-        return _Margin(self)
-
-
-class _Margin(nn.Module):
-    def __init__(self, config: MarginLoss) -> None:
-        super().__init__()
-        self.trade_off = config.trade_off
-        self.options = {name: value for name, value in config.get_params().items() if name != "trade_off"}
-
-    def forward(self, step: Step) -> Tensor:
-        losses = functional.margin_loss(step.labeled_logits, step.known_labels, **self.options)
-        loss = step.labeled_mean(losses)
-        step.log("margin_loss", loss)
-        return self.trade_off * loss
+    def loss(self, step: Step) -> Tensor:
+        """Return the margin loss of the labelled rows, averaged like the labelled cross-entropy."""
+        losses = functional.margin_loss(
+            step.labeled_logits,
+            step.known_labels,
+            margin=self.margin,
+            dynamic=self.dynamic,
+            max_logit=self.max_logit,
+            normalize_logits=self.normalize_logits,
+        )
+        return step.labeled_mean(losses)

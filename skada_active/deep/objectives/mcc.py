@@ -5,10 +5,10 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from skada_active.deep import functional
-from skada_active.deep.objectives._base import Objective, TargetTerm
+from skada_active.deep.objectives._base import Objective
 from skada_active.deep.step import Step
 from skada_active.utils._sklearn import Interval
 
@@ -16,7 +16,7 @@ __all__ = ["MCC"]
 
 
 class MCC(Objective):
-    """Make the model confuse fewer classes on the target rows.
+    """Minimum class confusion: the model confuses fewer classes on the target rows.
 
     Parameters
     ----------
@@ -37,25 +37,14 @@ class MCC(Objective):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **Objective._parameter_constraints,
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "trade_off": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(self, temperature: float = 2.5, trade_off: float = 1.0) -> None:
+        super().__init__(trade_off)
         self.temperature = temperature
-        self.trade_off = trade_off
-
-    def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
-        """Return the module of the loss; it has no parameters."""
-        return _MCC(self.temperature, self.trade_off)
-
-
-class _MCC(TargetTerm):
-    def __init__(self, temperature: float, trade_off: float) -> None:
-        super().__init__()
-        self.temperature, self.trade_off = temperature, trade_off
 
     def loss(self, step: Step) -> Tensor:
-        loss = functional.minimum_class_confusion_loss(step.logits[step.target], temperature=self.temperature)
-        step.log("mcc_loss", loss)
-        return self.trade_off * loss
+        """Return the class confusion of the target rows."""
+        return functional.minimum_class_confusion_loss(step.logits[step.target], temperature=self.temperature)

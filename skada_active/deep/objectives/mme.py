@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from numbers import Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from skada_active.deep import functional
-from skada_active.deep.objectives._base import Objective, TargetTerm
+from skada_active.deep.objectives._base import Objective
 from skada_active.deep.step import Step
-from skada_active.utils._sklearn import Interval
 
 __all__ = ["MME"]
 
 
 class MME(Objective):
-    """Let the classifier raise the entropy of target rows and the features lower it.
+    """Minimax entropy: the classifier raises the entropy of target rows, the features lower it.
 
     The gradient reversal sits between features and classifier, so one optimiser step does what the published code does
     in two. The paper's classifier is a cosine head: ``AdaptationClassifier(MME(), head="cosine")``; LADA runs MME on a
@@ -38,25 +36,14 @@ class MME(Objective):
     MME(trade_off=0.2)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "trade_off": [Interval(Real, 0, None, closed="left")],
-    }
+    loss_name: ClassVar[str | None] = None
 
     def __init__(self, trade_off: float = 0.1) -> None:
-        self.trade_off = trade_off
-
-    def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
-        """Return the module of the loss; it has no parameters."""
-        return _MME(self.trade_off)
-
-
-class _MME(TargetTerm):
-    def __init__(self, trade_off: float) -> None:
-        super().__init__()
-        self.trade_off = trade_off
+        super().__init__(trade_off)
 
     def loss(self, step: Step) -> Tensor:
+        """Return the negative entropy of the target rows, its gradient reversed on the way to the features."""
         reversed_features = functional.gradient_reversal(step.features[step.target])
         loss = functional.minimax_entropy_loss(step.head(reversed_features))
         step.log("target_entropy", -loss)
-        return self.trade_off * loss
+        return loss

@@ -8,23 +8,21 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import clone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skada_active.deep import functional
 from skada_active.deep._class_gradient import ClassDomainGradient
-from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm
-from skada_active.deep.objectives._discriminator import make_discriminator
+from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, make_discriminator
 from skada_active.deep.step import Step
 
 __all__ = ["TSF"]
 
 
 class TSF(AdversarialObjective):
-    """Train a domain discriminator per class on the embedding, and the embedding against all of them.
+    """Transferability loss: a domain discriminator per class, and the embedding against all of them.
 
-    The transferability loss: one discriminator with C outputs, of which a source row counts the one of its label and a
+    One discriminator on the embedding with C outputs, of which a source row counts the one of its label and a
     target row all of them by its predicted probabilities. It reads the source rows and the target batch; the batch of
     labelled target rows, which come back again and again, belongs to the labelled loss alone.
 
@@ -63,6 +61,8 @@ class TSF(AdversarialObjective):
     TSF(hidden=(64,))
     """
 
+    loss_name: ClassVar[str | None] = "transferability_loss"
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialObjective._parameter_constraints,
         "use_target_labels": ["boolean"],
@@ -78,7 +78,7 @@ class TSF(AdversarialObjective):
         use_target_labels: bool = True,
         detach: bool = True,
     ) -> None:
-        self.trade_off = trade_off
+        super().__init__(trade_off)
         self.schedule = schedule
         self.max_reversal = max_reversal
         self.hidden = hidden
@@ -93,8 +93,7 @@ class TSF(AdversarialObjective):
 
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss with its discriminator."""
-        # A copy: what set_params changes later counts from the next network, as for every other objective.
-        return _TSF(clone(self), n_features, n_classes)
+        return _TSF(self, n_features, n_classes)
 
 
 class _TSF(AdversarialTerm):
@@ -104,30 +103,25 @@ class _TSF(AdversarialTerm):
 
     def class_domain_grad(self) -> ClassDomainGradient:
         """Return the function of embedded rows (m, D) that computes the gradients of -ln d_c(z), shape (m, C, D)."""
-        self._check_trained()
+        self.check_trained("class-wise domain discriminator")
         return ClassDomainGradient(self.discriminator)
 
     def class_discriminator(self) -> tuple[NDArray[Any], ...]:
         """Return copies of (W1, b1, W2, b2) of the discriminator, which has one hidden layer."""
-        self._check_trained()
+        self.check_trained("class-wise domain discriminator")
         return tuple(parameter.detach().cpu().numpy().copy() for parameter in self.discriminator.parameters())
 
     def loss(self, step: Step) -> Tensor:
-        if step.source.stop == 0:
-            return step.logits.new_zeros(())  # one domain alone cannot be told from another
         features = functional.gradient_reversal(step.source_and_target(step.features), self.reversal(step))
         by_source, by_target = self.discriminator(features).tensor_split([step.source.stop])
-        if self.config.trade_off:
-            self.is_trained.fill_(True)
+        self.mark_trained(step)
         n_classes = step.logits.shape[1]
-        loss = functional.transferability_loss(
+        return functional.transferability_loss(
             by_source,
             by_target,
             F.one_hot(step.labels[step.source], n_classes).to(by_source.dtype),
             self._target_proba(step),
         )
-        step.log("transferability_loss", loss)
-        return self.config.trade_off * loss
 
     def _target_proba(self, step: Step) -> Tensor:
         proba = step.logits[step.target].softmax(dim=1)
@@ -137,10 +131,3 @@ class _TSF(AdversarialTerm):
         labels = step.labels[step.target]
         known = F.one_hot(labels.clamp_min(0), proba.shape[1]).to(proba.dtype)
         return torch.where((labels >= 0)[:, None], known, proba)
-
-    def _check_trained(self) -> None:
-        if not self.is_trained:
-            raise ValueError(
-                "The class-wise domain discriminator is untrained: no training step saw source and target rows "
-                "together, or trade_off=0. Fit with rows of both (sample_domain >= 0 and < 0) and trade_off > 0."
-            )

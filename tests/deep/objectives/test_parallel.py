@@ -6,7 +6,7 @@ from torch import nn
 
 from skada_active.deep.functional import gradient_reversal
 from skada_active.deep.objectives import _parallel
-from skada_active.deep.objectives._discriminator import make_discriminator
+from skada_active.deep.objectives._adversarial import make_discriminator
 from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit, take_rows
 
 every_depth = pytest.mark.parametrize("hidden", [(), (5,), (6, 4)])
