@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,11 +17,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from skada_active.domains import Roles
-from skada_active.io.estimators import dumps, errors_name, is_loadable, loads, write_bytes
+from skada_active.exceptions import DamagedFileError, UntrustedFileError
+from skada_active.io.estimators import dumps, errors_name, is_loadable, loads, read_bytes, write_bytes
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.parameters import describe_parameters, differences
 from skada_active.labels import labels_from_list, labels_to_list
-from skada_active.session import AdaptationSession
+from skada_active.loop._validation import check_eval_set
 from skada_active.session.events import from_json, to_json
 from skada_active.session.state import SessionState
 from skada_active.session.store import MemoryStore
@@ -36,7 +38,7 @@ __all__ = ["load_loop", "save_loop"]
 
 _FORMAT = 1
 _PARTS = ("estimator", "strategy")  # what can be given again to `load`
-_CSR = ("data", "indices", "indptr")
+_COLUMNS = ("n_features_in_", "feature_names_in_")
 Loop = TypeVar("Loop", bound="ActiveAdaptationLoop")
 
 
@@ -48,58 +50,26 @@ class _SavedStore(MemoryStore):
 
     def restore_model(self, trainer: Trainer, state: SessionState) -> None:
         trainer.restore(*self.model)
+        if trainer.digests != state.training_digests():
+            raise DamagedFileError("its model is not trained on its answers.")
 
 
 def save_loop(loop: ActiveAdaptationLoop, path: Path) -> None:
     """Write a fitted loop to a file, see `ActiveAdaptationLoop.save`."""
     session, params = loop.session_, loop.get_params(deep=False)
-    estimator = session.estimator_
-    missing = [found for name in _PARTS for found in _unsaveable(params[name], name)]
-    columns = {name: getattr(loop, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(loop, name)}
-    model = [_packed(estimator, missing, "estimator__"), session.initial_, session.history_, session.trainer.digests]
+    estimator, settings, (y, roles, _) = session.estimator_, session.settings, session.state.as_of(0)
+    missing = {name: _missing(params[name]) for name in _PARTS}
+    recorded = session.store.data if isinstance(session.store, _SavedStore) else None
+    eval_X, eval_y = (None, None) if session.eval_set is None else session.eval_set
+    model = [_packed(estimator, missing["estimator"]), session.initial_, session.history_, session.trainer.digests]
     content = {
         "format": _FORMAT,
         "versions": package_versions(),
-        "described": {name: describe_parameters(params[name], name) for name in _PARTS},
+        "described": json.dumps({name: describe_parameters(params[name], name) for name in _PARTS}),
         "missing": missing,
-        "params": {name: dumps(_without(value, missing, f"{name}__")) for name, value in params.items()},
-        "columns": columns,
+        "params": {name: dumps(_packed(value, missing.get(name, []))) for name, value in params.items()},
+        "columns": {name: getattr(loop, name) for name in _COLUMNS if hasattr(loop, name)},
         "model": dumps(model),
-        **_session_content(session),
-    }
-    write_bytes(path, dumps(content))
-
-
-def load_loop(
-    kind: type[Loop], path: Path, *, X: Any, eval_set: Any, given: Mapping[str, Any], trusted: Sequence[str | type]
-) -> Loop:
-    """Return the loop of a file, see `ActiveAdaptationLoop.load`."""
-    with errors_name(path):
-        content = loads(path.read_bytes())
-        if content["format"] != _FORMAT:
-            raise ValueError(
-                f"{path} has a loop of format {content['format']}, this version reads {_FORMAT}; load it with "
-                f"skada-active {content['versions']['skada-active']}."
-            )
-        _check_given(content, given, path)
-        params = {
-            name: given[name] if given.get(name) is not None else loads(blob, trusted)
-            for name, blob in content["params"].items()
-        }
-        estimator, *trained = loads(content["model"], trusted)
-    loop = kind(**params)
-    if content["missing"]:
-        estimator = _unpacked(estimator, content["missing"], "estimator__", params["estimator"])
-    loop._adopt(_load_session(loop, content, [estimator, *trained], path, X, eval_set))
-    vars(loop).update(content["columns"])
-    return loop
-
-
-def _session_content(session: AdaptationSession) -> dict[str, Any]:
-    settings, (y, roles, _) = session.settings, session.state.as_of(0)
-    recorded = session.store.data if isinstance(session.store, _SavedStore) else None
-    eval_X, eval_y = (None, None) if session.eval_set is None else session.eval_set
-    return {
         "seed": settings.seed,
         "rounds": list(settings.rounds),
         "costs": settings.costs,
@@ -114,34 +84,75 @@ def _session_content(session: AdaptationSession) -> dict[str, Any]:
         "eval_X": _packed_rows(eval_X, "eval_set=(X, y)"),
         "fingerprint": json.dumps(recorded if session.X is None else fingerprint(session.X, y, roles.domain)),
     }
+    write_bytes(path, dumps(content))
 
 
-def _load_session(
-    loop: ActiveAdaptationLoop, content: dict[str, Any], model: list[Any], path: Path, X: Any, eval_set: Any
-) -> AdaptationSession:
-    y, roles = _unpacked_labels(content["y"]), Roles(content["domain"], content["is_labeled"])
-    data = json.loads(content["fingerprint"])
-    X = _unpacked_rows(content["X"]) if X is None else as_rows(X)
+def load_loop(
+    kind: type[Loop],
+    path: Path,
+    *,
+    X: Any,
+    eval_set: Any,
+    given: Mapping[str, Any],
+    trusted: str | type | Iterable[str | type],
+) -> Loop:
+    """Return the loop of a file, see `ActiveAdaptationLoop.load`."""
+    X, eval_set = None if X is None else as_rows(X), check_eval_set(eval_set)
+    given = {name: value for name, value in given.items() if value is not None}
+    with _errors_of(path):
+        content = loads(read_bytes(path))
+        version, is_known = content["versions"]["skada-active"], content["format"] == _FORMAT
+        described = json.loads(content["described"])
+        recorded = [(name, dict(described[name]), list(content["missing"][name])) for name in _PARTS]
+    if not is_known:
+        raise ValueError(f"{path} has a loop of another format; load it with skada-active {version}, which wrote it.")
+    for part in recorded:
+        _check_given(*part, given, path)
+    with _errors_of(path):
+        params = {
+            name: given[name] if name in given else loads(blob, trusted) for name, blob in content["params"].items()
+        }
+        estimator, *trained = loads(content["model"], trusted)
+        loop = kind(**params)
+        model = [_unpacked(estimator, content["missing"]["estimator"], params["estimator"]), *trained]
+        y, roles = _unpacked_labels(content["y"]), Roles(content["domain"], content["is_labeled"])
+        X, data = _unpacked_rows(content["X"]) if X is None else X, json.loads(content["fingerprint"])
     if X is not None:
         check_fingerprint(data, X, y, roles.domain, what=f"the loop in {path}")
-    settings = replace(
-        loop._settings(roles, content["costs"], content["n_annotators"]),
-        seed=content["seed"],
-        rounds=content["rounds"],
-    )
-    store = _SavedStore(settings, [from_json(line) for line in content["events"]])
-    store.model, store.data = model, data
-    if eval_set is None and content["eval_X"] is not None:
-        eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])
-    return loop._session_of(store, X, y, roles, y_true=_unpacked_labels(content["y_true"]), eval_set=eval_set)
+    with _errors_of(path):
+        settings = loop._settings(roles, content["costs"], content["n_annotators"])
+        settings = replace(settings, seed=content["seed"], rounds=content["rounds"])
+        store = _SavedStore(settings, [from_json(line) for line in content["events"]])
+        store.model, store.data = model, data
+        if eval_set is None and content["eval_X"] is not None:
+            eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])
+        y_true = _unpacked_labels(content["y_true"])
+        loop._adopt(loop._session_of(store, X, y, roles, y_true=y_true, eval_set=eval_set))
+        vars(loop).update({name: content["columns"][name] for name in _COLUMNS if name in content["columns"]})
+    return loop
 
 
-def _unsaveable(value: Any, name: str) -> list[str]:
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Let any error in what is made of a file say that the file is damaged."""
+    with errors_name(path):
+        try:
+            yield
+        except (DamagedFileError, UntrustedFileError, OSError):
+            raise
+        except Exception as error:
+            raise DamagedFileError(f"it holds no loop that can be used ({type(error).__name__}: {error}).") from error
+
+
+def _missing(value: Any) -> list[str]:
     """Return the paths of parameters that cannot be made again from a file: modules, callbacks, code of one's own."""
-    if not hasattr(value, "get_params"):
-        return []
-    params = {path: item for path, item in value.get_params().items() if not _holds_estimators(item)}
-    return [f"{name}__{path}" for path, item in sorted(params.items()) if not is_loadable(item)]
+    params = value.get_params() if hasattr(value, "get_params") else {}
+    # With its name, for the value of some parameters alone is harmless.
+    return [
+        path
+        for path, item in sorted(params.items())
+        if not (_holds_estimators(item) or is_loadable({path.rpartition("__")[2]: item}))
+    ]
 
 
 def _holds_estimators(item: Any) -> bool:
@@ -150,109 +161,88 @@ def _holds_estimators(item: Any) -> bool:
     return hasattr(item, "get_params") and not isinstance(item, type)
 
 
-def _check_given(content: dict[str, Any], given: Mapping[str, Any], path: Path) -> None:
-    for name in _PARTS:
-        missing = [found for found in content["missing"] if found.startswith(f"{name}__")]
-        recorded = content["described"][name]
-        if given.get(name) is None and missing:
-            parts = ", ".join(f"{found} ({recorded.get(found, 'unknown')})" for found in missing)
-            raise ValueError(
-                f"{path}: {parts} cannot be made from a file. Give it: ActiveAdaptationLoop.load(path, {name}=...)."
-            )
-        if given.get(name) is not None:
-            changed = differences(recorded, describe_parameters(given[name], name))
-            if changed:
-                raise ValueError(f"{name} is not the one that the loop was saved with: {'; '.join(changed)}.")
+def _check_given(
+    name: str, described: Mapping[str, str], missing: Sequence[str], given: Mapping[str, Any], path: Path
+) -> None:
+    if name in given:
+        changed = differences(described, describe_parameters(given[name], name))
+        if changed:
+            raise ValueError(f"{name} is not the one that the loop was saved with: {'; '.join(changed)}.")
+    elif missing:
+        parts = ", ".join(f"{name}__{part} ({described.get(f'{name}__{part}', 'unknown')})" for part in missing)
+        raise ValueError(
+            f"{path}: {parts} cannot be made from a file. Give it: ActiveAdaptationLoop.load(path, {name}=...)."
+        )
 
 
-def _own(missing: Sequence[str], prefix: str) -> list[str]:
-    return [path.removeprefix(prefix) for path in missing if path.startswith(prefix)]
+def _packed(value: Any, missing: Sequence[str]) -> Any:
+    """Return an estimator, fitted or not, without what is missing in it; a fitted network as its state."""
+    if not missing:
+        return value
+    if hasattr(value, "net_"):
+        state = {**value.__getstate__(), **dict.fromkeys(path.partition("__")[0] for path in missing)}
+        callbacks = {
+            name: held if isinstance(held, dict) else {key: v for key, v in vars(held).items() if is_loadable(v)}
+            for name, held in state["net_"]["callbacks"].items()
+        }
+        return {**state, "net_": {**state["net_"], "callbacks": callbacks}}
+    if isinstance(value, FrozenEstimator):
+        return FrozenEstimator(_packed(value.estimator, _below("estimator", missing)))
+    if isinstance(value, Pipeline):
+        packed = copy.copy(value)
+        packed.steps = [(name, _packed(step, _below(name, missing))) for name, step in value.steps]
+        return packed.set_params(**dict.fromkeys(path for path in missing if "__" not in path))
+    return copy.deepcopy(value).set_params(**dict.fromkeys(missing))
 
 
-def _without(value: Any, missing: Sequence[str], prefix: str) -> Any:
-    """Return a parameter of the loop without what is missing in it."""
-    own = _own(missing, prefix)
-    return copy.deepcopy(value).set_params(**dict.fromkeys(own)) if own else value
-
-
-def _packed(fitted: Any, missing: Sequence[str], prefix: str) -> Any:
-    """Return a fitted estimator without what is missing in it; a network as its state."""
-    own = _own(missing, prefix)
-    if not own:
-        return fitted
-    if isinstance(fitted, Pipeline):
-        packed = copy.copy(fitted)
-        packed.steps = [(name, _packed(step, missing, f"{prefix}{name}__")) for name, step in fitted.steps]
-        return packed
-    if isinstance(fitted, FrozenEstimator):
-        return FrozenEstimator(_packed(fitted.estimator, missing, f"{prefix}estimator__"))
-    if hasattr(fitted, "net_"):
-        return {**fitted.__getstate__(), **{name.partition("__")[0]: None for name in own}}
-    return copy.copy(fitted).set_params(**dict.fromkeys(own))
-
-
-def _unpacked(packed: Any, missing: Sequence[str], prefix: str, given: Any) -> Any:
+def _unpacked(packed: Any, missing: Sequence[str], given: Any) -> Any:
     """Return the fitted estimator of `_packed`, with what is missing taken from an unfitted one."""
-    own = _own(missing, prefix)
-    if not own:
+    if not missing:
         return packed
-    if isinstance(packed, Pipeline):
-        packed.steps = [
-            (name, _unpacked(step, missing, f"{prefix}{name}__", given.named_steps[name]))
-            for name, step in packed.steps
-        ]
-        return packed
-    if isinstance(packed, FrozenEstimator):
-        return FrozenEstimator(_unpacked(packed.estimator, missing, f"{prefix}estimator__", given.estimator))
     if isinstance(packed, dict):
         network = type(given).__new__(type(given))
         network.__setstate__(
-            {**packed, **{name: getattr(given, name) for name in {path.partition("__")[0] for path in own}}}
+            {**packed, **{name: getattr(given, name) for name in {path.partition("__")[0] for path in missing}}}
         )
         return network
-    return packed.set_params(**{path: given.get_params()[path] for path in own})
+    if isinstance(packed, FrozenEstimator):
+        return FrozenEstimator(_unpacked(packed.estimator, _below("estimator", missing), given.estimator))
+    if isinstance(packed, Pipeline):
+        packed.steps = [
+            (name, _unpacked(step, _below(name, missing), given.named_steps[name])) for name, step in packed.steps
+        ]
+        missing = [path for path in missing if "__" not in path]
+    return packed.set_params(**{path: given.get_params()[path] for path in missing})
 
 
-def _packed_labels(labels: NDArray[Any] | None) -> dict[str, Any] | None:
-    return None if labels is None else {"dtype": labels.dtype.str, "values": json.dumps(labels_to_list(labels))}
+def _below(name: str, paths: Sequence[str]) -> list[str]:
+    return [path.removeprefix(f"{name}__") for path in paths if path.startswith(f"{name}__")]
 
 
-def _unpacked_labels(packed: dict[str, Any] | None) -> Any:
-    return (
-        None if packed is None else labels_from_list(json.loads(packed["values"]), np.empty(0, dtype=packed["dtype"]))
-    )
+def _packed_labels(labels: NDArray[Any] | None) -> Any:
+    return json.dumps(labels_to_list(labels)) if labels is not None and labels.dtype.kind == "O" else labels
 
 
-def _packed_rows(X: Any, argument: str) -> dict[str, Any] | None:
-    """Return rows of numbers as arrays, None for rows of any other form."""
-    if X is None:
-        return None
-    packed: dict[str, Any] | None = None
-    if isinstance(X, np.ndarray):
-        packed = {"arrays": [np.asarray(X)]}
-    elif sparse.issparse(X):
-        packed = {
-            "arrays": [getattr(X, part) for part in _CSR],
-            "shape": X.shape,
-            "is_array": isinstance(X, sparse.sparray),
-        }
-    elif hasattr(X, "iloc") and not is_dataset(X) and all(isinstance(name, str) for name in X.columns):
-        packed = {"arrays": [X.iloc[:, number].to_numpy() for number in range(X.shape[1])], "columns": list(X.columns)}
-    if packed is None or any(array.dtype.kind not in "biuf" for array in packed["arrays"]):
-        warn_user(f"Rows of type {type(X).__name__} are not saved; to go on, give them to load(path, {argument}).")
-        return None
-    return packed
+def _unpacked_labels(packed: Any) -> Any:
+    return labels_from_list(json.loads(packed), np.empty(0, dtype=object)) if isinstance(packed, str) else packed
 
 
-def _unpacked_rows(packed: dict[str, Any] | None) -> Any:
-    if packed is None:
-        return None
-    if "columns" in packed:
-        from pandas import DataFrame  # rows that were a DataFrame came from a place that has it
+def _packed_rows(X: Any, argument: str) -> Any:
+    """Return rows of numbers as they are, a DataFrame as its columns, None for rows of any other form."""
+    packed, dtypes = X, []
+    if isinstance(X, np.ndarray) or sparse.issparse(X):
+        packed, dtypes = np.asarray(X) if isinstance(X, np.ndarray) else X, [X.dtype]
+    elif hasattr(X, "iloc") and not is_dataset(X) and X.columns.is_unique and all(isinstance(n, str) for n in X):
+        packed, dtypes = {name: X[name].to_numpy() for name in X}, list(X.dtypes)
+    if X is None or (dtypes and all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes)):
+        return packed
+    warn_user(f"Rows of type {type(X).__name__} are not saved; to go on, give them to load(path, {argument}).")
+    return None
 
-        return DataFrame(dict(zip(packed["columns"], packed["arrays"], strict=True)))
-    if "is_array" in packed:
-        return (sparse.csr_array if packed["is_array"] else sparse.csr_matrix)(
-            tuple(packed["arrays"]), shape=packed["shape"]
-        )
-    return packed["arrays"][0]
+
+def _unpacked_rows(packed: Any) -> Any:
+    if not isinstance(packed, dict):
+        return packed
+    from pandas import DataFrame  # rows that were a DataFrame came from a place that has it
+
+    return DataFrame(packed)
