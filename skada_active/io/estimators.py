@@ -42,7 +42,6 @@ _RECORDS: dict[str, tuple[str, ...]] = {
     "is_categorical bitset_idx": ("left", "right"),
     "idx_start idx_end is_leaf radius": (),
 }
-_SWITCHED_OFF = frozenset({("JsonNode", "null"), ("JsonNode", "false")})
 _PROTOCOL = 2  # of skops; files of older ones keep names elsewhere
 
 
@@ -271,7 +270,8 @@ def _refuse_settings(schema: Any, nodes: list[dict[str, Any]]) -> None:
         if key.rpartition("__")[2] in _RUN_CODE
     }
     for node in nodes:
-        if node["__id__"] in keys and (node["__loader__"], node["content"]) not in _SWITCHED_OFF:
+        is_off = node["__loader__"] == "JsonNode" and node["content"] in ("null", "false")
+        if node["__id__"] in keys and not is_off:
             raise UntrustedFileError(
                 f"the file sets {keys[node['__id__']]!r}, by which an estimator can run code when it is fitted."
             )

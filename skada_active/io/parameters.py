@@ -18,6 +18,7 @@ __all__ = ["describe_parameters", "differences", "stateful_parameters"]
 #: Parameters, of any part, that do not say what is trained.
 _FREE = frozenset({"device", "n_jobs", "verbose"})
 _SHOWN_LENGTH = 80
+_GENERATORS = (np.random.RandomState, np.random.Generator)
 _PLAIN = (bool, int, float, complex, str, bytes, slice, np.dtype, type(None))
 
 
@@ -46,8 +47,8 @@ def differences(recorded: Mapping[str, str], now: Mapping[str, str], *, shared_o
 
 def stateful_parameters(value: Any, name: str) -> list[str]:
     """Return the paths of parameters that have a state of their own: modules and random generators."""
-    kinds = (np.random.RandomState, np.random.Generator)
-    return [f"{name}__{path}" for path, item in _deep_params(value) if isinstance(item, kinds) or _is_module(item)]
+    items = _deep_params(value)
+    return [f"{name}__{path}" for path, item in items if isinstance(item, _GENERATORS) or _is_module(item)]
 
 
 def _deep_params(value: Any) -> Iterable[tuple[str, Any]]:
@@ -121,6 +122,8 @@ def _parts(value: Any) -> Any:
     if _is_estimator(value):
         free = {*_FREE, "random_state"}
         return [type(value), {name: item for name, item in vars(value).items() if name not in free}]
+    if isinstance(value, _GENERATORS):  # whose seed, which a file does not hold, says no more
+        return value.get_state(legacy=False) if isinstance(value, np.random.RandomState) else value.bit_generator.state
     return list(value.__reduce_ex__(4)[1:])
 
 

@@ -97,7 +97,7 @@ def load_loop(
     trusted: str | type | Iterable[str | type],
 ) -> Loop:
     """Return the loop of a file, see `ActiveAdaptationLoop.load`."""
-    X, eval_set = None if X is None else as_rows(X), check_eval_set(eval_set)
+    X, eval_set, is_given = None if X is None else as_rows(X), check_eval_set(eval_set), X is not None
     given = {name: value for name, value in given.items() if value is not None}
     with _errors_of(path):
         content = loads(read_bytes(path))
@@ -116,9 +116,10 @@ def load_loop(
         loop = kind(**params)
         model = [_unpacked(estimator, content["missing"]["estimator"], params["estimator"]), *trained]
         y, roles = _unpacked_labels(content["y"]), Roles(content["domain"], content["is_labeled"])
-        X, data = _unpacked_rows(content["X"]) if X is None else X, json.loads(content["fingerprint"])
-    if X is not None:
-        check_fingerprint(data, X, y, roles.domain, what=f"the loop in {path}")
+        X, data = X if is_given else _unpacked_rows(content["X"]), json.loads(content["fingerprint"])
+    with _errors_of(path, *([ValueError] if is_given else [])):
+        if X is not None:
+            check_fingerprint(data, X, y, roles.domain, what=f"the loop in {path}")
     with _errors_of(path):
         settings = loop._settings(roles, content["costs"], content["n_annotators"])
         settings = replace(settings, seed=content["seed"], rounds=content["rounds"])
@@ -133,12 +134,12 @@ def load_loop(
 
 
 @contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
-    """Let any error in what is made of a file say that the file is damaged."""
+def _errors_of(path: Path, *others: type[Exception]) -> Iterator[None]:
+    """Let any error in what is made of a file, but for some others, say that the file is damaged."""
     with errors_name(path):
         try:
             yield
-        except (DamagedFileError, UntrustedFileError, OSError):
+        except (DamagedFileError, UntrustedFileError, OSError, *others):
             raise
         except Exception as error:
             raise DamagedFileError(f"it holds no loop that can be used ({type(error).__name__}: {error}).") from error
