@@ -34,7 +34,8 @@ def describe_parameters(value: Any, name: str) -> dict[str, str]:
 
 def differences(recorded: Mapping[str, str], now: Mapping[str, str], *, shared_only: bool = False) -> list[str]:
     """Return in words what differs between two descriptions, one line per parameter; with `shared_only`, in both."""
-    lines, changed = [], []
+    lines: list[str] = []
+    changed: list[str] = []
     for path in dict.fromkeys([*recorded, *now]):
         then, is_now = recorded.get(path, "not there"), now.get(path, "not there")
         if then == is_now or (shared_only and not (path in recorded and path in now)):

@@ -129,7 +129,8 @@ def load_loop(
             eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])
         y_true = _unpacked_labels(content["y_true"])
         loop._adopt(loop._session_of(store, X, y, roles, y_true=y_true, eval_set=eval_set))
-        vars(loop).update({name: content["columns"][name] for name in _COLUMNS if name in content["columns"]})
+        for name in set(_COLUMNS) & set(content["columns"]):
+            setattr(loop, name, content["columns"][name])
     return loop
 
 
@@ -139,7 +140,9 @@ def _errors_of(path: Path, *others: type[Exception]) -> Iterator[None]:
     with errors_name(path):
         try:
             yield
-        except (DamagedFileError, UntrustedFileError, OSError, *others):
+        except (DamagedFileError, UntrustedFileError, OSError):
+            raise
+        except others:
             raise
         except Exception as error:
             raise DamagedFileError(f"it holds no loop that can be used ({type(error).__name__}: {error}).") from error
@@ -201,7 +204,8 @@ def _unpacked(packed: Any, missing: Sequence[str], given: Any) -> Any:
     if not missing:
         return packed
     if isinstance(packed, dict):
-        network = type(given).__new__(type(given))
+        kind: Any = type(given)
+        network = kind.__new__(kind)
         network.__setstate__(
             {**packed, **{name: getattr(given, name) for name in {path.partition("__")[0] for path in missing}}}
         )
