@@ -107,8 +107,8 @@ def save(value: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     value : estimator
-        An estimator of scikit-learn or of this package; others are written, too, where skops can. A fitted loop has
-        `ActiveAdaptationLoop.save`, which also keeps what it needs to go on.
+        An estimator of scikit-learn or of this package; others are written, too, where skops can. A fitted loop goes
+        into a file by its own method, `ActiveAdaptationLoop.save`.
     path : str or path
         The file; its folder is made if it is not there. It is replaced all at once: whoever reads it meanwhile reads
         the old or the new one.
@@ -116,7 +116,7 @@ def save(value: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     UnsaveableError
-        If something in it has no form without pickle.
+        If something in it has no form without pickle, or is a fitted loop.
 
     Examples
     --------
@@ -128,7 +128,12 @@ def save(value: Any, path: str | os.PathLike[str]) -> None:
     >>> load(path)
     LAS(n_neighbors=5)
     """
-    write_bytes(Path(path), dumps(value))
+    data = dumps(value)
+    if b'"__class__": "AdaptationSession"' in data:
+        raise UnsaveableError(
+            f"{type(value).__name__} holds a fitted loop; save that by its own method, loop.save(path)."
+        )
+    write_bytes(Path(path), data)
 
 
 def load(path: str | os.PathLike[str], *, trusted: str | type | Iterable[str | type] = ()) -> Any:

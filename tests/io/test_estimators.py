@@ -29,7 +29,15 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 from skorch.callbacks import Checkpoint
 
-from skada_active import ActiveAdaptationLoop, BudgetSchedule, PoolView, TargetShuffleSplit, query, recipes
+from skada_active import (
+    ActiveAdaptationLoop,
+    BudgetSchedule,
+    PoolView,
+    TargetShuffleSplit,
+    query,
+    recipes,
+    target_accuracy,
+)
 from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
 from skada_active.exceptions import DamagedFileError, UnsaveableError, UntrustedFileError
@@ -667,6 +675,16 @@ class TestWhatComesBack:
         with pytest.raises(UnsaveableError, match="Pipeline cannot be written without pickle: "):
             save(make_pipeline(FunctionTransformer(item for item in ())), tmp_path / "x.skops")
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_fitted_loop_has_a_method_of_its_own(self, blobs, tmp_path):
+        loop = ActiveAdaptationLoop(LogisticRegression(), query.RandomSampling(), budget=2, n_rounds=1)
+        search = GridSearchCV(loop, {"budget": [2]}, cv=TargetShuffleSplit(2), scoring=target_accuracy)
+        search.fit(blobs[0], blobs[1], sample_domain=blobs[2], groups=blobs[2])
+        with pytest.raises(UnsaveableError, match=r"GridSearchCV holds a fitted loop; .*loop\.save\(path\)"):
+            save(search, tmp_path / "x.skops")
+        search.best_estimator_.save(tmp_path / "x.skops")
+        loaded = ActiveAdaptationLoop.load(tmp_path / "x.skops")
+        np.testing.assert_array_equal(loaded.predict(blobs[0]), search.predict(blobs[0]))
 
     def test_shared_objects_stay_shared_and_layouts_are_kept(self):
         rng = np.random.RandomState(0)
