@@ -1,4 +1,4 @@
-"""Put a net together from the parameters of the classifier."""
+"""Construction of a net from the parameters of the classifier."""
 
 from __future__ import annotations
 
@@ -16,11 +16,21 @@ from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.augmentation import default_augmentation
 from skada_active.deep.batches import RowBatches
 from skada_active.deep.net import AdaptationNet
+from skada_active.deep.objectives import Objective, ObjectiveSum
 from skada_active.networks import MLP, ConvNet, CosineHead, Standardize
 from skada_active.utils.rows import is_dataset
 from skada_active.utils.warn import warn_user
 
-__all__ = ["OPTIMIZERS", "InputProfile", "NetConfig", "build_net", "own_net_params", "resolve_device"]
+__all__ = [
+    "OPTIMIZERS",
+    "InputProfile",
+    "NetConfig",
+    "available_device",
+    "build_net",
+    "is_of_skorch",
+    "own_net_params",
+    "resolve_device",
+]
 
 # The fused kernels do the same updates in one pass over the weights; torch has them on the CPU and on CUDA.
 _FUSED = {"optimizer__fused": True}
@@ -39,7 +49,7 @@ _DEFAULT_NETWORKS = {1: MLP, 3: ConvNet}
 class NetConfig(Protocol):
     """Parameters that a net is made from, those of `AdaptationClassifier`."""
 
-    objective: Any
+    objective: Objective | ObjectiveSum | None
     module: Any
     standardize: bool | str
     labeled_loss: str

@@ -53,7 +53,7 @@ def class_domain_gradient(discriminator: nn.Sequential, features: Tensor) -> Ten
 
 
 class ClassDomainGradient:
-    """Compute `class_domain_gradient` of embedded rows that are numpy arrays, or tensors on any device.
+    """Function `class_domain_gradient` of a discriminator, for embedded rows as numpy arrays or tensors on any device.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the net trains: a backbone with its head, and the sum of the losses."""
+"""Modules that the net trains: a backbone with its head, and the sum of the losses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["AdaptationCriterion", "AdaptationModule"]
 
 
 class AdaptationModule(nn.Module):
-    """Embed rows and classify the embedding.
+    """Backbone with a linear classifier on its embedding.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class AdaptationModule(nn.Module):
 
 
 class AdaptationCriterion(nn.Module):
-    """Add the labelled cross-entropy and the objective, which owns its discriminators.
+    """Sum of the labelled cross-entropy and the objective, which owns its discriminators.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Split the labelled rows into a training and a validation part."""
+"""Split of the labelled rows into a training and a validation part."""
 
 from __future__ import annotations
 

@@ -35,9 +35,10 @@ def net_state(net: AdaptationNet) -> dict[str, Any]:
     Returns
     -------
     dict
-        Copies, as numpy arrays and plain values: weights, buffers, frozen parameters, plain attributes of modules,
-        state of the optimisers, history, step counter, counts of anchors, what an augmentation was fitted to, and of
-        each callback its plain attributes. Callbacks that are not of skorch or this package are there as they are.
+        Copies, as numpy arrays and plain values: weights, buffers, names of frozen parameters, plain attributes of
+        the net and its modules, state of the optimisers, history, step counter, counts of anchors, what an augmentation
+        was fitted to, and of each callback its plain attributes. Callbacks that are not of skorch or this package are
+        there as they are.
 
     Notes
     -----
@@ -89,6 +90,8 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
     net = make_net()
     _check_names(callbacks, dict(net.callbacks_), "callbacks")
     for name, callback in net.callbacks_:
+        if not isinstance(state["callbacks"][name], dict | type(callback)):
+            raise ValueError(f"The state does not fit the callback {name!r}, which is a {type(callback).__name__}.")
         callback.__dict__.update(callbacks[name])
     _check_names(state["weights"], _modules(net), "modules")
     for name, module in _modules(net).items():

@@ -1,4 +1,4 @@
-"""Check arrays, labels and roles, and turn them into what the net trains on."""
+"""Checks of arrays, labels and roles, and their form for the net."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import validate_data
 
 from skada_active.deep.batches import DomainDataset
-from skada_active.domains import Roles, resolve_roles
-from skada_active.labels import as_labels, encode_labels, native_labels
-from skada_active.utils.rows import is_dataset, n_rows
+from skada_active.domains import Roles, check_inputs
+from skada_active.labels import encode_labels, native_labels
+from skada_active.utils.rows import is_dataset
 
 __all__ = ["ARRAY_RULES", "check_fit_data", "class_weights", "torch_ready", "training_data"]
 
@@ -36,9 +36,7 @@ def check_fit_data(
     elif reset:
         for name in ("n_features_in_", "feature_names_in_"):
             vars(estimator).pop(name, None)  # those of an array that was fitted before
-    y = as_labels(y)
-    check_consistent_length(range(n_rows(X)), y)
-    roles = resolve_roles(y, sample_domain)
+    X, y, roles = check_inputs(X, y, sample_domain)
     if not len(roles.labeled):
         raise ValueError(
             "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0) or "

@@ -21,7 +21,7 @@ Reader = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class AnchorSet(BaseEstimator):
-    """Let confident target rows join the labelled ones in training, class by class.
+    """Progressive anchor set: confident target rows join the labelled ones in training, class by class.
 
     The anchor set A replaces the labelled target rows in the labelled loss. Every epoch starts with those rows alone;
     after each step one target row is looked at for every anchor of the batch, and it joins, with its prediction as a
@@ -80,7 +80,7 @@ class AnchorSet(BaseEstimator):
 
 
 class Anchors:
-    """Hold the anchor set of an epoch: which rows, under which label, and who waits to join.
+    """Anchor set of an epoch: its rows, their labels, and the rows that wait to join.
 
     Parameters
     ----------

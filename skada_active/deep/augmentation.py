@@ -17,7 +17,7 @@ __all__ = ["FeatureNoise", "ImageAugmentation", "default_augmentation", "mix_vie
 
 
 class FeatureNoise(BaseEstimator):
-    """Add Gaussian noise to the columns of tables and embeddings, each in its own units.
+    """Gaussian noise on the columns of tables and embeddings, each in its own units.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class FeatureNoise(BaseEstimator):
 
 
 class ImageAugmentation(BaseEstimator):
-    """Change every image by its own draw of RandAugment, and shift or flip it where asked.
+    """RandAugment with a draw of its own for every image, and a shift or flip where asked for.
 
     Parameters
     ----------

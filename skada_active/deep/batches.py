@@ -21,7 +21,7 @@ __all__ = ["Batch", "DomainDataset", "RoleBatches", "RowBatches", "as_input", "r
 
 
 class DomainDataset(Dataset):
-    """Hold rows with their label and domain: what one call of training sees.
+    """Rows with their label and domain: the data of one call of training.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class DomainDataset(Dataset):
 
 @dataclass
 class Batch:
-    """Describe the rows of one mixed batch, which lie in blocks: source, labelled target, target.
+    """Labels and domains of one mixed batch, whose rows lie in blocks: source, labelled target, target.
 
     The third block is the target batch of the unsupervised losses; it is empty where no objective asks for it. Labels
     are column positions, -1 where unknown; domains are positions, sources first.
@@ -81,7 +81,7 @@ class Batch:
 
 
 class RoleBatches:
-    """Iterate over role-balanced batches: every step sees rows of every role, however rare it is.
+    """Role-balanced batches: every step sees rows of every role, however rare it is.
 
     Each role is a stream of its own, reshuffled whenever it is exhausted, so that a few labelled target rows come back
     again and again. An epoch has as many steps as the largest labelled role needs to be seen once, at
@@ -181,7 +181,7 @@ class RoleBatches:
 
 
 class RowBatches:
-    """Iterate over all rows in order, in batches, for prediction.
+    """Batches of all rows in order, for prediction.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The deep classifier of the package: scikit-learn outside, one skorch net inside."""
+"""Deep classifier of the package: scikit-learn outside, one skorch net inside."""
 
 from __future__ import annotations
 
@@ -122,6 +122,11 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     a single one. Training on the CPU is reproducible bit for bit for an integer `random_state`. There is no
     ``sample_weight``: mini-batches cannot keep its contract.
 
+    A fitted model is pickled, copied and saved by joblib and skops as its parameters and one state of numpy arrays and
+    plain values; read on any device, it predicts and goes on training alike. The network is made again from the
+    parameters. What a module of one's own keeps in attributes that are neither parameters, buffers nor plain values
+    survives `copy.deepcopy` only; a callback of one's own is carried as it is, by what can carry its class.
+
     Examples
     --------
     >>> from skada_active.datasets import make_shifted_blobs
@@ -163,7 +168,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     def __init__(
         self,
-        objective: Any = None,
+        objective: Objective | ObjectiveSum | None = None,
         *,
         module: Any = None,
         standardize: bool | str = "auto",
@@ -373,7 +378,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         self._n_calls = 0
         # What `set_params` changes later counts from the next network.
         self._config = self._unfitted()
-        device = resolve_device(self)
+        device = resolve_device(self._config)
         with seeded_torch(self._seed, device):
             inputs = InputProfile.from_rows(self._config, X)
             self.net_ = self._build(inputs, device)
@@ -396,35 +401,29 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
 
     def _unfitted(self) -> Self:
         params = self.get_params(deep=False)
-        # Other than by `clone` of all, a module is not copied.
-        return type(self)(
-            **{name: clone(value) if hasattr(value, "get_params") else value for name, value in params.items()}
-        )
+        for name in ("objective", "augmentation", "anchors"):  # but no copy of the weights of a module
+            params[name] = clone(params[name], safe=False) if hasattr(params[name], "get_params") else params[name]
+        return type(self)(**params)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__()}
-        if "net_" not in state:
-            return state
-        now = self.get_params(deep=False)
-        changed = {
-            name: value for name, value in self._config.get_params(deep=False).items() if not is_alike(value, now[name])
-        }
-        return {
-            **state,
-            "_config": changed,
-            "net_": net_state(self.net_),
-        }
+        if "net_" in state:
+            config, now = (of.get_params(deep=False) for of in (self._config, self))
+            state["_config"] = {name: value for name, value in config.items() if not is_alike(value, now[name])}
+            state["net_"] = net_state(self.net_)
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "net_" not in state:
+        learned = state.get("net_")
+        super().__setstate__({name: value for name, value in state.items() if name != "net_"})
+        if learned is None:
             return
         self._config = self._unfitted().set_params(**state["_config"])
         device = available_device(resolve_device(self._config))
         inputs = InputProfile.blank(self._config, self._row_shape, self._standardizes)
         # The weights drawn for the new net are overwritten; drawing them must not move the global generators.
         with seeded_torch(self._seed, device):
-            self.net_ = load_state(state["net_"], lambda: self._build(inputs, device))
+            self.net_ = load_state(learned, lambda: self._build(inputs, device))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         memo[id(self)] = twin = type(self).__new__(type(self))

@@ -1,4 +1,4 @@
-"""The one skorch net of the package and its training step."""
+"""Skorch net of the package and its training step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STEP_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 @dataclass
 class _Clock:
-    """Count training steps: since the net was made, and in the current call."""
+    """Numbers of training steps: since the net was made, and in the current call."""
 
     iteration: int = 0
     done: int = 0
@@ -41,7 +41,7 @@ class _Clock:
 
 
 class AdaptationNet(NeuralNet):
-    """Train a module on role-balanced batches with skorch's own training step.
+    """Skorch net that trains a module on role-balanced batches by skorch's own training step.
 
     It differs from `skorch.NeuralNet` in four places: batches come from `RoleBatches`, the loss sees a whole `Step`,
     an epoch writes one history entry, and ``train_split`` splits the labelled rows only. Callbacks, checkpoints,

@@ -1,4 +1,4 @@
-"""How adversarial terms grow while training goes on."""
+"""Schedules of the weight of adversarial terms over training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training step, as an objective sees it."""
+"""Training step as an objective sees it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Step"]
 
 @dataclass
 class Step:
-    """Hold one mixed batch after its forward pass: all that an objective reads.
+    """Mixed batch after its forward pass: all that an objective reads.
 
     The rows lie in blocks: source, labelled target, target. The third block is the target batch of the unsupervised
     losses; the first two are the rows of the labelled loss.
@@ -74,7 +74,7 @@ class Step:
 
     @property
     def labels(self) -> Tensor:
-        """Column positions of the labels, -1 where unknown, shape (n,)."""
+        """Column positions of the labels, negative (-1) where unknown, shape (n,)."""
         return self.batch.labels
 
     @property

@@ -326,13 +326,26 @@ print(sorted(set(sys.modules) - before))
 
         loop = ActiveAdaptationLoop(network(), query.RandomSampling(), budget=2, n_rounds=1, round_epochs=1)
         loop.fit(X, y, sample_domain=sample_domain)
-        state = loop.estimator_.__getstate__()
-        state["net_"]["callbacks"]["c"] |= {"f_history": "history.json", "dirname": str(folder)}
-        state["net_"]["callbacks"]["c"]["event_name"] = "x"
-        twin = AdaptationClassifier.__new__(AdaptationClassifier)
-        twin.__setstate__(state)
-        callback = dict(twin.net_.callbacks_)["c"]
-        assert (callback.f_history, callback.dirname) == (None, folder / "target")
+        path = folder / "loop.skops"
+        loop.save(path)
+        content = loads(path.read_bytes())
+        state, *others = loads(content["model"])
+        written = {"f_history": "target.txt", "dirname": str(folder), "event_name": "x"}
+        fitted = state["net_"]["callbacks"]
+        stand_in = LogisticRegression()
+        vars(stand_in).update(written)
+        for forged in ({**fitted["c"], **written}, stand_in):
+            changed = {**state, "net_": {**state["net_"], "callbacks": {**fitted, "c": forged}}}
+            path.write_bytes(dumps({**content, "model": dumps([changed, *others])}))
+            if forged is stand_in:
+                with pytest.raises(DamagedFileError, match="the callback 'c', which is a Checkpoint"):
+                    ActiveAdaptationLoop.load(path, estimator=network())
+            else:
+                loaded = ActiveAdaptationLoop.load(path, estimator=network())
+                callback = dict(loaded.estimator_.net_.callbacks_)["c"]
+                assert (callback.f_history, callback.dirname) == (None, folder / "target")
+                loaded.resume(budget=1, n_rounds=1)
+        path.unlink()
 
     def test_a_saved_loop_that_names_more_is_refused(self, blobs, folder):
         path = fitted_loop(blobs, folder)

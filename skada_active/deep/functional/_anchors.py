@@ -1,4 +1,4 @@
-"""The rule by which confident rows join an anchor set."""
+"""Rule by which confident rows join an anchor set."""
 
 from __future__ import annotations
 

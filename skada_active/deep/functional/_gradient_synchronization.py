@@ -1,4 +1,4 @@
-"""Adversarial losses of many discriminators, and what keeps their gradients in step (GSDA)."""
+"""Adversarial losses of many discriminators, and the loss that keeps their gradients in step (GSDA)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from functools import reduce
 from numbers import Real
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from sklearn.base import BaseEstimator
@@ -184,29 +184,25 @@ class ObjectiveSum(BaseComposition):
 
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the sum."""
-        return _Sum({name: part.build(n_features, n_classes, n_domains) for name, part in self.objectives})
+        parts = {name: part.build(n_features, n_classes, n_domains) for name, part in self.objectives}
+        return _Sum(parts, {field: name for name, part in reversed(self.objectives) for field in part.supplies})
 
     def __add__(self, other: Any) -> ObjectiveSum:
         return _sum(self, other)
 
 
 class _Sum(nn.Module):
-    def __init__(self, parts: dict[str, nn.Module]) -> None:
+    def __init__(self, parts: dict[str, nn.Module], suppliers: dict[str, str]) -> None:
         super().__init__()
-        self.parts = nn.ModuleDict(parts)
+        self.parts, self.suppliers = nn.ModuleDict(parts), suppliers
 
     def forward(self, step: Step) -> Tensor:
         return reduce(torch.add, [part(step) for part in self.parts.values()])
 
     def __getattr__(self, name: str) -> Any:
-        # A field of a pool view, such as source_logit, comes from the first part that has it.
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            for part in cast(nn.ModuleDict, super().__getattr__("parts")).values():
-                if hasattr(part, name):
-                    return getattr(part, name)
-            raise
+        # A field of a pool view, such as source_logit, comes from the first part that supplies it.
+        supplier = vars(self).get("suppliers", {}).get(name)
+        return super().__getattr__(name) if supplier is None else getattr(self.parts[supplier], name)
 
 
 def _sum(*summands: Any) -> ObjectiveSum:

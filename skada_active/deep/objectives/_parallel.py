@@ -12,13 +12,13 @@ from torch import Tensor, nn
 __all__ = ["ParallelDiscriminators", "packed_rows", "reversed_logit", "take_rows"]
 
 
-#: Most weights of a layer that one tensor holds (8 MB). Gradients are allocated anew in every step, and for much larger
+#: Most weights of a layer that one tensor holds (8 MB). Gradients are allocated in every step, and for much larger
 #: ones allocators ask the system each time, whose fresh pages then cost as much as the products.
 _MOST_WEIGHTS = 2**21
 
 
 class ParallelDiscriminators(nn.Module):
-    """Evaluate K ReLU networks of one shape at once, each on rows of its own.
+    """K ReLU networks of one shape that are evaluated at once, each on rows of its own.
 
     Every layer is one batched matrix product over all networks, or over blocks of them where their weights are large.
     Initial weights follow the law of ``nn.Linear``; those of a single network are the same as of an ``nn.Sequential``
@@ -69,7 +69,7 @@ class ParallelDiscriminators(nn.Module):
 
 
 class _Block(nn.Module):
-    """Networks whose layers are single tensors: weights (K, out, in), biases (K, 1, out)."""
+    """Block of networks whose layers are single tensors: weights (K, out, in), biases (K, 1, out)."""
 
     def __init__(self, n_networks: int, widths: list[tuple[int, int]]) -> None:
         super().__init__()

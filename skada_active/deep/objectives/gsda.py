@@ -34,7 +34,7 @@ class GSDA(AdversarialObjective):
     those of the class; target rows count for a class by its predicted probability, or by their label where it is known.
     The embedding plays against all of them. The synchronisation loss, which embedding and discriminators minimise
     together, asks the gradient magnitude of the domain to be the sum of those of the groups, and that of each group the
-    sum of those of its classes. The conditional entropy of the target rows is lowered beside.
+    sum of those of its classes. The conditional entropy of the target rows is lowered as well.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class GSDA(AdversarialObjective):
 
     Supplies ``source_logit`` of the domain discriminator where ``levels`` has ``"domain"``. Logged by level are the
     losses (``gsda_class_loss``) and, unless ``beta=0``, the gradient magnitudes (``gsda_class_gradient``, summed over
-    classes), beside ``gsda_sync_loss`` and ``target_entropy``.
+    classes), besides ``gsda_sync_loss`` and ``target_entropy``.
 
     References
     ----------

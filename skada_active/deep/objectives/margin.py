@@ -18,7 +18,7 @@ __all__ = ["MarginLoss"]
 class MarginLoss(Objective):
     """Margin loss: a wider margin between the true class and the others on the labelled rows (SDM, SDM-A).
 
-    It stands beside the labelled cross-entropy, averaged over roles in the same way, and reads no unlabelled rows. The
+    It is added to the labelled cross-entropy, averaged over roles in the same way, and reads no unlabelled rows. The
     loss is `functional.margin_loss` on normalised logits.
 
     Parameters

@@ -1,0 +1,340 @@
+"""Check of the whole contract of an objective."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from torch import Tensor, nn
+
+from skada_active.deep import MCC, AdaptationClassifier, Objective, ObjectiveSum
+from skada_active.deep._module import AdaptationModule
+from skada_active.deep._seeding import seeded_torch
+from skada_active.deep.batches import Batch
+from skada_active.deep.step import Step
+from skada_active.domains import resolve_roles
+from skada_active.pool import PoolView, snapshot
+from skada_active.utils._sklearn import StrOptions
+
+__all__ = ["check_objective"]
+
+_N_CLASSES, _N_FEATURES, _N_DOMAINS = 6, 4, 3
+_FIELDS = ("source_logit", "class_domain_grad", "class_discriminator")
+#: Source rows, labelled target rows and target rows of an ordinary step.
+_SIZES = (12, 4, 12)
+
+
+def check_objective(
+    objective: Objective, *, changes: Mapping[str, Any] | None = None, unused: Collection[str] = ()
+) -> None:
+    """Check that an objective keeps the whole contract of objectives.
+
+    Parameters
+    ----------
+    objective : Objective
+        An instance; never changed. Its class stands in a module, for it has to be pickled.
+    changes : dict of str to value, default=None
+        Another value for each parameter that has none by itself: those that are neither numbers, booleans, tuples of
+        numbers, nor strings whose options ``_parameter_constraints`` names.
+    unused : collection of str, default=()
+        Parameters that change nothing in this configuration.
+
+    Raises
+    ------
+    AssertionError
+        If a rule is broken; the message names the rule.
+
+    Notes
+    -----
+    The rules: parameters are stored as given, so that `sklearn.base.clone` works; ``trade_off`` is one, and the loss is
+    proportional to it; every other parameter changes the loss or its gradient. ``build`` returns a module whose loss is
+    a finite, differentiable float32 scalar, also of a single row per role or without source rows, and zero without
+    target rows if it reads these. ``reads_target`` and ``supplies`` are true. Rows without a label are never read by
+    it. Global random generators are left alone. Objectives add up, and parts are reached by name. Training is
+    reproducible bit for bit, goes on, and does so alike for copies and pickles.
+
+    It takes about a second.
+
+    Examples
+    --------
+    >>> from skada_active.deep import DANN, MCC
+    >>> from skada_active.testing import check_objective
+    >>> check_objective(MCC(temperature=2.0))
+    """
+    _require(isinstance(objective, Objective), objective, "is an instance of a subclass of Objective")
+    with _rule(objective, "stores every parameter of __init__ under its name, unchanged, so that it can be cloned"):
+        _check_parameters(objective)
+    with _rule(objective, "builds a module whose loss is a finite, differentiable float32 scalar"):
+        _check_build(objective)
+        _check_loss(objective)
+    with _rule(objective, "is weighted by trade_off, and changed by every parameter"):
+        _check_trade_off(objective)
+        _check_every_parameter(objective, changes or {}, unused)
+    with _rule(objective, "takes steps that lack rows of a role, or have a single one"):
+        _check_rows(objective)
+    with _rule(objective, "reads target rows if reads_target says so, and never a label that is not known"):
+        _check_reads_target(objective)
+        _check_unknown_labels(objective)
+    with _rule(objective, "adds up with other objectives"):
+        _check_sum(objective)
+    with _rule(objective, "trains a network, reproducibly, and goes on"):
+        model, data = _check_training(objective)
+    with _rule(objective, "supplies the fields of a pool view that it names"):
+        _check_supplies(objective, model, data)
+    with _rule(objective, "can be copied and pickled in a trained model, and then goes on alike"):
+        _check_copies(objective, model, data)
+
+
+class _Outcome(NamedTuple):
+    """What an objective makes of a step: its loss, the gradient of every input and weight, and the logged terms."""
+
+    loss: Tensor
+    gradients: list[Tensor]
+    by_inputs: Tensor
+    terms: dict[str, Tensor]
+
+    def values(self) -> list[Tensor]:
+        return [self.loss, self.by_inputs, *self.gradients]
+
+
+@contextmanager
+def _rule(objective: Objective, rule: str) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        message = f"{objective!r} breaks a rule of objectives: it {rule}; {type(error).__name__}: {error}"
+        raise AssertionError(message) from error
+
+
+def _require(condition: bool, objective: Any, rule: str) -> None:
+    if not condition:
+        raise AssertionError(f"{objective!r} breaks a rule of objectives: it {rule}.")
+
+
+def _check_parameters(objective: Objective) -> None:
+    _require(repr(clone(objective)) == repr(objective), objective, "is equal to its clone")
+    _require("trade_off" in objective.get_params(), objective, "has the parameter trade_off")
+    for name in ("reads_target", "reads_source"):
+        _require(isinstance(getattr(objective, name), bool), objective, f"has a bool as {name}")
+    supplied = objective.supplies
+    _require(isinstance(supplied, frozenset), objective, "has a frozenset as supplies")
+    unknown = supplied - set(_FIELDS)
+    _require(not unknown, objective, f"supplies fields among {_FIELDS}, not {sorted(unknown)}")
+
+
+def _check_build(objective: Objective) -> None:
+    with seeded_torch(0):
+        module = objective.build(_N_FEATURES, _N_CLASSES, _N_DOMAINS)
+    _require(isinstance(module, nn.Module), objective, "builds an nn.Module")
+
+
+def _check_loss(objective: Objective) -> None:
+    outcome = _run(objective)
+    _require(outcome.loss.shape == (), objective, f"has a scalar loss, not one of shape {tuple(outcome.loss.shape)}")
+    _require(outcome.loss.dtype == torch.float32, objective, f"keeps float32, and does not make {outcome.loss.dtype}")
+    _require(_are_finite(outcome), objective, "has a finite loss, finite gradients and finite terms")
+    _require(any(map(_is_nonzero, outcome.values()[1:])), objective, "has a differentiable loss")
+
+
+def _check_trade_off(objective: Objective) -> None:
+    once, twice, never = (_run(clone(objective).set_params(trade_off=weight)) for weight in (1.0, 2.0, 0.0))
+    proportional = all(map(torch.allclose, [2 * value for value in once.values()], twice.values()))
+    _require(proportional, objective, "has a loss proportional to trade_off")
+    _require(not any(map(_is_nonzero, never.values())), objective, "has no loss with trade_off=0")
+
+
+def _check_every_parameter(objective: Objective, changes: Mapping[str, Any], unused: Collection[str]) -> None:
+    before = _run(objective)
+    for name, value in objective.get_params(deep=False).items():
+        if name in unused or name == "trade_off":
+            continue
+        others = [changes[name]] if name in changes else _other_values(value, _options(objective, name))
+        _require(bool(others), objective, f"has another value for {name!r}: pass changes={{{name!r}: ...}}")
+        outcomes = [_run(clone(objective).set_params(**{name: other})) for other in others]
+        changed = any(not _are_equal(before, after) for after in outcomes)
+        _require(changed, objective, f"is changed by every parameter: with {name!r} in {others} nothing changes")
+
+
+def _options(objective: Objective, name: str) -> list[Any]:
+    return objective._parameter_constraints.get(name, [])
+
+
+def _other_values(value: Any, options: Iterable[Any]) -> list[Any]:
+    if isinstance(value, (bool, np.bool_)):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1]
+    if isinstance(value, float):
+        return [value / 2 if value else 0.5]
+    if isinstance(value, tuple) and value and all(isinstance(item, int) for item in value):
+        return [(value[0] + 1, *value[1:])]
+    others: list[Any] = []
+    for option in options:
+        if isinstance(option, StrOptions):
+            others += sorted(option.options - {value})
+        elif isinstance(option, str) and option == "boolean":
+            others += [True, False]
+        elif isinstance(option, str) and option == "random_state":
+            others += [0, 1]
+    return others
+
+
+def _check_rows(objective: Objective) -> None:
+    for sizes, which in [
+        ((0, 4, 12), "without source rows"),
+        ((12, 0, 12), "without labelled target rows"),
+        ((12, 4, 0), "without target rows"),
+        ((1, 0, 1), "of one source and one target row"),
+        ((1, 1, 1), "of one row of each role"),
+        ((0, 1, 1), "of one labelled and one other target row"),
+    ]:
+        outcome = _run(objective, sizes)
+        _require(_are_finite(outcome), objective, f"has a finite loss and gradient for a step {which}")
+        if sizes[2] == 0 and objective.reads_target:
+            _require(not any(map(_is_nonzero, outcome.values())), objective, f"has no loss for a step {which}")
+
+
+def _check_reads_target(objective: Objective) -> None:
+    n_target = _SIZES[2]
+    of_target = _run(objective).by_inputs[-n_target:]
+    if objective.reads_target:
+        _require(_is_nonzero(of_target), objective, "reads target rows, or has reads_target = False")
+    else:
+        _require(not _is_nonzero(of_target), objective, "reads no target rows, or has reads_target = True")
+
+
+def _check_unknown_labels(objective: Objective) -> None:
+    same = _are_equal(_run(objective), _run(objective, unknown=-2))
+    _require(same, objective, "never reads the label of a row that has none: those of `step.labels >= 0` are known")
+
+
+def _check_sum(objective: Objective) -> None:
+    other = MCC()
+    total = clone(objective) + other
+    _require(isinstance(total, ObjectiveSum), objective, "adds up with other objectives")
+    loss, *parts = (_run(part).loss for part in (total, objective, other))
+    _require(torch.allclose(loss, torch.stack(parts).sum()), objective, "adds its loss to that of other objectives")
+    name, _ = total.objectives[0]
+    total.set_params(**{f"{name}__trade_off": 0.25})
+    _require(total.objectives[0][1].trade_off == 0.25, objective, "is reached by name in a sum")
+
+
+def _check_training(objective: Objective) -> tuple[AdaptationClassifier, tuple[Any, ...]]:
+    data = _data()
+    X = data[0]
+    with seeded_torch(0):
+        module = nn.Linear(5, 8)
+    before = _generators()
+    params: dict[str, Any] = {"module": module, "max_epochs": 1, "batch_size": 8, "random_state": 0, "device": "cpu"}
+    models = [AdaptationClassifier(clone(objective), **params).fit(*data) for _ in range(2)]
+    _require(_generators() == before, objective, "leaves the global generators of numpy, torch and Python alone")
+    first, second = (model.predict_proba(X) for model in models)
+    _require(bool(np.isfinite(first).all()), objective, "trains a network to finite probabilities")
+    _require(np.array_equal(first, second), objective, "trains reproducibly, bit for bit")
+    models[1].partial_fit(*data)
+    _require(not np.array_equal(models[1].predict_proba(X), first), objective, "goes on training by partial_fit")
+    return models[0], data
+
+
+def _check_supplies(objective: Objective, model: AdaptationClassifier, data: tuple[Any, ...]) -> None:
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    for name in sorted(objective.supplies):
+        # The view checks shapes against those of probabilities (n, C) and features (n, D).
+        view: PoolView = snapshot(model, X, roles, {name, "proba", "features"})
+        values = getattr(view, name)
+        if callable(values):
+            values = values(np.arange(len(view)))
+            shape = (*view.proba.shape, view.features.shape[1])
+            _require(values.shape == shape, objective, f"supplies {name!r} of shape {shape}, not {values.shape}")
+        parts = values if isinstance(values, tuple) else (values,)
+        finite = all(np.isfinite(np.asarray(part)).all() for part in parts)
+        _require(finite, objective, f"supplies finite values of {name!r}")
+
+
+def _check_copies(objective: Objective, model: AdaptationClassifier, data: tuple[Any, ...]) -> None:
+    twins = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    expected = model.partial_fit(*data).predict_proba(data[0])
+    for twin in twins:
+        same = np.array_equal(twin.partial_fit(*data).predict_proba(data[0]), expected)
+        _require(same, objective, "goes on alike in a copy or pickle: what it learns lies in parameters and buffers")
+
+
+def _run(objective: Any, sizes: tuple[int, int, int] = _SIZES, unknown: int = -1) -> _Outcome:
+    with seeded_torch(0):
+        network = _network()
+        step = _step(network, sizes, unknown)
+        module = objective.build(_N_FEATURES, _N_CLASSES, _N_DOMAINS)
+        loss = module(step)
+        weights = [*network.parameters(), *module.parameters()]
+        if not isinstance(loss, Tensor) or loss.shape != () or not loss.requires_grad:
+            zeros = [torch.zeros_like(weight) for weight in (*weights, step.inputs)]
+            return _Outcome(torch.as_tensor(loss), zeros[:-1], zeros[-1], step.batch.terms)
+        *gradients, by_inputs = torch.autograd.grad(loss, [*weights, step.inputs], materialize_grads=True)
+    return _Outcome(loss.detach(), gradients, by_inputs, step.batch.terms)
+
+
+def _network() -> AdaptationModule:
+    backbone, head = nn.Linear(5, _N_FEATURES), nn.Linear(_N_FEATURES, _N_CLASSES)
+    with torch.no_grad():
+        head.weight *= 8  # rows that the classifier is sure of, and others
+    return AdaptationModule(backbone, head)
+
+
+def _step(network: AdaptationModule, sizes: tuple[int, int, int], unknown: int) -> Step:
+    n_source, n_labeled = sizes[0], sizes[0] + sizes[1]
+    n_rows = sum(sizes)
+    inputs = torch.randn(n_rows, 5).requires_grad_()
+    labels = torch.randint(_N_CLASSES, (n_rows,))  # not all classes as often
+    labels[n_labeled + sizes[2] // 3 :] = unknown
+    domain = torch.where(torch.arange(n_rows) < n_source, torch.arange(n_rows) % (_N_DOMAINS - 1), _N_DOMAINS - 1)
+    logits, features = network(inputs)
+    return Step(
+        inputs=inputs,
+        features=features,
+        logits=logits,
+        batch=Batch(labels, domain, n_source, n_labeled),
+        progress=0.2,
+        iteration=1500,
+        head=network.head,
+        forward=network,
+        augmentation=lambda rows: rows + 0.1,
+    )
+
+
+def _data() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Return 16 rows of each of two sources and 24 of a target, 6 of them labelled, of three classes."""
+    rng = np.random.default_rng(0)
+    domain = np.repeat([1, 2, -1], [16, 16, 24])
+    y = np.arange(len(domain)) % 3
+    X = (rng.normal(size=(len(y), 5)) + 3 * np.eye(5)[y] + 0.3 * domain[:, None]).astype(np.float32)
+    y[38:] = -1
+    return X, y, domain
+
+
+def _generators() -> tuple[bytes, bytes, int]:
+    of_numpy = np.random.get_state(legacy=False)["state"]  # noqa: NPY002 (it is the global generator that is looked at)
+    return torch.get_rng_state().numpy().tobytes(), pickle.dumps(of_numpy), hash(random.getstate())
+
+
+def _is_nonzero(values: Tensor) -> bool:
+    return bool(values.any())
+
+
+def _are_finite(outcome: _Outcome) -> bool:
+    return all(bool(value.isfinite().all()) for value in (*outcome.values(), *outcome.terms.values()))
+
+
+def _are_equal(first: _Outcome, second: _Outcome) -> bool:
+    pairs = zip(first.values(), second.values(), strict=False)
+    return len(first.gradients) == len(second.gradients) and all(one.equal(other) for one, other in pairs)
