@@ -45,9 +45,9 @@ def packed(value: Any, missing: Sequence[str]) -> Any:
     if isinstance(value, FrozenEstimator):
         return FrozenEstimator(packed(value.estimator, _below("estimator", missing)))
     if isinstance(value, Pipeline):
-        packed = copy.copy(value)
-        packed.steps = [(name, packed(step, _below(name, missing))) for name, step in value.steps]
-        return packed.set_params(**dict.fromkeys(path for path in missing if "__" not in path))
+        twin = copy.copy(value)
+        twin.steps = [(name, packed(step, _below(name, missing))) for name, step in value.steps]
+        return twin.set_params(**dict.fromkeys(path for path in missing if "__" not in path))
     return copy.deepcopy(value).set_params(**dict.fromkeys(missing))
 
 

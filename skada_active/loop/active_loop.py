@@ -194,11 +194,12 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
 
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
+        known: Any = session.y_true
         bar = tqdm(total=session.budget, initial=session.spent) if self.verbose else None
         try:
             while len(ids := session.ask(annotator=annotator)):
                 if oracle is None:  # the labels were given beforehand
-                    labels: Any = session.y_true[ids]
+                    labels = known[ids]
                 else:  # a copy: what an oracle does to its rows must not change what is told about
                     labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
                 session.tell(ids, labels, annotator=annotator)

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from skada_active.domains import Roles
-from skada_active.exceptions import UnsaveableError, UntrustedFileError
+from skada_active.exceptions import JournalError, UnsaveableError, UntrustedFileError
 from skada_active.io.estimators import check_loadable, dumps, loads
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.journal import Journal
