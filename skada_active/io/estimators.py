@@ -40,6 +40,12 @@ __all__ = [
 _OWN = re.compile(r"skada_active(\.(?!testing\b|cli\b|interop\b|__)\w+)+")
 #: Settings by which an estimator reads pickles from a folder, or runs a compiler, when it is fitted.
 _RUN_CODE = frozenset({"compile", "memory", "torch_load_kwargs"})
+#: How many values the state of a compiled class has, which reads them without counting.
+_STATE_SIZES = {
+    "sklearn.metrics._dist_metrics": 3,
+    "sklearn.neighbors._ball_tree": 13,
+    "sklearn.neighbors._kd_tree": 13,
+}
 #: How many times its size, or how many bytes, a compressed matrix may hold.
 _INFLATED_RATIO, _INFLATED_BYTES = 100, 2**26
 #: The only arrays of records that models hold, by their fields, in order; of trees: which are links to other records.
@@ -179,7 +185,8 @@ def load(path: str | os.PathLike[str], *, trusted: str | type | Iterable[str | t
     -----
     The list keeps a file from running code, it does not make a model right. A crafted model predicts what its maker
     wants, and may crash the process: compiled code follows numbers inside fitted models of scikit-learn (nearest
-    neighbours, support vectors) without looking. Of those, the links of decision trees are checked.
+    neighbours, support vectors) without looking. Of those, the links of decision trees and the indices of sparse
+    matrices are checked, the features that trees ask about are not.
     """
     with errors_name(path):
         return loads(read_bytes(Path(path)), trusted)
@@ -302,6 +309,10 @@ def _check_values(archive: zipfile.ZipFile, node: dict[str, Any]) -> None:
     loader = node["__loader__"]
     if loader == "JsonNode" and isinstance(json.loads(node["content"]), dict | list):
         raise DamagedFileError("a plain value holds others.")
+    if loader == "ObjectNode" and node["__module__"] in _STATE_SIZES:
+        state, size = node["content"], _STATE_SIZES[node["__module__"]]
+        if state["__loader__"] != "TupleNode" or len(state["content"]) != size:
+            raise DamagedFileError(f"the state of a {node['__class__']} is not what it has.")
     if loader == "NdArrayNode" and "file" in node:
         _check_array(archive.read(node["file"]))
     if loader == "SparseMatrixNode":

@@ -477,6 +477,9 @@ HOSTILE = {
     "parts of one name": with_doubled_part,
     "one part for many": shared_parts,
     "no ids": without_ids,
+    "state too short": lambda: packed(
+        node("sklearn.neighbors._kd_tree.KDTree", "ObjectNode", content=tuple_of(plain(1)))
+    ),
     "missing part": lambda: packed(array("nowhere")),
     "thousands of parts": lambda: packed(plain(1), **{f"p{number}": b"" for number in range(5000)})[:-1000],
     "deep schema": lambda: with_schema(nested(100_000)),
