@@ -110,7 +110,7 @@ def _damaged(whole, rng):
 
 def test_no_damage_is_silently_wrong(recorded, quick):
     rng, n_refused = np.random.default_rng(0), 0
-    for _ in range(150):
+    for _ in range(100):
         damaged = _damaged(recorded.whole, rng)
         recorded.put_back(damaged)
         try:
@@ -121,7 +121,7 @@ def test_no_damage_is_silently_wrong(recorded, quick):
         else:
             assert state == recorded.state
             assert all(TRAINED_AGAIN in text for text in texts)
-    assert n_refused > 15
+    assert n_refused > 10
 
 
 def test_a_damaged_model_is_trained_again_to_the_same_bits(recorded, quick):
