@@ -194,14 +194,12 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
 
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
-        known: Any = session.y_true
+        known: Any = session.y_true  # what answers where there is no oracle
         bar = tqdm(total=session.budget, initial=session.spent) if self.verbose else None
         try:
             while len(ids := session.ask(annotator=annotator)):
-                if oracle is None:  # the labels were given beforehand
-                    labels = known[ids]
-                else:  # a copy: what an oracle does to its rows must not change what is told about
-                    labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
+                # A copy: what an oracle does to its rows must not change what is told about.
+                labels = known[ids] if oracle is None else check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
                 session.tell(ids, labels, annotator=annotator)
                 if bar is not None:
                     bar.update(session.spent - bar.n)
