@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from skada_active import deep, query
+
 GUIDE = Path(__file__).parents[1] / "docs" / "user_guide"
 BLOCK = re.compile(r"^( *)\.\. code-block:: python\n((?:\1 +:.*\n)*)\n((?:(?:\1 +.*)?\n)+)", re.MULTILINE)
 PAGES = sorted(path for path in GUIDE.glob("*.rst") if "code-block:: python" in path.read_text(encoding="utf-8"))
@@ -37,3 +39,17 @@ def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_every_block_of_a_page_is_found(path):
     assert len(list(blocks(path))) == path.read_text(encoding="utf-8").count("code-block:: python")
+
+
+def exported(module, base):
+    kinds = [getattr(module, name) for name in module.__all__]
+    return [kind.__name__ for kind in kinds if isinstance(kind, type) and issubclass(kind, base) and kind is not base]
+
+
+@pytest.mark.skipif(not PAGES, reason="the user guide is not part of an installed package")
+@pytest.mark.parametrize("page", ["strategies", "adaptation"])
+def test_every_exported_strategy_and_objective_has_its_line(page):
+    names = exported(query, query.QueryStrategy) if page == "strategies" else exported(deep, deep.Objective)
+    for path in (GUIDE / f"{page}.rst", GUIDE.parents[1] / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        assert [name for name in names if f"`{name}`" not in text and name != "ObjectiveSum"] == []
