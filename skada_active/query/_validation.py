@@ -1,4 +1,4 @@
-"""Check and convert what a strategy is asked, what it reads, and what it answers."""
+"""Checks of what a strategy is asked, what it reads, and what it answers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_utilities(strategy: str, utilities: Any, n: int) -> NDArray[np.float64
 def check_finite(strategy: str, view: PoolView, needs: Iterable[str]) -> None:
     """Raise a ValueError that names the field and the row if a field that a strategy reads holds NaN or infinity.
 
-    A field that is not filled is no error here, but when it is read: some are read in large pools only.
+    A field that is not filled is an error only when it is read: some are read in large pools only.
     """
     for field in named(needs):
         name, value = _filled(field, vars(view))
