@@ -43,7 +43,7 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-def run(journal: Path | None) -> tuple[dict[str, float], list[float]]:
+def run(folder: Path | None) -> tuple[dict[str, float], list[float]]:
     """Return the seconds of every operation of one session, and those of every single answer."""
     X, y, sample_domain = make_data()
     known = np.where(sample_domain < 0, -1, y)
@@ -52,7 +52,7 @@ def run(journal: Path | None) -> tuple[dict[str, float], list[float]]:
     )
 
     def start() -> Any:
-        return loop.session(X, known, sample_domain=sample_domain, journal=journal)
+        return loop.session(X, known, sample_domain=sample_domain, journal=folder)
 
     session, opening = timed(start)
     ids, asking = timed(session.ask)
@@ -60,7 +60,7 @@ def run(journal: Path | None) -> tuple[dict[str, float], list[float]]:
     _, ending = timed(lambda: session.tell(ids[-1], y[ids[-1]]))
     _, correcting = timed(lambda: session.correct(ids[0], (y[ids[0]] + 1) % CLASSES))
     session.close()
-    again = timed(start)[1] if journal is not None else float("nan")
+    again = timed(start)[1] if folder is not None else float("nan")
     return dict(zip(OPERATIONS, (opening, asking, float("nan"), ending, correcting, again), strict=True)), answers
 
 
@@ -76,7 +76,7 @@ def main() -> None:
         runs = []
         for _ in range(options.repeats):
             with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-                runs.append(run(Path(folder) / "labels.db" if with_journal else None))
+                runs.append(run(Path(folder) if with_journal else None))
         medians = {name: statistics.median(seconds[name] for seconds, _ in runs) for name in OPERATIONS}
         medians["tell one answer"] = statistics.median(second for _, answers in runs for second in answers)
         columns.append(medians)
