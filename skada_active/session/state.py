@@ -1,4 +1,4 @@
-"""State of a session: who was asked, what was answered, what it cost. A fold of events, without any model."""
+"""State of a session: what was asked, answered and spent. A fold of its events, without any model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Round", "SessionState"]
 
 @dataclass
 class Round:
-    """One round: what was asked, what was answered, and how long it took.
+    """Round of a session: what was asked, what was answered, and how long it took.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Round:
 
 
 class SessionState:
-    """What the events of a session add up to: labels, roles, rounds and spending.
+    """State of a session: the labels, roles, rounds and spending that its events add up to.
 
     `AdaptationSession.state` is one that follows the session. It is read only: `apply` is the session's.
 
@@ -266,7 +266,7 @@ class SessionState:
 
     @singledispatchmethod
     def apply(self, event: Event) -> None:
-        """Let an event count. It has been checked: what it says has happened."""
+        """Apply an event, which has been checked before it was recorded."""
         raise TypeError(f"{event!r} is no event of a session.")
 
     @apply.register

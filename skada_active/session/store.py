@@ -72,7 +72,7 @@ class MemoryStore:
 class JournalStore(MemoryStore):
     """Events in a journal, on the disk before `append` returns, and the trained model as its checkpoint.
 
-    The checkpoint saves training again; it is never the truth. One that cannot be read is left, with a warning.
+    The checkpoint shortens resuming; it is never the truth. One that cannot be read is ignored, with a warning.
 
     Parameters
     ----------

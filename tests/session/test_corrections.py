@@ -379,7 +379,7 @@ class TestRefused:
     @pytest.mark.parametrize("missing", [-1, None])
     def test_missing_labels(self, session, missing):
         labels = [0, missing]
-        self.refused(session, self.answered, labels, f"labels misses the label of row {self.answered[1]}")
+        self.refused(session, self.answered, labels, f"labels has no label for row {self.answered[1]}")
 
     def test_unknown_classes(self, session):
         self.refused(session, self.answered, [0, 7], "labels holds 7, which is none of the 3 classes")
