@@ -81,8 +81,8 @@ class Roles:
     @cached_property
     def candidates(self) -> NDArray[np.int64]:
         """Row numbers that may be asked about: the pool without the excluded rows."""
-        pool = self.unlabeled_target
-        return pool if self.is_excluded is None else pool[~self.is_excluded[pool]]
+        pool = self.is_target & ~self.is_labeled
+        return np.flatnonzero(pool if self.is_excluded is None else pool & ~self.is_excluded)
 
     @cached_property
     def labeled(self) -> NDArray[np.int64]:
@@ -217,7 +217,7 @@ def hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None)
             raise ValueError(
                 f"labeled_target names row {unknown[0]}, but y has no label for it; take the row out of the mask."
             )
-    return roles.hide(roles.is_target & ~known)
+    return replace(roles, is_labeled=roles.is_labeled & (known | ~roles.is_target))
 
 
 def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:

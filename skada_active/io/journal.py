@@ -12,41 +12,62 @@ import contextlib
 import errno
 import os
 import sqlite3
+import struct
 from collections.abc import Iterator
-from hashlib import blake2b
 from pathlib import Path
 from threading import RLock
-from typing import Any
-from weakref import WeakSet
+from typing import IO, Any
+from weakref import WeakValueDictionary
 
 from skada_active.exceptions import JournalError
+from skada_active.io.hashing import chain_digest
 
 __all__ = ["Journal"]
 
-_APPLICATION_ID, _FORMAT = 0x736B6164, 1  # "skad"
+_APPLICATION, _FORMAT = b"skad", 1
 _TABLES = {
-    "start": "CREATE TABLE start (content TEXT NOT NULL)",
-    "events": "CREATE TABLE events (number INTEGER PRIMARY KEY, content TEXT NOT NULL, digest TEXT NOT NULL)",
-    "head": "CREATE TABLE head (n_events INTEGER NOT NULL, digest TEXT NOT NULL)",
+    "entries": "CREATE TABLE entries (number INTEGER PRIMARY KEY, content TEXT NOT NULL, digest TEXT NOT NULL)",
+    "head": "CREATE TABLE head (n_entries INTEGER NOT NULL, digest TEXT NOT NULL)",
     "checkpoint": "CREATE TABLE checkpoint (info TEXT NOT NULL, model BLOB NOT NULL, digest TEXT NOT NULL)",
 }
+#: EXTRA syncs the folder too: a rollback file that came back after a loss of power would undo the last commit.
+_SETTINGS = ("synchronous = EXTRA", "fullfsync = ON", "trusted_schema = OFF", "cell_size_check = ON")
+_IS_OPEN = (
+    "The journal is open in another process, or in another session of this one. Close that one (session.close()), or "
+    "give this session a file of its own"
+)
+#: What SQLite's messages hold, the system's error, and a remedy.
+_ERRORS = (
+    ("locked", errno.EAGAIN, _IS_OPEN),
+    ("full", errno.ENOSPC, "Make room, and do it again"),
+    ("readonly", errno.EACCES, "Give access to the file and its folder, and do it again"),
+    ("unable to open", errno.EACCES, "Give access to the file and its folder, and do it again"),
+    ("disk I/O", errno.EIO, "Make sure that the disk works and is not full, and do it again"),
+    ("too big", errno.EFBIG, "SQLite takes a gigabyte at most"),
+)
 _RESTORE = "The file was left as it is. Restore it from a copy, or start a new session in another file."
-#: Seconds to wait for another program that reads the file; a second session is refused at once.
+#: Seconds that a write waits for other programs that read the file.
 _READER_SECONDS = 10
-_ERRORS = {
-    "full": errno.ENOSPC,
-    "readonly": errno.EACCES,
-    "unable to open": errno.EACCES,
-    "locked": errno.EAGAIN,
-}
+#: Lock of a byte beside those that SQLite locks, in the page of a database that holds nothing but locks.
+_LOCK_BYTE: tuple[int, bytes] | None = None
+with contextlib.suppress(ImportError, AttributeError):  # Linux has it
+    import fcntl
+
+    _LOCK_BYTE = fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0x40000200, 1, 0)
+
+#: One call at a time, of all journals. A fork waits for it, so that no child has half of a commit to roll back.
+_TURN = RLock()
+#: Journals of this process that are open, by the numbers of device and file.
+_OPEN: WeakValueDictionary[tuple[int, ...], Journal] = WeakValueDictionary()
 
 
 class Journal:
     """Append-only journal in a SQLite file: a start, numbered entries, and one replaceable checkpoint.
 
-    Entries are texts. Each has a digest of itself and of all entries before it, and a table of its own holds their
-    number and the last digest, so that a changed, lost, repeated or swapped entry is an error at opening. The write
-    lock of SQLite is held as long as the journal is open: other programs can read the file, nobody else can write.
+    Entries are texts; the start is number 0. Each has a digest of itself and of all entries before it, and a table of
+    its own holds their number and the last digest, so that a changed, lost, repeated or swapped entry is an error at
+    opening. The write lock of SQLite is held as long as the journal is open: other programs can read the file, nobody
+    else can write.
 
     Parameters
     ----------
@@ -57,8 +78,6 @@ class Journal:
     ----------
     path : Path
         Absolute path of the file.
-    start : str or None
-        The text that the journal was begun with; None in a new one.
 
     Raises
     ------
@@ -71,8 +90,9 @@ class Journal:
 
     Notes
     -----
-    A commit flushes the rollback file and the database: about a millisecond on a solid-state disk. Opening
-    reads and checks the whole file.
+    A commit flushes the rollback file, the database and their folder: about a millisecond on a solid-state disk.
+    Opening reads and checks the whole file. Threads take turns. The file may be copied at any time, by other programs
+    or between two calls; a copy that is made during a commit may be refused.
 
     Examples
     --------
@@ -89,28 +109,32 @@ class Journal:
 
     def __init__(self, path: Any) -> None:
         self.path = _checked_path(path)
-        self.start: str | None = None
-        self._call_lock, self._process = RLock(), os.getpid()
+        self._process = os.getpid()
+        self._file: IO[bytes] | None = None
+        self._connection: sqlite3.Connection | None = None
         # One list holds what is committed, so that an interruption cannot leave entries and their digests apart.
         self._entries: list[tuple[str, str]] = []
-        self._is_synced = False
-        self._connection: sqlite3.Connection | None = None
-        with self._os_errors("open"):
-            self._connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._is_synced = False  # whether memory is known to hold what the file does
+        self._identity: tuple[int, ...] = ()
+        self._file_state: tuple[int, ...] | None = None
+        with _TURN, self._os_errors("the journal could not be opened"):
             try:
-                self._open(self._connection)
+                self._open()
             except BaseException:
-                self._connection.close()
-                self._connection = None
+                self.close()
                 raise
-        _OPEN.add(self)
 
     def __len__(self) -> int:
-        return len(self._synced())
+        return len(self._synced()[1:])
+
+    @property
+    def start(self) -> str | None:
+        """The text that the journal was begun with; None in a new one."""
+        return next((content for content, _ in self._synced()), None)
 
     def since(self, n_entries: int) -> list[str]:
         """Return the entries after the first `n_entries`."""
-        return [content for content, _ in self._synced()[n_entries:]]
+        return [content for content, _ in self._synced()[1 + n_entries :]]
 
     @property
     def is_open(self) -> bool:
@@ -119,17 +143,17 @@ class Journal:
 
     def begin(self, start: str) -> None:
         """Write the start of a session, in place of any other one: entries and checkpoint are removed."""
-        digest = _digest("", start)
-        with self._transaction("start") as connection:
-            for table in _TABLES:
-                connection.execute(f"DROP TABLE IF EXISTS {table}")
-            for statement in _TABLES.values():
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
-            connection.execute("INSERT INTO start VALUES (?)", (start,))
-            connection.execute("INSERT INTO head VALUES (0, ?)", (digest,))
-        self._sync()
+        digest = chain_digest("", start)
+        self._write(
+            "start",
+            None,
+            *[(f"DROP TABLE IF EXISTS {table}", ()) for table in _TABLES],
+            *[(statement, ()) for statement in _TABLES.values()],
+            (f"PRAGMA application_id = {int.from_bytes(_APPLICATION, 'big')}", ()),
+            (f"PRAGMA user_version = {_FORMAT}", ()),
+            ("INSERT INTO entries VALUES (0, ?, ?)", (start, digest)),
+            ("INSERT INTO head VALUES (1, ?)", (digest,)),
+        )
 
     def append(self, content: str) -> None:
         """Write an entry; it is on the disk when this returns.
@@ -137,44 +161,50 @@ class Journal:
         Raises
         ------
         OSError
-            If the disk is full or fails, or this process was forked from the one that opened the journal. Nothing of
-            the entry is left then.
+            If the disk is full or fails, another program reads the file for more than ten seconds, or this process was
+            forked from the one that opened the journal. Nothing of the entry is left then, unless the very last flush
+            failed: then it may be there, and `since` shows it.
         ValueError
             If the journal is closed, or another program changed its file (`JournalError`).
         """
-        with self._call_lock:
-            number, digest = len(self._synced()) + 1, _digest(self._last_digest, content)
-            with self._transaction("answer") as connection:
-                connection.execute("INSERT INTO events VALUES (?, ?, ?)", (number, content, digest))
-                connection.execute("UPDATE head SET n_events = ?, digest = ?", (number, digest))
-            self._entries.append((content, digest))
-            self._is_synced = True
+        with _TURN:
+            entries = self._synced()
+            number, digest = len(entries), chain_digest(entries[-1][1], content)
+            self._write(
+                "answer",
+                [(content, digest)],
+                ("INSERT INTO entries VALUES (?, ?, ?)", (number, content, digest)),
+                ("UPDATE head SET n_entries = ?, digest = ?", (number + 1, digest)),
+            )
 
     def write_checkpoint(self, info: str, model: bytes) -> None:
         """Replace the checkpoint; errors as of `append`."""
-        with self._call_lock, self._transaction("checkpoint") as connection:
-            connection.execute("DELETE FROM checkpoint")
-            connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", (info, model, _digest(info, model)))
-        self._is_synced = True
+        digest = chain_digest(info, model)
+        replace = "INSERT INTO checkpoint VALUES (?, ?, ?)", (info, model, digest)
+        self._write("checkpoint", [], ("DELETE FROM checkpoint", ()), replace)
 
     def read_checkpoint(self) -> tuple[str, bytes] | None:
         """Return the checkpoint, None where there is none; a `JournalError` if it is damaged."""
-        row = self._usable().execute("SELECT info, model, digest FROM checkpoint").fetchone()
+        with _TURN, self._os_errors("the checkpoint could not be read"):
+            row = self._locked().execute("SELECT info, model, digest FROM checkpoint").fetchone()
         if row is None:
             return None
-        info, model, digest = _text(row[0]), bytes(row[1]), _text(row[2])
-        if digest != _digest(info, model):
+        info, model, digest = str(row[0]), row[1], row[2]
+        if not isinstance(model, bytes) or digest != chain_digest(info, model):
             raise JournalError(f"{self.path}: its checkpoint does not hold what was written.")
         return info, model
 
     def close(self) -> None:
         """Give the file back: another session may open it. Closing twice does no harm."""
-        with self._call_lock:
+        with _TURN:
             connection, self._connection = self._connection, None
-            if connection is not None and os.getpid() == self._process:
+            if connection is not None:
+                _OPEN.pop(self._identity, None)
                 with contextlib.suppress(sqlite3.Error):
-                    connection.execute("PRAGMA journal_mode = DELETE")  # the emptied rollback file goes
+                    connection.execute("ROLLBACK")  # a cursor in the traceback of an error would keep the lock
                 connection.close()
+            if self._file is not None:
+                self._file.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -192,13 +222,97 @@ class Journal:
             "journal. Save the loop instead, session.loop_.save(path), or open the journal again."
         )
 
-    @property
-    def _last_digest(self) -> str:
-        return self._entries[-1][1] if self._entries else _digest("", self.start or "")
+    def _open(self) -> None:
+        try:
+            if _file_state(self.path)[:2] in _OPEN:  # to open and close it here would give the locks of that one back
+                raise BlockingIOError
+            self._file = self.path.open("a+b", buffering=0)
+            if _LOCK_BYTE is not None:
+                fcntl.fcntl(self._file, *_LOCK_BYTE)
+        except BlockingIOError:
+            raise BlockingIOError(errno.EAGAIN, _IS_OPEN, str(self.path)) from None
+        self._identity = _file_state(self.path)[:2]
+        self._file.seek(0)
+        self._check_header(self._file.read(100))
+        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        connection.text_factory = lambda text: text.decode(errors="replace")  # what is damaged need not be UTF-8
+        self._connection = connection
+        for setting in _SETTINGS:
+            connection.execute(f"PRAGMA {setting}")
+        self._synced()
+        connection.execute(f"PRAGMA busy_timeout = {_READER_SECONDS * 1000}")
+        _OPEN[self._identity] = self
 
-    def _usable(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise ValueError(f"The journal {self.path} is closed; open the session again with journal=...")
+    def _check_header(self, header: bytes) -> None:
+        # Without SQLite, which writes to the database of another program when it opens one in WAL mode.
+        if not header.strip(b"\0"):
+            return  # new, or lost in the commit that began it: SQLite knows
+        if header[:16] != b"SQLite format 3\0" or header[68:72] != _APPLICATION:
+            raise JournalError(f"{self.path} is no journal of a session. {_RESTORE}")
+        if (version := int.from_bytes(header[60:64], "big")) != _FORMAT:
+            raise JournalError(
+                f"{self.path} is a journal of format {version}, this version reads {_FORMAT}; go on with the version "
+                "of skada_active that wrote it."
+            )
+        if header[18:20] != b"\1\1":
+            raise JournalError(f"{self.path} is damaged, or another program set it to WAL mode. {_RESTORE}")
+
+    def _synced(self) -> list[tuple[str, str]]:
+        # An interruption can leave an entry in the file that memory does not have.
+        with _TURN, self._os_errors("the journal could not be read"):
+            if not self._is_synced:
+                self._entries, self._is_synced = self._read(self._locked()), True
+            return self._entries
+
+    def _read(self, connection: sqlite3.Connection) -> list[tuple[str, str]]:
+        entries: list[tuple[str, str]] = []
+        tables = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+        if not tables and not os.path.getsize(self.path):
+            return entries
+        if tables != [("table", name, name, sql) for name, sql in _TABLES.items()]:
+            raise JournalError(f"{self.path} is damaged: its tables are not those of a journal. {_RESTORE}")
+        problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise JournalError(f"{self.path} is damaged: {problem}. {_RESTORE}")
+        before = ""
+        rows = connection.execute("SELECT number, content, digest FROM entries ORDER BY number").fetchall()
+        for position, (number, content, digest) in enumerate(rows):
+            before = chain_digest(before, str(content))
+            if (number, digest) != (position, before):
+                raise JournalError(
+                    f"{self.path}, entry {position}: damaged or missing; it does not hold what was written, or does "
+                    f"not follow the entry before. {_RESTORE}"
+                )
+            entries.append((str(content), before))
+        heads = connection.execute("SELECT * FROM head").fetchall()
+        if not entries or heads != [(len(entries), before)]:
+            raise JournalError(
+                f"{self.path}: the entries are not those that were written, {len(entries)} were found and "
+                f"{heads[0][0] if heads else 'none'} recorded. {_RESTORE}"
+            )
+        return entries
+
+    def _write(
+        self, what: str, entries: list[tuple[str, str]] | None, *statements: tuple[str, tuple[Any, ...]]
+    ) -> None:
+        with _TURN, self._os_errors(f"nothing of this {what} was recorded, what came before is safe"):
+            self._synced()
+            connection = self._locked()
+            self._is_synced, self._file_state = False, None  # until it is known what came of it
+            try:
+                for statement, values in statements:
+                    connection.execute(statement, values)
+                connection.execute("COMMIT")
+                if entries is not None:
+                    self._entries.extend(entries)
+                    self._is_synced = True
+            finally:
+                with contextlib.suppress(sqlite3.Error, OSError, JournalError):  # else the next call does it
+                    self._lock(connection)
+                    self._synced()
+
+    def _locked(self) -> sqlite3.Connection:
+        """Return the connection, in a transaction that has written nothing, if the file is as the journal left it."""
         if os.getpid() != self._process:
             raise BlockingIOError(
                 errno.EAGAIN,
@@ -206,145 +320,52 @@ class Journal:
                 "open the session after the fork",
                 str(self.path),
             )
+        if self._connection is None:
+            raise ValueError(f"The journal {self.path} is closed; open the session again with journal=...")
+        # Before SQLite looks: what took the place of the file may have a rollback file, which is none of ours.
+        found = _file_state(self.path)
+        is_changed = found[:2] != self._identity or self._file_state not in (None, found)
+        if not is_changed:
+            # The system drops the locks of a process that closes any other descriptor of the file, as copying it does.
+            self._lock(self._connection)
+            if self._is_synced and self._entries:
+                heads = self._connection.execute("SELECT * FROM head").fetchall()
+                is_changed = heads != [(len(self._entries), self._entries[-1][1])]
+        if is_changed:
+            raise JournalError(
+                f"{self.path}: another program changed, replaced or removed the file while the session was open. "
+                "Nothing of this was recorded. Close the session and open it again."
+            )
         return self._connection
 
-    def _open(self, connection: sqlite3.Connection) -> None:
-        connection.text_factory = bytes  # what is damaged need not be UTF-8
-        for setting in ("trusted_schema = OFF", "cell_size_check = ON", "synchronous = FULL", "fullfsync = ON"):
-            connection.execute(f"PRAGMA {setting}")
-        self._lock(connection)
-        self._check_file(connection)
-        self._sync()
-        connection.execute("PRAGMA journal_mode = TRUNCATE")  # flushed with the file, not with its folder
-        connection.execute(f"PRAGMA busy_timeout = {_READER_SECONDS * 1000}")
-
     def _lock(self, connection: sqlite3.Connection) -> None:
-        # Held between the commits: a transaction that has written nothing keeps other writers out, not readers.
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error):
-                raise
-            raise BlockingIOError(
-                errno.EAGAIN,
-                "The journal is open in another process, or in another session of this one. Close that one "
-                "(session.close()) or give this session a file of its own",
-                str(self.path),
-            ) from None
+        # Held as long as the journal is open: a transaction that has written nothing keeps other writers out, not those
+        # who read. Between two transactions, the lock of the byte keeps other journals out.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
         self._file_state = _file_state(self.path)
 
-    def _check_file(self, connection: sqlite3.Connection) -> None:
-        def setting(name: str) -> Any:
-            value = connection.execute(f"PRAGMA {name}").fetchone()[0]
-            return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-        tables = {
-            _text(name): _text(sql or b"") for name, sql in connection.execute("SELECT name, sql FROM sqlite_master")
-        }
-        if not tables and setting("application_id") == 0:
-            return  # a new file
-        if setting("application_id") != _APPLICATION_ID:
-            raise JournalError(f"{self.path} is a database of another program. {_RESTORE}")
-        if setting("user_version") != _FORMAT:
-            raise JournalError(
-                f"{self.path} is a journal of format {setting('user_version')}, this version reads {_FORMAT}; go on "
-                "with the version of skada_active that wrote it."
-            )
-        if tables != _TABLES or setting("journal_mode") != "delete":
-            raise JournalError(f"{self.path} is damaged: its tables are not those of a journal. {_RESTORE}")
-        problem = setting("integrity_check(1)")
-        if problem != "ok":
-            raise JournalError(f"{self.path} is damaged: {problem}. {_RESTORE}")
-
-    def _synced(self) -> list[tuple[str, str]]:
-        # An interruption can leave an entry in the file that memory does not have.
-        if not self._is_synced:
-            with self._call_lock:
-                self._sync()
-        return self._entries
-
-    def _sync(self) -> None:
-        connection = self._usable()
-        if not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            self.start, self._entries, self._is_synced = None, [], True
-            return
-        starts = [_text(row[0]) for row in connection.execute("SELECT content FROM start")]
-        before, entries = _digest("", starts[0]) if len(starts) == 1 else "", []
-        for position, row in enumerate(
-            connection.execute("SELECT number, content, digest FROM events ORDER BY number")
-        ):
-            content, digest = _text(row[1]), _text(row[2])
-            if row[0] != position + 1 or digest != _digest(before, content):
-                raise JournalError(
-                    f"{self.path}, event {position + 1}: damaged or missing; it does not hold what was written, or "
-                    f"does not follow the event before. {_RESTORE}"
-                )
-            entries.append((content, before := digest))
-        heads = [(row[0], _text(row[1])) for row in connection.execute("SELECT n_events, digest FROM head")]
-        if len(starts) != 1 or heads != [(len(entries), before)]:
-            raise JournalError(
-                f"{self.path}: the events are not those that were written ({len(entries)} found, "
-                f"{heads[0][0] if heads else 'none'} recorded). {_RESTORE}"
-            )
-        self.start, self._entries, self._is_synced = starts[0], entries, True
-
     @contextlib.contextmanager
-    def _transaction(self, what: str) -> Iterator[sqlite3.Connection]:
-        with self._os_errors(what):
-            connection = self._usable()
-            self._is_synced = False  # until it is known what came of it
-            if not connection.in_transaction:
-                self._lock(connection)
-            elif self._file_state != _file_state(self.path):
-                self._is_synced = True
-                raise JournalError(
-                    f"{self.path}: another program changed, replaced or removed the file while the session was open. "
-                    "Nothing of this was recorded. Close the session and open it again."
-                )
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                with contextlib.suppress(sqlite3.Error, OSError):  # else the next call tries again
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    self._lock(connection)
-
-    @contextlib.contextmanager
-    def _os_errors(self, what: str) -> Iterator[None]:
+    def _os_errors(self, consequence: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            number = next((number for text, number in _ERRORS.items() if text in str(error)), errno.EIO)
-            raise OSError(
-                number,
-                f"{error}; nothing of this {what} was recorded, what came before is safe. Make room or give access, "
-                "and do it again",
-                str(self.path),
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise JournalError(f"{self.path} is damaged or no journal: {error}. {_RESTORE}") from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a message may quote bytes that are damaged
+            for text, number, remedy in _ERRORS:
+                if text in str(error):
+                    raise OSError(number, f"{error}; {consequence}. {remedy}", str(self.path)) from error
+            raise JournalError(f"{self.path} is damaged: {error}. {_RESTORE}") from error
 
 
-_OPEN: WeakSet[Journal] = WeakSet()
-_HELD: list[Journal] = []
-
-
-def _before_fork() -> None:
-    # A fork in the middle of a commit would leave the child with half of a transaction to roll back.
-    _HELD[:] = list(_OPEN)
-    for journal in _HELD:
-        journal._call_lock.acquire()
-
-
-def _after_fork() -> None:
-    for journal in _HELD:
-        journal._call_lock.release()
-    _HELD.clear()
+def _after_fork_in_child() -> None:
+    # A child that outlives its parent would keep the lock of the byte, which goes with the open file.
+    for journal in list(_OPEN.values()):
+        journal.close()
+    _TURN.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_TURN.acquire, after_in_parent=_TURN.release, after_in_child=_after_fork_in_child)
 
 
 def _checked_path(path: Any) -> Path:
@@ -353,23 +374,20 @@ def _checked_path(path: Any) -> Path:
     path = Path(path).absolute()
     if path.is_dir():
         raise IsADirectoryError(f"journal must be the path of a file, {path} is a folder; name a file in it.")
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in made if os.name != "nt" else []:  # Windows opens no folders
+        descriptor = os.open(folder.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     return path
 
 
-def _file_state(path: Path) -> tuple[int, ...] | None:
+def _file_state(path: Path) -> tuple[int, ...]:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        return None
+        return ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _digest(before: str, content: str | bytes) -> str:
-    digest = blake2b(before.encode(), digest_size=16)
-    digest.update(content if isinstance(content, bytes) else content.encode())
-    return digest.hexdigest()

@@ -1,12 +1,12 @@
 """The loop: the estimator that asks and retrains, the oracles that answer, and the budget schedule."""
 
 from skada_active.loop.active_loop import ActiveAdaptationLoop
-from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import AbstainingOracle, ArrayOracle, NoisyOracle
 
 # The session that a loop runs can be imported from here, too.
 from skada_active.session import AdaptationSession as AdaptationSession
 from skada_active.session import SessionStatus as SessionStatus
+from skada_active.session.spending import BudgetSchedule
 
 __all__ = [
     "AbstainingOracle",

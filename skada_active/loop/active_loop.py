@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone, is_regressor
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skada_active.domains import Roles, check_inputs, hide_target
 from skada_active.loop._validation import check_eval_set, check_oracle, check_reply
-from skada_active.loop.budget import BudgetSchedule
 from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
@@ -23,11 +23,10 @@ from skada_active.query import MarginSampling, QueryStrategy
 from skada_active.session import AdaptationSession
 from skada_active.session._validation import check_annotators, check_costs
 from skada_active.session.settings import SessionSettings
-from skada_active.session.spending import Spending
+from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
 from skada_active.utils._sklearn import HasMethods, StrOptions
 from skada_active.utils.fitting import remember_columns
-from skada_active.utils.random import check_rng
 from skada_active.utils.rows import take_rows
 
 if TYPE_CHECKING:
@@ -197,13 +196,12 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
 
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
+        known: Any = session.y_true  # what answers where there is no oracle
         bar = tqdm(total=session.budget, initial=session.spent) if self.verbose else None
         try:
             while len(ids := session.ask(annotator=annotator)):
-                if oracle is None:  # the labels were given beforehand
-                    labels: Any = session.y_true[ids]
-                else:  # a copy: what an oracle does to its rows must not change what is told about
-                    labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
+                # A copy: what an oracle does to its rows must not change what is told about.
+                labels = known[ids] if oracle is None else check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
                 session.tell(ids, labels, annotator=annotator)
                 if bar is not None:
                     bar.update(session.spent - bar.n)
@@ -311,8 +309,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         if budget is None and n_rounds is not None:
             raise ValueError(f"n_rounds={n_rounds} says how a new budget is spent; give the budget too.")
         if budget is not None:
-            schedule = _schedule(budget, self.n_rounds if n_rounds is None else n_rounds)
-            session.extend(schedule.rounds(session.state.pool_cost))
+            if not isinstance(budget, BudgetSchedule):
+                budget = BudgetSchedule(budget, self.n_rounds if n_rounds is None else n_rounds)
+            session.extend(budget.rounds(session.state.pool_cost))
         return self._run(session, oracle, annotator)
 
     @classmethod
@@ -466,21 +465,24 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         settings = self._settings(roles, costs, n_annotators)
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
-            return self._session_of(store, X, y, roles, y_true=y_true, eval_set=held_out)
+            make_loop = clone(self)._fitted_clone
+            return AdaptationSession(store, X, y, roles, y_true=y_true, eval_set=held_out, make_loop=make_loop)
         except BaseException:
             store.close()
             raise
 
-    def _session_of(self, store: MemoryStore, *data: Any, **labels: Any) -> AdaptationSession:
-        return AdaptationSession(store, *data, **labels, make_loop=clone(self)._fitted_clone)
-
     def _settings(self, roles: Roles, costs: NDArray[np.float64] | None, n_annotators: int) -> SessionSettings:
-        pool_cost = Spending(len(roles), costs).whole_units(roles.candidates)
+        pool_cost = Spending(len(roles.domain), costs).whole_units(roles.candidates)
+        schedule = self.budget
+        if not isinstance(schedule, BudgetSchedule):
+            schedule = BudgetSchedule(self.budget, self.n_rounds)
+        # Without a seed one is drawn from a generator of its own, never from numpy's global one.
+        rng = np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
         return SessionSettings(
             estimator=_default_estimator() if self.estimator is None else clone(self.estimator),
             strategy=MarginSampling() if self.strategy is None else clone(self.strategy),
-            seed=int(check_rng(self.random_state).randint(np.iinfo(np.int32).max)),
-            rounds=_schedule(self.budget, self.n_rounds).rounds(pool_cost),
+            seed=int(rng.randint(np.iinfo(np.int32).max)),
+            rounds=schedule.rounds(pool_cost),
             costs=costs,
             n_annotators=n_annotators,
             round_epochs=self.round_epochs,
@@ -507,10 +509,6 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
     def _fitted_clone(self, session: AdaptationSession) -> Self:
         _ = session.estimator_  # trained first where that was interrupted
         return clone(self)._adopt(session)
-
-
-def _schedule(budget: Any, n_rounds: int) -> BudgetSchedule:
-    return budget if isinstance(budget, BudgetSchedule) else BudgetSchedule(budget, n_rounds)
 
 
 def _default_estimator() -> Any:

@@ -1,30 +1,11 @@
-"""Fields of a pool view: the one table of all that is known of them, and the checks that follow from it."""
+"""Fields of a pool view: the one table of all that is known of them."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from skada_active.utils.arrays import is_tensor, to_host
-
-__all__ = [
-    "FIELDS",
-    "Field",
-    "RowFunction",
-    "as_positions",
-    "as_probabilities",
-    "check_axes",
-    "frozen",
-    "named",
-    "names_from",
-    "read_only",
-    "taken",
-]
+__all__ = ["FIELDS", "Field", "names_from"]
 
 Source = Literal["output", "head", "discriminator", "labeled", "source", "roles", "extra"]
 
@@ -62,6 +43,8 @@ class Field:
         Objective of `skada_active.deep` that trains what it is read from.
     alternative : str, default=None
         Field that is read in its place where there is one: it tells the same, and more cheaply.
+    is_probability : bool, default=False
+        Whether its last axis holds probabilities, which sum to one.
     """
 
     name: str
@@ -72,17 +55,13 @@ class Field:
     remedy: str | None = None
     objective: str | None = None
     alternative: str | None = None
-
-    @property
-    def is_probability(self) -> bool:
-        """Whether its last axis holds probabilities, which sum to one."""
-        return self.name.endswith("proba")
+    is_probability: bool = False
 
 
 _TABLE = [
     Field("index", "n", "roles", integer=True),
     Field("target_domain", "n", "roles", integer=True),
-    Field("proba", "nC", "output", remedy=_PROBA),
+    Field("proba", "nC", "output", remedy=_PROBA, is_probability=True),
     Field("logits", "nC", "output", remedy=_LINEAR),
     Field("features", "nD", "output", on_device=True),
     Field("head_weight", "CD", "head", remedy=_LINEAR),
@@ -112,153 +91,13 @@ _TABLE = [
     Field("source_features", "sD", "source", on_device=True),
     Field("source_y", "s", "source", integer=True),
     Field("source_domain", "s", "source", integer=True),
-    Field("committee_proba", "MnC", "extra", remedy=_GIVEN),
+    Field("committee_proba", "MnC", "extra", remedy=_GIVEN, is_probability=True),
     Field("n_initial", "", "roles", integer=True),
 ]
 #: The fields of a pool view by name.
 FIELDS = {field.name: field for field in _TABLE}
 
 
-def named(names: Iterable[str]) -> list[Field]:
-    """Return the fields of these names in alphabetical order; an unknown name is an error."""
-    names = sorted(names)
-    unknown = [name for name in names if name not in FIELDS]
-    if unknown:
-        raise TypeError(f"PoolView has no field {unknown[0]!r}; the fields are {', '.join(sorted(FIELDS))}.")
-    return [FIELDS[name] for name in names]
-
-
 def names_from(*sources: Source) -> frozenset[str]:
     """Return the names of the fields that come from one of the sources."""
     return frozenset(field.name for field in _TABLE if field.source in sources)
-
-
-def read_only(value: Any) -> Any:
-    """Return a read-only view of an array, of every array of a tuple, or the value itself."""
-    if isinstance(value, tuple):
-        return tuple(map(read_only, value))
-    if not isinstance(value, np.ndarray):
-        return value
-    value = value.view()
-    value.flags.writeable = False
-    return value
-
-
-def frozen(name: str, value: Any) -> Any:
-    """Return the value of a field, checked by itself and read-only."""
-    field = FIELDS[name]
-    if not field.axes:
-        return _integer(name, value)
-    if field.source == "discriminator" and callable(value):
-        return value
-    if isinstance(field.axes, tuple):
-        return tuple(_detached(part) for part in value)
-    if field.on_device:
-        return _detached(value)
-    if field.is_probability:
-        return read_only(as_probabilities(name, value))
-    array = to_host(value)
-    return read_only(_integers(name, array) if field.integer else array)
-
-
-def _detached(value: Any) -> Any:
-    return value.detach() if is_tensor(value) else read_only(np.asarray(value))
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"PoolView.{name} must be an integer, got {value!r}; round it first.") from None
-
-
-def _integers(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
-    if array.size and array.dtype.kind not in "iu":
-        raise ValueError(
-            f"PoolView.{name} must hold integers, got dtype {array.dtype} with values such as "
-            f"{array.ravel()[:1].tolist()[0]!r}; pass row numbers, column positions or domain numbers."
-        )
-    return array.astype(np.int64, copy=False)
-
-
-def as_probabilities(name: str, values: ArrayLike) -> NDArray[Any]:
-    """Return the values of a field of probabilities as an ndarray; another shape or other numbers are an error."""
-    array, axes = to_host(values), FIELDS[name].axes
-    _check_n_axes(name, axes, array)
-    # A matrix product is several times as fast as a sum of short rows.
-    sums = array @ np.ones(array.shape[-1], dtype=np.result_type(np.float32, array))
-    if array.size and (not (np.abs(sums - 1) <= 1e-3).all() or array.min() < 0):
-        raise ValueError(
-            f"{name} must hold probabilities: rows of finite non-negative numbers that sum to 1 (within 1e-3); "
-            "pass logits as `logits` instead."
-        )
-    return array
-
-
-def _check_n_axes(name: str, axes: str | tuple[str, ...], array: Any) -> None:
-    if array.ndim != len(axes):
-        raise ValueError(f"PoolView.{name} must have shape ({', '.join(axes)}), got {tuple(array.shape)}.")
-
-
-def check_axes(filled: dict[str, Any]) -> dict[str, int]:
-    """Return the length of every axis; fields that do not agree are an error."""
-    sizes: dict[str, int] = {}
-    for field in _TABLE:
-        for axes, array in _parts(field, filled.get(field.name)):
-            _check_n_axes(field.name, axes, array)
-            for axis, size in zip(axes, array.shape, strict=True):
-                if sizes.setdefault(axis, size) != size:
-                    raise ValueError(
-                        f"PoolView.{field.name} has {axis}={size}, but an earlier field has {axis}={sizes[axis]}."
-                    )
-    return sizes
-
-
-def _parts(field: Field, value: Any) -> list[tuple[str, Any]]:
-    """Return the arrays of a field with their axes; a function and an integer have none."""
-    if isinstance(field.axes, str):
-        return [(field.axes, value)] if hasattr(value, "shape") else []
-    if value is None:
-        return []
-    if len(value) != len(field.axes):
-        raise ValueError(f"PoolView.{field.name} must be a tuple (W1, b1, W2, b2), got {len(value)} parts.")
-    return list(zip(field.axes, value, strict=True))
-
-
-@dataclass(frozen=True)
-class RowFunction:
-    """Function of row numbers: applies another one to the entries of `rows` that an index array names."""
-
-    function: Callable[[Any], Any]
-    rows: Any
-
-    def __call__(self, index: NDArray[np.int64]) -> Any:
-        """Return the values for some rows."""
-        return self.function(self.rows[index])
-
-
-def taken(name: str, value: Any, positions: NDArray[np.int64]) -> Any:
-    """Return a field for some of the candidates; one without a row for each is the same for all."""
-    if callable(value):
-        return RowFunction(value, positions)
-    axes = FIELDS[name].axes
-    if "n" not in axes:
-        return value
-    axis = axes.index("n")
-    return value[positions] if is_tensor(value) else value.take(positions, axis=axis)
-
-
-def as_positions(positions: ArrayLike, n: int) -> NDArray[np.int64]:
-    """Return positions of candidates as int64; anything but integers from 0 to n - 1 is an error."""
-    array = np.asarray(positions)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise ValueError(
-            f"positions must be a list of integers, got dtype {array.dtype} of shape {array.shape}; turn a "
-            "mask into positions with numpy.flatnonzero(mask)."
-        )
-    if array.size and not 0 <= array.min() <= array.max() < n:
-        raise ValueError(
-            f"positions must be from 0 to {n - 1}, got {array.min()} to {array.max()}; find row numbers of X "
-            "among the candidates with numpy.flatnonzero(numpy.isin(view.index, ids))."
-        )
-    return array.astype(np.int64, copy=False)

@@ -13,12 +13,13 @@ from sklearn.pipeline import Pipeline
 
 from skada_active.domains import Roles
 from skada_active.labels import encode_labels
-from skada_active.pool.fields import FIELDS, RowFunction, named
+from skada_active.pool.fields import FIELDS
+from skada_active.pool.view import RowFunction, named
 from skada_active.utils._sklearn import LinearClassifierMixin
 from skada_active.utils.arrays import Array
 from skada_active.utils.fitting import split_pipeline
 
-__all__ = ["ModelReader", "row_groups"]
+__all__ = ["ModelReader"]
 
 # What comes from the roles of the rows, the labels and the input of the last step: any model will do.
 _ALWAYS = frozenset(name for name, field in FIELDS.items() if field.remedy is None)
@@ -37,7 +38,7 @@ class ModelReader:
     model: Any
 
     @classmethod
-    def of(cls, estimator: Any) -> ModelReader:
+    def from_estimator(cls, estimator: Any) -> ModelReader:
         """Return the reader of `estimator`, fitted or not."""
         return cls(*split_pipeline(estimator))
 
@@ -53,27 +54,22 @@ class ModelReader:
             names |= {"logits", "head_weight", "head_bias"}
         return frozenset(names)
 
-    def check(self, needs: Iterable[str]) -> None:
-        """Raise a ValueError with a remedy if the model cannot fill a field."""
-        for field in named(self.readable(needs)):
-            if field.name not in self.supplies:
+    def readable(self, needs: Iterable[str]) -> frozenset[str]:
+        """Return the names of the fields to read; a ValueError with a remedy if the model cannot fill one of them.
+
+        A field with an alternative is replaced by it where the model supplies that. It derives from its alternative and
+        the features, so these have to be needed too.
+        """
+        needed, supplies, names = named(needs), self.supplies, set(needs)
+        for field in needed:
+            if field.alternative in supplies - names and "features" in names:
+                names = names - {field.name} | {field.alternative}
+            elif field.name not in supplies:
                 raise ValueError(
                     f"estimator={self.model!r} cannot supply {field.name!r}, which the query strategy reads. "
                     f"Use {field.remedy}."
                 )
-
-    def readable(self, needs: Iterable[str]) -> frozenset[str]:
-        """Return the names of the fields to read, those with an alternative replaced where the model supplies it.
-
-        A field derives from its alternative and the features, so these have to be needed too.
-        """
-        names = frozenset(needs)
-        alternatives = {
-            field.name: field.alternative
-            for field in named(names)
-            if field.alternative in self.supplies - names and "features" in names
-        }
-        return frozenset(alternatives.get(name) or name for name in names)
+        return frozenset(names)
 
     @property
     def on_accelerator(self) -> bool:
@@ -93,7 +89,8 @@ class ModelReader:
         if hasattr(self.model, "pool_outputs"):
             kept = names & frozenset(on_device) if hasattr(self.model, "device_") else frozenset()
             return self.model.pool_outputs(X, names, on_device=kept) if kept else self.model.pool_outputs(X, names)
-        readers = {"proba": self._proba, "logits": self._linear_logits, "features": _dense}
+        proba = getattr(self.model, "predict_proba", None)
+        readers: dict[str, Any] = {"proba": proba, "logits": self._linear_logits, "features": _dense}
         return {name: readers[name](X) for name in names}
 
     def head(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -124,9 +121,6 @@ class ModelReader:
                 filled[field.name] = roles.domain[rows[field.source]]
         return filled
 
-    def _proba(self, X: Any) -> NDArray[Any]:
-        return self.model.predict_proba(X)
-
     def _linear_logits(self, X: Any) -> NDArray[Any]:
         decision = self.model.decision_function(X)
         return np.stack([-decision / 2, decision / 2], axis=1) if decision.ndim == 1 else decision
@@ -149,9 +143,3 @@ def _dense(X: Any) -> NDArray[Any]:
                 "as make_pipeline(make_column_transformer((OneHotEncoder(), columns), remainder='passthrough'), model)."
             ) from error
     return X.reshape(len(X), -1)
-
-
-def row_groups(roles: Roles, needs: frozenset[str]) -> dict[str, NDArray[np.int64]]:
-    """Return the row numbers of the pool and of the labelled groups whose features are needed."""
-    groups = {"labeled_features": roles.labeled_target, "source_features": roles.source}
-    return {"pool": roles.candidates} | {name: rows for name, rows in groups.items() if name in needs}

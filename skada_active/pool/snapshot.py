@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import gen_even_slices
 
 from skada_active.domains import Roles
-from skada_active.pool.fields import names_from
-from skada_active.pool.readers import ModelReader, row_groups
+from skada_active.pool.fields import FIELDS, names_from
+from skada_active.pool.readers import ModelReader
 from skada_active.pool.view import PoolView
 from skada_active.utils.arrays import Array, empty_like
 from skada_active.utils.rows import is_dataset, take_rows
@@ -25,6 +25,10 @@ _BLOCK_BYTES, _MIN_ROWS = 2**27, 2**10
 _DATASET_ROWS = 2**14
 #: What a value of a table of several types takes.
 _ITEM_BYTES = 8
+#: Fields by where they come from: from the model, and from labels and domains.
+_OUTPUTS, _HEAD, _DISCRIMINATOR = (names_from(source) for source in ("output", "head", "discriminator"))
+_CLASSES = frozenset(name for name in FIELDS if name.endswith("_y"))
+_LABELS = _CLASSES | {name for name in FIELDS if name.endswith("_domain")}
 
 
 def snapshot(
@@ -92,36 +96,33 @@ def snapshot(
     >>> view.index, view.features
     (array([2]), array([[0.4]]))
     """
-    names = _check_needs(needs, y, extra)
-    reader = ModelReader.of(estimator)
-    reader.check(names)
-    names = reader.readable(names)
-    groups = row_groups(roles, names)
-    if not len(groups["pool"]):
-        return PoolView(index=groups["pool"], n_initial=n_initial)
-    of_group = dict.fromkeys(groups, frozenset({"features"}))
-    of_group["pool"] = names & names_from("output") | ({"features"} if "class_domain_grad" in names else set())
-    outputs = _read_outputs(reader, X, groups, of_group, frozenset(on_device))
-    of_pool = outputs.pop("pool")
-    filled: dict[str, Any] = {"index": groups["pool"], "n_initial": n_initial, **extra}
-    filled |= {name: values for name, values in of_pool.items() if name in names}
-    filled |= {group: values["features"] for group, values in outputs.items()}
-    if names & names_from("head"):
-        filled["head_weight"], filled["head_bias"] = reader.head()
-    filled |= reader.label_fields(roles, names, y)
-    filled |= {name: reader.read(name, of_pool.get("features")) for name in names & names_from("discriminator")}
-    return PoolView(**filled)
-
-
-def _check_needs(needs: Iterable[str], y: Any, extra: Iterable[str]) -> frozenset[str]:
-    """Return the names of the fields to read, without those that are given; what cannot be read is an error."""
     if isinstance(needs, str):
         raise TypeError(f"needs must be a collection of field names, got the string {needs!r}; pass {{{needs!r}}}.")
-    names = frozenset(needs) - set(extra)
-    unlabeled = sorted(name for name in names if name.endswith("_y"))
-    if y is None and unlabeled:
-        raise ValueError(f"needs names {unlabeled[0]!r}, but y is None; pass the labels of all rows as y.")
-    return names
+    reader = ModelReader.from_estimator(estimator)
+    names = reader.readable(frozenset(needs) - extra.keys())
+    candidates = roles.candidates
+    if not len(candidates):
+        return PoolView(index=candidates, n_initial=n_initial)
+    groups = {"pool": candidates}
+    if "labeled_features" in names:
+        groups["labeled_features"] = roles.labeled_target
+    if "source_features" in names:
+        groups["source_features"] = roles.source
+    of_group = dict.fromkeys(groups, frozenset({"features"}))
+    of_group["pool"] = names & _OUTPUTS | ({"features"} if "class_domain_grad" in names else set())
+    outputs = _read_outputs(reader, X, groups, of_group, frozenset(on_device))
+    of_pool = outputs.pop("pool")
+    filled: dict[str, Any] = {"index": candidates, "n_initial": n_initial, **extra}
+    filled |= {name: values for name, values in of_pool.items() if name in names}
+    filled |= {group: values["features"] for group, values in outputs.items()}
+    if names & _HEAD:
+        filled["head_weight"], filled["head_bias"] = reader.head()
+    if names & _LABELS:
+        if y is None and names & _CLASSES:
+            raise ValueError(f"needs names {min(names & _CLASSES)!r}, but y is None; pass the labels of all rows as y.")
+        filled |= reader.label_fields(roles, names, y)
+    filled |= {name: reader.read(name, of_pool.get("features")) for name in names & _DISCRIMINATOR}
+    return PoolView(**filled)
 
 
 def _read_outputs(

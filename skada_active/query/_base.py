@@ -16,15 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skada_active.domains import Roles, check_inputs
 from skada_active.pool import PoolView, snapshot
-from skada_active.pool.fields import named
 from skada_active.pool.readers import ModelReader
-from skada_active.query._validation import (
-    check_candidates,
-    check_finite,
-    check_n_queries,
-    check_positions,
-    check_utilities,
-)
+from skada_active.pool.view import named
+from skada_active.query._validation import check_candidates, check_positions
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import HasMethods
 from skada_active.utils.fitting import fit_estimator, remember_columns
@@ -34,7 +28,7 @@ from skada_active.utils.warn import warn_user
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["MAX_SEED", "QueryStrategy"]
+__all__ = ["MAX_SEED", "QueryStrategy", "check_n_queries"]
 
 MAX_SEED = np.iinfo(np.int32).max
 
@@ -251,7 +245,7 @@ class QueryStrategy(BaseEstimator):
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if a parameter is not valid or `estimator`, fitted or not, lacks what is read of it."""
         self._validate_params()
-        ModelReader.of(estimator).check(self.needs - self.fills)
+        ModelReader.from_estimator(estimator).readable(self.needs - self.fills)
 
     def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
         """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training.
@@ -269,11 +263,13 @@ class QueryStrategy(BaseEstimator):
     ) -> PoolView:
         """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
         extra: dict[str, NDArray[Any]] = {}
-        if len(roles.candidates):
+        fills = self.fills
+        if fills and len(roles.candidates):
             extra = self._extra_fields(estimator, X, y, roles, self._rng(self._own_seed(random_state)))
-        on_device = self.on_device if ModelReader.of(estimator).on_accelerator else frozenset()
-        needs = self.needs - self.fills
-        return snapshot(estimator, X, roles, needs, y=y, n_initial=n_initial, on_device=on_device, **extra)
+        on_device = self.on_device
+        if on_device and not ModelReader.from_estimator(estimator).on_accelerator:
+            on_device = frozenset()
+        return snapshot(estimator, X, roles, self.needs - fills, y=y, n_initial=n_initial, on_device=on_device, **extra)
 
     def choose(
         self, view: PoolView, n_queries: int, random_state: RandomStateLike = None
@@ -298,11 +294,17 @@ class QueryStrategy(BaseEstimator):
         self._validate_params()
         n_queries = min(check_n_queries(n_queries), len(view))
         if n_queries:
-            check_finite(type(self).__name__, view, self.needs)
+            view.check_finite(self.needs, type(self).__name__)
         return n_queries
 
     def _scores(self, view: PoolView) -> NDArray[np.float64]:
-        return check_utilities(type(self).__name__, self._utilities(view), len(view))
+        utilities = np.asarray(self._utilities(view))
+        if utilities.shape != (len(view),) or utilities.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{type(self).__name__}._utilities must return one number for each of the {len(view)} candidate(s), "
+                f"got dtype {utilities.dtype} of shape {utilities.shape}."
+            )
+        return utilities
 
     def _positions(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         return check_positions(type(self).__name__, self._select(view, n_queries, rng), n_queries, len(view))
@@ -342,3 +344,10 @@ class QueryStrategy(BaseEstimator):
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
+
+
+def check_n_queries(n_queries: Any) -> int:
+    """Return `n_queries` as an int; anything but an integer >= 0 is an error."""
+    if not isinstance(n_queries, Integral) or isinstance(n_queries, bool) or n_queries < 0:
+        raise ValueError(f"n_queries must be an integer >= 0, got {n_queries!r}.")
+    return int(n_queries)

@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from skada_active.domains import Roles
 from skada_active.labels import encode_labels
 from skada_active.pool import PoolView
-from skada_active.pool.fields import as_probabilities
 from skada_active.pool.readers import ModelReader
+from skada_active.pool.view import as_probabilities
 from skada_active.query._base import MAX_SEED, QueryStrategy
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.entropy import row_entropy
@@ -206,7 +206,7 @@ class QueryByCommittee(QueryStrategy):
         if len(members) < 2:
             raise ValueError(f"members must hold at least two estimators, got {len(members)}; add one.")
         for member in members:
-            ModelReader.of(member).check({"proba"})
+            ModelReader.from_estimator(member).readable({"proba"})
 
     def _extra_fields(
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
@@ -255,7 +255,7 @@ def _member_proba(
     if not _is_fitted(member):
         of_rows = Roles(roles.domain[rows], roles.is_labeled[rows])
         member = fit_estimator(member, take_rows(X, rows), y[rows], of_rows)
-    reader = ModelReader.of(member)
+    reader = ModelReader.from_estimator(member)
     return reader.outputs(pool, {"proba"})["proba"], reader.model.classes_
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skada_active.pool import PoolView
-from skada_active.pool.fields import as_probabilities
+from skada_active.pool.view import as_probabilities, row_margin
 from skada_active.query._base import QueryStrategy
-from skada_active.utils.entropy import row_entropy, row_margin
+from skada_active.utils.entropy import row_entropy
 
 __all__ = [
     "EntropySampling",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skada_active.selection._validation import check_count
 from skada_active.utils.arrays import Floats
 
 __all__ = ["partial_argsort", "top_k", "top_k_rows"]
@@ -28,6 +29,8 @@ def top_k(scores: ArrayLike, k: int) -> NDArray[np.int64]:
 
     Raises
     ------
+    TypeError
+        If k is not an integer.
     ValueError
         If scores is not one-dimensional or contains NaN or ``+inf``.
 
@@ -48,7 +51,9 @@ def top_k(scores: ArrayLike, k: int) -> NDArray[np.int64]:
         raise ValueError(f"scores must be one-dimensional, got shape {scores.shape}; pass one score per row.")
     if np.isnan(scores).any() or np.isposinf(scores).any():
         raise ValueError("scores contains NaN or +inf; use finite numbers, and -inf for rows to take last.")
-    return partial_argsort(scores, check_count(k, len(scores)))
+    if not isinstance(k, Integral):
+        raise TypeError(f"k must be an integer, got {k!r}; round it first.")
+    return partial_argsort(scores, min(max(int(k), 0), len(scores)))
 
 
 def partial_argsort(scores: Floats, k: int) -> NDArray[np.int64]:

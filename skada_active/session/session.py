@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -109,7 +110,11 @@ class AdaptationSession:
         self._call_lock, self._state_lock = RLock(), RLock()
         self.store, self.settings = store, store.settings
         self.X, self.y_true, self.eval_set = X, y_true, eval_set
-        self._start, self._make_loop = (y, roles), make_loop
+        self._make_loop = make_loop
+        settings = self.settings
+        self._initial_state = partial(
+            SessionState, y, roles, rounds=settings.rounds, costs=settings.costs, n_annotators=settings.n_annotators
+        )
         self._state, self._n_applied, self._is_applying = self._initial_state(), 0, False
         self.strategy_ = clone(self.settings.strategy)
         own = self.strategy_.estimator
@@ -434,23 +439,19 @@ class AdaptationSession:
         return deepcopy(self)  # two that share what is known would count an answer twice
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_call_lock", "_state_lock")}
+        hidden = ("_call_lock", "_state_lock", "_state")  # the events tell the state again
+        return {name: value for name, value in vars(self).items() if name not in hidden}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._call_lock, self._state_lock = RLock(), RLock()
+        self._is_applying = True
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}\n{self.status()}"
 
     def _repr_html_(self) -> str:
         return self.status()._repr_html_()
-
-    def _initial_state(self) -> SessionState:
-        settings = self.settings
-        return SessionState(
-            *self._start, rounds=settings.rounds, costs=settings.costs, n_annotators=settings.n_annotators
-        )
 
     def _check_rows(self) -> None:
         if self.X is None:

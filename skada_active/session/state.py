@@ -46,15 +46,6 @@ class Round:
     oracle_seconds: float = 0.0
     asked_at: float = 0.0
 
-    def close_questions(self, bought: Sequence[int], abstained: Sequence[int], now: float) -> None:
-        """Close questions; the time since the last question or answer was the oracle's."""
-        self.oracle_seconds += max(0.0, now - self.asked_at)
-        self.asked_at = now
-        self.bought_ids += bought
-        self.abstained_ids += abstained
-        for row in (*bought, *abstained):
-            del self.open_ids[row]
-
 
 class SessionState:
     """State of a session: the labels, roles, rounds and spending that its events add up to.
@@ -104,11 +95,14 @@ class SessionState:
         n_annotators: int = 1,
     ) -> None:
         self.initial_roles = self.roles = roles
-        self.y = mask_labels(y, ~roles.is_labeled)
+        self._y = mask_labels(y, ~roles.is_labeled)
+        self._query_round = np.where(roles.is_labeled, 0, -1)
+        # Views that nobody writes through, and that follow.
+        self.y, self.query_round = self._y.view(), self._query_round.view()
+        self.y.flags.writeable = self.query_round.flags.writeable = False
         self.rounds, self.n_annotators = list(rounds), n_annotators
         self.spending = Spending(len(y), costs)
         self.n_initial = len(roles.candidates)
-        self.query_round = np.where(roles.is_labeled, 0, -1)
         self.bought_ids: list[int] = []
         self.closed: list[Round] = []
         self.round: Round | None = None
@@ -131,7 +125,7 @@ class SessionState:
     @property
     def remaining(self) -> int | float:
         """What may still be spent."""
-        return self.budget - self.spent
+        return sum(self.rounds) - self.spending.total(self.bought_ids)
 
     @property
     def pool_cost(self) -> int:
@@ -221,9 +215,10 @@ class SessionState:
 
         What earlier rounds left is spent in the first round in which a candidate can be paid for.
         """
-        number, spent, candidates = len(self.closed) + 1, self.spent, self.roles.candidates
+        number, candidates = len(self.closed) + 1, self.roles.candidates
         if size is not None:
-            return Round(number, size, self.budget - spent)
+            return Round(number, size, self.remaining)
+        spent = self.spending.total(self.bought_ids)
         left = (int(end) - spent for end in np.cumsum(self.rounds))
         affordable = (amount for amount in left if amount > 0 and len(self.spending.affordable(candidates, amount)))
         return Round(number, None, next(affordable, 0))
@@ -299,7 +294,7 @@ class SessionState:
         known = [row for row in event.ids if self.query_round[row] > 0]
         if known:
             del self._purchases[self.query_round[known].min() - 1 :]
-        self.y[known] = labels_from_list([decided[row] for row in known], self.y)
+        self._y[known] = labels_from_list([decided[row] for row in known], self.y)
         self._label_open({row: label for row, label in decided.items() if self.is_open(row)}, event.time.timestamp())
 
     @apply.register
@@ -331,11 +326,17 @@ class SessionState:
             return
         bought = [row for row, label in decided.items() if label is not None]
         abstained = [row for row, label in decided.items() if label is None]
-        self.y[bought] = labels_from_list([decided[row] for row in bought], self.y)
+        self._y[bought] = labels_from_list([decided[row] for row in bought], self.y)
         self.roles = self.roles.reveal(bought).exclude(abstained) if abstained else self.roles.reveal(bought)
-        self.query_round[bought] = self.round.number
+        self._query_round[bought] = self.round.number
         self.bought_ids += bought
-        self.round.close_questions(bought, abstained, now)
+        self.round.bought_ids += bought
+        self.round.abstained_ids += abstained
+        for row in decided:
+            del self.round.open_ids[row]
+        # The time since the last question or answer was the oracle's.
+        self.round.oracle_seconds += max(0.0, now - self.round.asked_at)
+        self.round.asked_at = now
         if not self.round.open_ids and not self.n_wanted(self.round):
             self.closed.append(self.round)
             self.round = None

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
 
 from skada_active.domains import Roles
-from skada_active.exceptions import UnsaveableError
-from skada_active.io.estimators import dumps, loads
+from skada_active.exceptions import JournalError, UnsaveableError, UntrustedFileError
+from skada_active.io.estimators import check_loadable, dumps, loads
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.journal import Journal
+from skada_active.io.packing import missing_parameters, packed, unpacked
 from skada_active.io.parameters import differences, stateful_parameters
 from skada_active.session.events import Event, from_json, to_json
 from skada_active.session.settings import SessionSettings
@@ -103,7 +105,11 @@ class JournalStore(MemoryStore):
 
     def since(self, n_events: int) -> list[Event]:
         """Return what has happened after the first `n_events`."""
-        return [from_json(line) for line in self.journal.since(n_events)]
+        lines = self.journal.since(n_events)
+        try:
+            return [from_json(line) for line in lines]
+        except JournalError as error:
+            raise JournalError(f"{self.path}: {error}") from error
 
     def append(self, event: Event) -> None:
         """Record an event: it is on the disk when this returns."""
@@ -122,7 +128,9 @@ class JournalStore(MemoryStore):
                 raise ValueError("its history is of another eval_set")
             if info["purchases"] != state.purchases()[: len(info["purchases"])]:
                 raise ValueError("it was trained on other answers than the journal has now")
-            trainer.restore(TrainedModel(*loads(checkpoint[1]), info["purchases"]))
+            estimator, initial, history = loads(checkpoint[1])
+            estimator = unpacked(estimator, self._missing, trainer.template)
+            trainer.restore(TrainedModel(estimator, initial, history, info["purchases"]))
         except Exception as error:
             # Whatever is wrong with it, the journal has all that it takes to train the model again.
             warn_user(
@@ -135,8 +143,11 @@ class JournalStore(MemoryStore):
             return
         info = {"versions": package_versions(), "eval_set": trainer.eval_hash, "purchases": trainer.model.purchases}
         try:
-            self.journal.write_checkpoint(json.dumps(info), dumps(list(trainer.model[:3])))
-        except UnsaveableError:
+            estimator, initial, history, _ = trainer.model
+            model = dumps([packed(estimator, self._missing), initial, history])
+            check_loadable(model)
+            self.journal.write_checkpoint(json.dumps(info), model)
+        except (UnsaveableError, UntrustedFileError):
             return  # such a model is trained again, as the documentation says
         except Exception as error:
             # The answers are recorded: nothing may stop here.
@@ -144,6 +155,11 @@ class JournalStore(MemoryStore):
                 f"The model could not be written to {self.path} ({error}). The answers are safe; resuming trains it "
                 "again."
             )
+
+    @cached_property
+    def _missing(self) -> list[str]:
+        """Parameters that a checkpoint does not hold; the estimator of the settings has them."""
+        return missing_parameters(self.settings.estimator)
 
     def close(self) -> None:
         """Close the journal, so that another session may open it."""

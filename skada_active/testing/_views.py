@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from skada_active.pool import PoolView
-from skada_active.pool.fields import FIELDS, Field, taken
+from skada_active.pool.fields import FIELDS, Field
+from skada_active.pool.view import taken
 
 __all__ = ["difficult_fields", "make_fields", "recorded", "take_fields", "view_of"]
 

@@ -1,4 +1,4 @@
-"""Entropy and margin of rows of probabilities."""
+"""Entropy of rows of probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
-__all__ = ["row_entropy", "row_margin"]
+__all__ = ["row_entropy"]
 
 # Logarithms of a block of rows stay in the cache until they are summed.
 _BLOCK_BYTES = 2**17
@@ -22,11 +22,3 @@ def row_entropy(proba: NDArray[Any]) -> NDArray[np.float64]:
         block = proba[rows].astype(dtype, copy=False)
         entropy[rows] = np.einsum("ij,ij->i", block, np.log(np.maximum(block, np.finfo(dtype).tiny)))
     return np.negative(entropy, out=entropy)
-
-
-def row_margin(proba: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the largest minus the second largest number of each row (n, C); with one class the second is 0."""
-    if proba.shape[1] == 1:
-        return proba[:, 0].astype(np.float64)
-    top = np.partition(proba, -2, axis=1)[:, -2:].astype(np.float64)
-    return top[:, 1] - top[:, 0]

@@ -41,15 +41,15 @@ def recorded(X=X, y=y, domain=domain):
 
 def same(X_then, X_now, y_then=y, y_now=y):
     n = len(y_then)
-    check_fingerprint(recorded(X_then, y_then, domain[:n]), X_now, y_now, domain[:n], "the journal in labels/")
+    check_fingerprint(recorded(X_then, y_then, domain[:n]), X_now, y_now, domain[:n], "the journal labels.db")
     return fingerprint(X_then, y_then, domain[:n]) == fingerprint(X_now, y_now, domain[:n])
 
 
 def error(then=(X, y, domain), now=(X, y, domain)):
     before = recorded(*then)
     assert fingerprint(*now) != before
-    with pytest.raises(ValueError, match="begin anew") as caught:
-        check_fingerprint(before, *now, "the journal in labels/")
+    with pytest.raises(ValueError, match="start a new session in another file") as caught:
+        check_fingerprint(before, *now, "the journal labels.db")
     return str(caught.value)
 
 
@@ -91,7 +91,7 @@ def test_a_read_only_memory_map_is_the_array(tmp_path):
 def test_a_single_changed_value_is_noticed_and_its_rows_are_named(row, layout):
     now = LAYOUTS[layout](changed(X, (row, 2), 7))
     block = row // 10 * 10
-    assert f"rows {block} to {block + 9} of X are not those that the journal in labels/" in error(now=(now, y, domain))
+    assert f"rows {block} to {block + 9} of X are not those that the journal labels.db" in error(now=(now, y, domain))
 
 
 def test_ranges_of_changed_rows_are_joined_and_the_last_one_ends_with_the_data():
@@ -148,11 +148,11 @@ def test_addresses_of_objects_do_not_count():
 @pytest.mark.parametrize(
     ("now", "words"),
     [
-        (X[:-1], "X has 639 rows, the journal in labels/ was made with 640."),
-        (X[:, :3], "X has 3 columns, the journal in labels/ was made with 4"),
-        (X.reshape(N, 2, 2), r"X has rows of the shape (2, 2), the journal in labels/ was made with (4,)"),
-        (X.astype(np.float32), "X is of the type float32, the journal in labels/ was made with float64"),
-        (pd.DataFrame(X), "X is of the kind DataFrame, the journal in labels/ was made with the kind array"),
+        (X[:-1], "X has 639 rows, the journal labels.db was made with 640."),
+        (X[:, :3], "X has 3 columns, the journal labels.db was made with 4"),
+        (X.reshape(N, 2, 2), r"X has rows of the shape (2, 2), the journal labels.db was made with (4,)"),
+        (X.astype(np.float32), "X is of the type float32, the journal labels.db was made with float64"),
+        (pd.DataFrame(X), "X is of the kind DataFrame, the journal labels.db was made with the kind array"),
         (sparse.csr_array(X), "X is of the kind sparse matrix,"),
         (TensorDataset(torch.tensor(X)), "X is of the kind dataset,"),
     ],
@@ -164,10 +164,10 @@ def test_shape_type_and_kind_are_named(now, words):
 
 
 FRAMES = {
-    "missing": (lambda X: X.drop(columns="age"), "column 'age' of X is missing, the journal in labels/"),
+    "missing": (lambda X: X.drop(columns="age"), "column 'age' of X is missing, the journal labels.db"),
     "new": (lambda X: X.assign(new=1), "column 'new' of X is new"),
     "order": (lambda X: X[["height", "age", *X.columns[2:]]], "the columns of X are in the order 'height', 'age'"),
-    "type": (lambda X: X.astype({"age": float}), "column 'age' of X is of the type float64, the journal in labels/"),
+    "type": (lambda X: X.astype({"age": float}), "column 'age' of X is of the type float64, the journal labels.db"),
     "categories": (
         lambda X: X.assign(town=X.town.cat.reorder_categories(["c", "b", "a"])),
         "column 'town' of X is of the type category (3 unordered",
@@ -313,21 +313,19 @@ def test_a_changed_label_is_noticed(kind):
     then = LABELS[kind]
     now = changed(then, 33, then[34])
     message = error((X, then, domain), (X, now, domain))
-    assert message.startswith(
-        "rows 30 to 39 of y are not those that the journal in labels/ was made with; a label that"
-    )
+    assert message.startswith("rows 30 to 39 of y are not those that the journal labels.db was made with; a label that")
 
 
 @pytest.mark.parametrize("kind", ["int", "float", "object"])
 def test_a_label_that_became_known_belongs_in_tell(kind):
     now = changed(LABELS[kind], 500, LABELS[kind][0])
     message = error((X, LABELS[kind], domain), (X, now, domain))
-    assert "y has 321 known labels, the journal in labels/ was made with 320" in message
+    assert "y has 321 known labels, the journal labels.db was made with 320" in message
     assert "a label that became known since belongs in tell, not in y" in message
 
 
 def test_another_type_of_labels_is_named():
-    assert "y is of the type float64, the journal in labels/ was made with int64" in error(
+    assert "y is of the type float64, the journal labels.db was made with int64" in error(
         now=(X, LABELS["float"], domain)
     )
 
@@ -410,7 +408,7 @@ def test_a_transform_that_became_random_is_named():
 def test_no_rows_have_a_fingerprint():
     none = np.empty((0, 4)), y[:0], domain[:0]
     assert recorded(*none)["X"]["blocks"] == []
-    check_fingerprint(recorded(*none), *none, "the journal in labels/")
+    check_fingerprint(recorded(*none), *none, "the journal labels.db")
 
 
 def test_the_fingerprint_is_the_same_in_another_process():
@@ -452,4 +450,4 @@ def test_blocks_of_a_journal_are_used_again():
     then = recorded()
     then["X"] |= {"block_rows": N, "blocks": recorded(X[:1], y[:1], domain[:1])["X"]["blocks"]}
     with pytest.raises(ValueError, match="rows 0 to 639 of X"):
-        check_fingerprint(then, X, y, domain, "the journal in labels/")
+        check_fingerprint(then, X, y, domain, "the journal labels.db")

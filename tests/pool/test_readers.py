@@ -135,7 +135,7 @@ def test_features_that_are_not_numeric_are_refused_with_a_remedy():
 
 def test_a_classifier_without_proba_is_refused_with_a_remedy():
     with pytest.raises(ValueError, match=r"Perceptron.*cannot supply 'proba'.*CalibratedClassifierCV"):
-        ModelReader.of(Perceptron()).check({"proba"})
+        ModelReader.from_estimator(Perceptron()).readable({"proba"})
 
 
 def test_one_call_transforms_the_rows_once():

@@ -164,7 +164,7 @@ def test_a_single_block_is_not_copied():
 def test_besides_the_outputs_a_block_or_so_is_held(monkeypatch, names):
     monkeypatch.setattr(sys.modules["skada_active.pool.snapshot"], "_BLOCK_BYTES", 2**16)
     X = np.random.default_rng(0).normal(size=(40_000, 8))
-    reader = ModelReader.of(LogisticRegression().fit(X[:40], np.arange(40) % 2))
+    reader = ModelReader.from_estimator(LogisticRegression().fit(X[:40], np.arange(40) % 2))
     rows = np.arange(1, len(X))
     tracemalloc.start()
     outputs = read_outputs(reader, X, {"pool": rows}, {"pool": frozenset(names)})["pool"]

@@ -117,6 +117,14 @@ def test_uniform_subsampling_depends_on_the_seed_alone():
     np.testing.assert_array_equal(seeded.select(view, 3), chosen[2])
 
 
+@pytest.mark.parametrize(
+    "both", [Prefilter(EntropySampling(), RandomSampling(), n_candidates=5), Prefilter(RandomSampling())]
+)
+def test_a_random_state_instance_is_drawn_from_by_every_choice(both):
+    shared = np.random.RandomState(0)
+    assert len({tuple(both.select(make_view(), 3, random_state=shared)) for _ in range(8)}) > 1
+
+
 def test_an_integer_seed_of_a_part_wins_for_that_part():
     view = make_view()
     both = Prefilter(RandomSampling(random_state=0), RandomSampling(random_state=1), n_candidates=9)
