@@ -308,7 +308,7 @@ class AdaptationSession:
 
     @property
     def state(self) -> SessionState:
-        """What is known now; it follows the session."""
+        """State of the session: labels, roles, rounds and spending as they are now. It is read only."""
         # Recorded events are applied when the state is read, so that a Ctrl-C in between leaves nothing half done.
         with self._state_lock:
             if self._is_applying:  # interrupted within an event
@@ -324,7 +324,7 @@ class AdaptationSession:
 
     @property
     def events(self) -> list[Event]:
-        """What has happened since the start: questions, answers, corrections, more budget."""
+        """Events since the start, in order: questions, answers, corrections, readmissions, extensions."""
         return self.store.since(0)
 
     def answers(self) -> NDArray[Any]:

@@ -114,17 +114,17 @@ class SessionState:
 
     @property
     def budget(self) -> int:
-        """What may be spent in all."""
+        """Budget: labels, or an amount, that may be spent in all."""
         return sum(self.rounds)
 
     @property
     def spent(self) -> int | float:
-        """What the labels bought so far cost."""
+        """Cost of the labels bought so far."""
         return self.spending.total(self.bought_ids)
 
     @property
     def remaining(self) -> int | float:
-        """What may still be spent."""
+        """Part of the budget that is left."""
         return sum(self.rounds) - self.spending.total(self.bought_ids)
 
     @property
@@ -134,7 +134,7 @@ class SessionState:
 
     @property
     def n_affordable(self) -> int:
-        """How many more labels the budget pays for, the cheapest ones."""
+        """Number of labels that the rest of the budget pays for, the cheapest ones."""
         return self.spending.n_affordable(self.roles.candidates, self.remaining)
 
     @property
