@@ -48,7 +48,7 @@ _ERRORS = (
 _RESTORE = "The file was left as it is. Restore it from a copy, or start a new session in another file."
 #: Seconds that a write waits for other programs that read the file.
 _READER_SECONDS = 10
-#: Lock of a byte beside those that SQLite locks, in the page of a database that holds nothing but locks.
+#: Lock of a byte next to those that SQLite locks, in the page of a database that holds nothing but locks.
 _LOCK_BYTE: tuple[int, bytes] | None = None
 with contextlib.suppress(ImportError, AttributeError):  # Linux has it
     import fcntl

@@ -136,7 +136,7 @@ def sage_embedding(
     if isinstance(discriminator, tuple):
         h, z, *layers = as_floats(proba, features, *discriminator)
         _check_layers(layers, h.shape[1], z.shape[1])
-        hidden = _HiddenGradients.of(h, z, layers, projection)
+        hidden = _HiddenGradients.from_layers(h, z, layers, projection)
         return OnDemand(hidden, (z, h), width=h.shape[1] * len(layers[0]), basis=layers[0], dtype=host_dtype(h))
     h, z = as_floats(proba, features)
     key: Array
@@ -197,7 +197,7 @@ class _HiddenGradients:
     scratch: NDArray[Any]
 
     @classmethod
-    def of(
+    def from_layers(
         cls, proba: NDArray[Any], features: NDArray[Any], layers: list[NDArray[Any]], projection: str | None
     ) -> _HiddenGradients:
         """Return the factors of all rows, computed block by block."""

@@ -86,7 +86,7 @@ def sdm_scores(
     block = max(1, _BLOCK_BYTES // (z.shape[1] * z.itemsize))
     for start in range(0, len(z), block):
         rows = slice(start, start + block)
-        prediction = TopTwo.of(z[rows])
+        prediction = TopTwo.from_logits(z[rows])
         loss = prediction.loss_gradient(query_loss, margin) @ root
         query = prediction.margin_gradient(jacobian) @ root
         # 1 - (p1 - p2), as a sum that keeps its digits where p1 is close to 1.

@@ -60,7 +60,7 @@ def sdm_loss_gradient(logits: ArrayLike, *, query_loss: str = "official", margin
     array([[0., 0.]])
     """
     (z,) = as_floats(logits)
-    return np.zeros_like(z) if z.shape[1] == 1 else TopTwo.of(z).loss_gradient(query_loss, margin)
+    return np.zeros_like(z) if z.shape[1] == 1 else TopTwo.from_logits(z).loss_gradient(query_loss, margin)
 
 
 def sdm_margin_gradient(logits: ArrayLike, *, jacobian: str = "exact") -> NDArray[Any]:
@@ -95,7 +95,7 @@ def sdm_margin_gradient(logits: ArrayLike, *, jacobian: str = "exact") -> NDArra
     array([[-0.5,  0.5]])
     """
     (z,) = as_floats(logits)
-    return np.zeros_like(z) if z.shape[1] == 1 else TopTwo.of(z).margin_gradient(jacobian)
+    return np.zeros_like(z) if z.shape[1] == 1 else TopTwo.from_logits(z).margin_gradient(jacobian)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class TopTwo:
     rest: NDArray[Any]
 
     @classmethod
-    def of(cls, logits: NDArray[Any]) -> TopTwo:
+    def from_logits(cls, logits: NDArray[Any]) -> TopTwo:
         """Return the split of finite logits."""
         rows = np.arange(len(logits))
         first = logits.argmax(axis=1)
