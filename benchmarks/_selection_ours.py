@@ -83,7 +83,7 @@ def _(arrays: Arrays) -> NDArray[np.int64]:
 
 
 def clustering_costs(sizes: list[str], seeds: int = 3) -> list[list[str]]:
-    """Return the table of what this package's k-means costs, beside scikit-learn's from as many seeds."""
+    """Return the table of what this package's k-means costs, next to scikit-learn's from as many seeds."""
     from skada_active.selection import kmeans
 
     rows = [["clustering", "size", "inertia, scikit-learn", "inertia, skada_active", "ratio"]]

@@ -14,11 +14,11 @@ from torch.nn.utils import parameters_to_vector
 
 from skada_active.deep import DANN, MCC, AdaptationClassifier
 from skada_active.deep._validation import training_data
-from skada_active.deep.objectives._discriminator import make_discriminator
+from skada_active.deep.objectives._adversarial import make_discriminator
 from skada_active.deep.objectives._parallel import ParallelDiscriminators
 from skada_active.domains import resolve_roles
 
-#: What is trained, and whether there are labelled target rows in a step beside the source rows.
+#: What is trained, and whether there are labelled target rows in a step besides the source rows.
 METHODS: dict[str, tuple[Any, bool]] = {
     "source only": (None, False),
     "S+T": (None, True),

@@ -1,4 +1,4 @@
-"""Time and memory of every query strategy, beside other packages and the formulas written out.
+"""Time and memory of every query strategy, next to other packages and the formulas written out.
 
 Run ``python benchmarks/selection_speed.py``, with scikit-activeml and faiss-cpu installed for the comparison with them.
 Each measurement is made in a process of its own, with one thread; the contenders of a rule take turns. Three tables are

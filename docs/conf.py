@@ -58,3 +58,7 @@ html_theme_options = {
     "footer_end": [],
 }
 html_show_sourcelink = False
+# Pages without a section of their own need no column for it.
+html_sidebars = {page: [] for page in ("index", "install", "performance", "internals")}
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]

@@ -10,8 +10,9 @@ target, and margin sampling asks for the labels of 45 of the 1797 target images.
 # %%
 # Train, ask, train on
 # --------------------
-# Only the loop's ``round_epochs`` of training follow each round; the network is not started anew. For photographs, pass
-# ``module=torchvision_backbone("resnet50", weights="DEFAULT")`` and, for images on disk, a PyTorch ``Dataset`` as X.
+# Only the loop's ``round_epochs`` of training follow each round; the network is not trained from scratch. For
+# photographs, pass ``module=torchvision_backbone("resnet50", weights="DEFAULT")`` and, for images on disk, a PyTorch
+# ``Dataset`` as X.
 
 import matplotlib.pyplot as plt
 

@@ -5,7 +5,7 @@ A person in the loop
 A model of heart disease was trained in one hospital (Cleveland) and is to be used in another (Long Beach), where a
 cardiologist can look at some patients. Nobody is at hand when the program runs through, so the program must wait: a
 session asks, and takes answers whenever they come. The person here is simulated; she answers a few questions a day and
-abstains where she cannot tell. Overnight nothing runs: a journal keeps what was asked and answered.
+abstains where she cannot tell. Overnight nothing runs: a journal, one SQLite file, keeps what was asked and answered.
 """
 
 # %%
@@ -16,6 +16,7 @@ abstains where she cannot tell. Overnight nothing runs: a journal keeps what was
 # out, to see what the answers are worth.
 
 import tempfile
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,14 +54,14 @@ person = AbstainingOracle(ArrayOracle(y), rate=0.25, random_state=0)
 # Ask and tell
 # ------------
 # ``ask`` returns the open questions. ``tell`` takes answers to all or some of them. An abstention costs nothing:
-# another patient takes the place. When a round is complete, the model is retrained. Every day opens the session anew,
-# as a new process would: with the same data and the same folder it goes on where it stopped.
+# another patient takes the place. When a round is complete, the model is retrained. Every day opens the session again,
+# as a new process would: with the same data and the same file it goes on where it stopped.
 
-folder = tempfile.mkdtemp()
+journal = Path(tempfile.mkdtemp()) / "labels.db"
 n_days = 0
 done = False
 while not done:
-    with loop.session(X, known, sample_domain=sample_domain, eval_set=eval_set, journal=folder) as session:
+    with loop.session(X, known, sample_domain=sample_domain, eval_set=eval_set, journal=journal) as session:
         today = session.ask()[:3]  # three patients a day
         session.tell(today, person(today, X[today]))
         n_days += 1
@@ -70,6 +71,11 @@ print(f"{n_days} days")
 print(session.status())
 for entry in session.history_:
     print(f"round {entry['round']}: bought {entry['ids']}, abstained on {entry['abstained_ids']}")
+
+# %%
+# Every answer is an entry of a table, with the round that asked for it; ``pandas.DataFrame`` shows it with its columns.
+
+print(session.answers()[["id", "label", "round"]][:5])
 
 # %%
 # What came of it

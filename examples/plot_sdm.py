@@ -53,7 +53,7 @@ left.set(title="Loss of one wrong class", xlabel="logit of the true class minus 
 # Where is the doubt?
 # -------------------
 # Five networks a loss, before any label is bought. With cross-entropy alone most of the errors have a large margin;
-# with a margin loss beside it, most have a small one. Rows sorted by margin then tell errors from right answers: the
+# with a margin loss in addition, most have a small one. Rows sorted by margin then tell errors from right answers: the
 # area under the ROC curve (AUC) is the chance that an error has a smaller margin than a right answer. On this picture,
 # static and dynamic loss hardly differ.
 

@@ -143,7 +143,7 @@ def lines_of():
 
     def lines_of(session):
         with contextlib.closing(sqlite3.connect(session.store.path)) as connection:
-            rows = connection.execute("SELECT content FROM start UNION ALL SELECT content FROM events").fetchall()
+            rows = connection.execute("SELECT content FROM entries ORDER BY number").fetchall()
         return [json.loads(content) for (content,) in rows]
 
     return lines_of

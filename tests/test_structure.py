@@ -6,6 +6,9 @@ import ast
 import re
 from graphlib import TopologicalSorter
 from pathlib import Path
+from pkgutil import resolve_name
+
+import pytest
 
 import skada_active
 
@@ -35,6 +38,8 @@ def module_name(path):
 PATHS = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PATHS.items()}
 FACES = {name for name, path in PATHS.items() if path.name == "__init__.py"}
+DOCS = Path(__file__).parents[1] / "docs"
+has_docs = pytest.mark.skipif(not DOCS.exists(), reason="the documentation is not part of an installed package")
 
 
 def imports(tree):
@@ -111,3 +116,32 @@ def test_warnings_are_given_in_one_place():
         or any(isinstance(node, ast.Attribute) and ast.unparse(node) == "warnings.warn" for node in ast.walk(tree))
     }
     assert warning == {"skada_active.utils.warn"}
+
+
+def reachable(pairs):
+    """Return the pairs of parts of which the first reaches the second, over any number of arrows."""
+    pairs = set(pairs)
+    while further := {(a, d) for a, b in pairs for c, d in pairs if b == c} - pairs:
+        pairs |= further
+    return pairs
+
+
+@has_docs
+def test_the_picture_of_the_folders_has_the_imports_of_the_code():
+    picture = (DOCS / "layers.svg").read_text(encoding="utf-8")
+    ground = {*FLOORS[0], ""}
+    pairs = {(part(name), part(to)) for name, tree in TREES.items() for to in arrows(tree)}
+    drawn = {tuple(arrow.split()) for arrow in re.findall('data-arrow="(.+?)"', picture)}
+    assert reachable(drawn) == reachable((a, b) for a, b in pairs if a != b and not {a, b} & ground)
+    assert set().union(*FLOORS[1:]) - {""} == set(re.findall(r'class="name".*?>(\w+)<', picture))
+
+
+@has_docs
+def test_the_names_in_the_life_of_a_round_exist():
+    page = (DOCS / "internals.rst").read_text(encoding="utf-8")
+    names = re.findall(
+        r"``([a-z_]+\.[\w.]+)``", page[page.index("The life of a round") : page.index("Two things follow")]
+    )
+    assert len(names) > 15
+    for name in names:
+        assert resolve_name(f"skada_active.{name}")

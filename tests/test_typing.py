@@ -91,7 +91,6 @@ def test_a_misspelled_argument_is_an_error(flagged):
     assert flagged["argument"] == {"loop.fit(X, y, sample_domain=sample_domain, bugdet=3)"}
 
 
-@pytest.mark.xfail(reason="the loop does not yet say what a strategy is", strict=False)
 def test_a_strategy_given_by_its_name_is_an_error(flagged):
     assert flagged["strategy"] == {"loop = ActiveAdaptationLoop(AdaptationClassifier(), strategy, budget=3)"}
 

@@ -1,4 +1,4 @@
-"""Deep adaptation: a classifier that composes one skorch net, and the objectives that it trains with."""
+"""Deep adaptation: a classifier around one skorch net, and the objectives that it trains with."""
 
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.augmentation import FeatureNoise, ImageAugmentation

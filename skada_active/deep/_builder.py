@@ -173,7 +173,7 @@ def is_of_skorch(callback: Any) -> bool:
 
 
 def _with_own_callbacks(params: Any, memo: dict[int, Callback]) -> Any:
-    """Return parameters with copies of skorch's callbacks, which keep what they know of one another."""
+    """Return parameters with copies of skorch's callbacks, whose references to one another are kept."""
     if isinstance(params, dict):
         return {name: _with_own_callbacks(value, memo) for name, value in params.items()}
     if type(params) in (list, tuple):

@@ -79,13 +79,19 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
         If the state does not fit the net.
     """
     state = _decoded(state)
-    # A net initializes the callbacks among its parameters, which may be these very objects.
+    # A net initializes the callbacks among its parameters, which may be these very objects. Values, which may come from
+    # a file, count where their names say that they are fitted: no file says where a callback writes.
     callbacks = {
-        name: dict(held if isinstance(held, dict) else vars(held)) for name, held in state["callbacks"].items()
+        name: {key: value for key, value in held.items() if key.endswith("_")}
+        if isinstance(held, dict)
+        else dict(vars(held))
+        for name, held in state["callbacks"].items()
     }
     net = make_net()
     _check_names(callbacks, dict(net.callbacks_), "callbacks")
     for name, callback in net.callbacks_:
+        if not isinstance(state["callbacks"][name], dict | type(callback)):
+            raise ValueError(f"The state does not fit the callback {name!r}, which is a {type(callback).__name__}.")
         callback.__dict__.update(callbacks[name])
     _check_names(state["weights"], _modules(net), "modules")
     for name, module in _modules(net).items():

@@ -46,7 +46,7 @@ class DomainDataset(Dataset):
 
     @property
     def device(self) -> torch.device:
-        """Where labels and domains live."""
+        """Device of labels and domains."""
         return self.labels.device
 
     def role(self, name: str, among: Tensor | None = None) -> Tensor:

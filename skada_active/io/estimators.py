@@ -6,69 +6,59 @@ import io
 import json
 import os
 import re
-import tempfile
+import secrets
+import sys
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from skada_active.exceptions import DamagedFileError, UnsaveableError, UntrustedFileError
 
-__all__ = ["dumps", "errors_name", "is_loadable", "load", "loads", "save", "write_bytes"]
+__all__ = [
+    "check_loadable",
+    "dumps",
+    "errors_name",
+    "is_loadable",
+    "load",
+    "loads",
+    "read_bytes",
+    "save",
+    "write_bytes",
+]
 
-# Beside what skops trusts by itself: containers, numpy's types of numbers, ufuncs and generators, scikit-learn's
-# estimators. Each of these only holds values; none opens a file, imports, or calls what it is given.
-_KERNELS = (
-    "CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation Matern PairwiseKernel Product RBF "
-    "RationalQuadratic Sum WhiteKernel"
-)
-_SPLITTERS = (
-    "GroupKFold GroupShuffleSplit KFold LeaveOneGroupOut LeaveOneOut LeavePGroupsOut LeavePOut PredefinedSplit "
-    "RepeatedKFold RepeatedStratifiedKFold ShuffleSplit StratifiedGroupKFold StratifiedKFold StratifiedShuffleSplit "
-    "TimeSeriesSplit"
-)
-_METRICS = (
-    "BrayCurtis Canberra Chebyshev Dice Euclidean Hamming Haversine Jaccard Mahalanobis Manhattan Minkowski "
-    "RogersTanimoto RussellRao SEuclidean SokalSneath"
-)
-_OPTIMIZERS = "adadelta.Adadelta adagrad.Adagrad adam.Adam adamw.AdamW nadam.NAdam radam.RAdam rmsprop.RMSprop sgd.SGD"
-_TRUSTED = frozenset(
-    [
-        "numpy.dtype",
-        "numpy.mean",
-        "scipy.interpolate._bsplines.BSpline",
-        *(f"scipy.sparse._{form}.{form}_{kind}" for form in ("csr", "csc", "coo") for kind in ("array", "matrix")),
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.compose._column_transformer.make_column_selector",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        *(f"sklearn.feature_selection._univariate_selection.{name}" for name in ("chi2", "f_classif", "f_regression")),
-        "sklearn.feature_selection._mutual_info.mutual_info_classif",
-        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-        *(f"sklearn.gaussian_process.kernels.{name}" for name in _KERNELS.split()),
-        *(f"sklearn.metrics._dist_metrics.{name}Distance{bits}" for name in _METRICS.split() for bits in (32, 64)),
-        *(f"sklearn.model_selection._split.{name}" for name in _SPLITTERS.split()),
-        "sklearn.multiclass._ConstantPredictor",
-        *(f"sklearn.neighbors._ball_tree.BallTree{bits}" for bits in ("", 32, 64)),
-        *(f"sklearn.neighbors._kd_tree.KDTree{bits}" for bits in ("", 32, 64)),
-        *(f"sklearn.neural_network._stochastic_optimizers.{name}Optimizer" for name in ("Adam", "SGD")),
-        "sklearn.tree._tree.Tree",
-        "sklearn.utils._bunch.Bunch",
-        "skada_active.model_selection.TargetShuffleSplit",
-        "skada_active.pool.view.PoolView",
-        "skorch.dataset.ValidSplit",
-        *(f"torch.optim.{name}" for name in _OPTIMIZERS.split()),
-    ]
-)
 #: Modules of this package whose estimators may be made from a file.
 _OWN = re.compile(r"skada_active(\.(?!testing\b|cli\b|interop\b|__)\w+)+")
-#: How many times its size, or how many bytes, a file may hold inflated.
+#: Settings by which an estimator reads pickles from a folder, or runs a compiler, when it is fitted.
+_RUN_CODE = frozenset({"compile", "memory", "torch_load_kwargs"})
+#: How many values the state of a compiled class has, which reads them without counting.
+_STATE_SIZES = {
+    "sklearn.metrics._dist_metrics": 3,
+    "sklearn.neighbors._ball_tree": 13,
+    "sklearn.neighbors._kd_tree": 13,
+}
+#: How many times its size, or how many bytes, a compressed matrix may hold.
 _INFLATED_RATIO, _INFLATED_BYTES = 100, 2**26
+#: The only arrays of records that models hold, by their fields, in order; of trees: which are links to other records.
+_RECORDS: dict[str, tuple[str, ...]] = {
+    "left_child right_child feature threshold impurity n_node_samples weighted_n_node_samples missing_go_to_left": (
+        "left_child",
+        "right_child",
+    ),
+    "value count feature_idx num_threshold missing_go_to_left left right gain depth is_leaf bin_threshold "
+    "is_categorical bitset_idx": ("left", "right"),
+    "idx_start idx_end is_leaf radius": (),
+}
+_PROTOCOL = 2  # of skops; files of older ones keep names elsewhere
 
 
 def dumps(value: Any) -> bytes:
@@ -79,7 +69,7 @@ def dumps(value: Any) -> bytes:
     UnsaveableError
         If something in it has no form without pickle.
     """
-    from skops.io import dumps
+    from skops.io import dumps  # only here: it imports all of scikit-learn, which takes a second
 
     try:
         return dumps(value)
@@ -87,17 +77,15 @@ def dumps(value: Any) -> bytes:
         raise UnsaveableError(f"{type(value).__name__} cannot be written without pickle: {error}") from error
 
 
-def loads(data: bytes, trusted: Sequence[str | type] = ()) -> Any:
-    """Return what `dumps` wrote.
-
-    Names are checked before anything is imported, sizes before anything is inflated.
+def loads(data: bytes, trusted: str | type | Iterable[str | type] = ()) -> Any:
+    """Return what `dumps` wrote; see `load`.
 
     Parameters
     ----------
     data : bytes
         The file.
     trusted : sequence of str or type, default=()
-        Types that may be made besides estimators of scikit-learn and of this package, by their full names.
+        Types that may be made besides those of the list.
 
     Raises
     ------
@@ -108,22 +96,22 @@ def loads(data: bytes, trusted: Sequence[str | type] = ()) -> Any:
     """
     import skops.io
 
-    names = [name if isinstance(name, str) else f"{name.__module__}.{name.__qualname__}" for name in trusted]
+    trusted = [trusted] if isinstance(trusted, str | type) else trusted
+    own = {name if isinstance(name, str) else f"{name.__module__}.{name.__name__}" for name in trusted}
     try:
-        schema = _checked_schema(data)
-        _refuse_cache_folders(schema)
-        untrusted = [name for name in skops.io.get_untrusted_types(data=data) if name not in names]
-        refused = [name for name in untrusted if name not in _TRUSTED and not _is_own_estimator(name)]
-        if refused:
-            raise UntrustedFileError(
-                f"the file names {', '.join(refused)}, which may not be made from a file: it could run code. Where you "
-                f"trust its origin, pass trusted={refused}."
-            )
-        return skops.io.loads(data, trusted=[*untrusted, *names])
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = _checked_names(archive, len(data), own)
+        return skops.io.loads(data, trusted=names)
     except (DamagedFileError, UntrustedFileError):
         raise
     except Exception as error:
         raise DamagedFileError(f"the file is damaged or no skops file ({type(error).__name__}: {error}).") from error
+
+
+def check_loadable(data: bytes) -> None:
+    """Raise an `UntrustedFileError` if `loads` would refuse the bytes; nothing of them is made."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        _checked_names(archive, len(data), set())
 
 
 def is_loadable(value: Any) -> bool:
@@ -136,12 +124,13 @@ def is_loadable(value: Any) -> bool:
 
 
 def save(value: Any, path: str | os.PathLike[str]) -> None:
-    """Write an estimator, a strategy or a loop, configured or fitted, to a skops file.
+    """Write an estimator or a strategy, configured or fitted, to a skops file.
 
     Parameters
     ----------
     value : estimator
-        An estimator of scikit-learn or of this package; others are written, too, where skops can.
+        An estimator of scikit-learn or of this package; others are written, too, where skops can. A fitted loop goes
+        into a file by its own method, `ActiveAdaptationLoop.save`.
     path : str or path
         The file; its folder is made if it is not there. It is replaced all at once: whoever reads it meanwhile reads
         the old or the new one.
@@ -149,7 +138,7 @@ def save(value: Any, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     UnsaveableError
-        If something in it has no form without pickle.
+        If something in it has no form without pickle, or is a fitted loop.
 
     Examples
     --------
@@ -161,13 +150,46 @@ def save(value: Any, path: str | os.PathLike[str]) -> None:
     >>> load(path)
     LAS(n_neighbors=5)
     """
-    write_bytes(Path(path), dumps(value))
+    data = dumps(value)
+    if b'"__class__": "AdaptationSession"' in data:
+        raise UnsaveableError(
+            f"{type(value).__name__} holds a fitted loop; save that by its own method, loop.save(path)."
+        )
+    write_bytes(Path(path), data)
 
 
-def load(path: str | os.PathLike[str], *, trusted: Sequence[str | type] = ()) -> Any:
-    """Return what `save` wrote, see `loads`; a FileNotFoundError if there is no such file."""
+def load(path: str | os.PathLike[str], *, trusted: str | type | Iterable[str | type] = ()) -> Any:
+    """Return what `save` wrote; no code of the file runs.
+
+    What may be made is a literal list: estimators of scikit-learn and of this package, the containers, losses, kernels,
+    splitters and random states that they hold, and arrays. Every name is checked before anything is imported or made,
+    every size before anything is read.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    trusted : sequence of str or type, default=()
+        Types of yours that may be made too, themselves or their full names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    DamagedFileError
+        If it is no skops file, or does not hold what was written.
+    UntrustedFileError
+        If it names other types, which the message lists; nothing of it was made.
+
+    Notes
+    -----
+    The list keeps a file from running code, it does not make a model right. A crafted model predicts what its maker
+    wants, and may crash the process: compiled code follows numbers inside fitted models of scikit-learn (nearest
+    neighbours, support vectors) without looking. Of those, the links of decision trees and the indices of sparse
+    matrices are checked, the features that trees ask about are not.
+    """
     with errors_name(path):
-        return loads(Path(path).read_bytes(), trusted)
+        return loads(read_bytes(Path(path)), trusted)
 
 
 @contextmanager
@@ -179,82 +201,150 @@ def errors_name(path: Any) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file; a `DamagedFileError` for a folder, a device or a pipe."""
+    if path.exists() and not path.is_file():
+        raise DamagedFileError("it is no regular file.")
+    return path.read_bytes()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under another name and rename it when it is on the disk: it is there whole or not at all."""
+    path = path.resolve()  # a link goes on pointing at its file
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file that could be replaced.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".partial", dir=path.parent)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial")  # two that save at once have one each
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(partial, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(partial, 0o666 & ~mask)  # as readable as any new file
         os.replace(partial, path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
-def _checked_schema(data: bytes) -> Any:
-    """Return the tree of names of a skops file whose parts are no larger, inflated, than the file allows."""
-    most = max(_INFLATED_BYTES, _INFLATED_RATIO * len(data))
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        _check_sizes(archive, most)
-        for name in archive.namelist():
-            if name.endswith(".npy"):
-                _check_array(archive, name)
-            elif name.endswith(".npz"):
-                with zipfile.ZipFile(io.BytesIO(archive.read(name))) as arrays:
-                    _check_sizes(arrays, most)
-                    for member in arrays.namelist():
-                        _check_array(arrays, member)
-        return json.loads(archive.read("schema.json"))
+def _checked_names(archive: zipfile.ZipFile, n_bytes: int, trusted: set[str]) -> list[str]:
+    """Return all names in a skops file, each of which may be made; sizes and settings are checked on the way."""
+    members = archive.infolist()
+    if any(member.compress_type for member in members) or sum(member.file_size for member in members) > n_bytes:
+        raise DamagedFileError("its parts are compressed, or larger than the file; no such file was saved here.")
+    schema = json.loads(archive.read("schema.json"))
+    if schema["protocol"] < _PROTOCOL or len({member.filename for member in members}) < len(members):
+        raise DamagedFileError("it has two parts of one name, or the form of an old version of skops.")
+    nodes = [item for item in _dicts(schema) if "__loader__" in item]
+    names = {(node["__loader__"], _name(node)) for node in nodes}
+    refused = sorted({name for loader, name in names if not (name in trusted or _is_allowed(loader, name))})
+    if refused:
+        raise UntrustedFileError(
+            f"the file names {', '.join(refused)}, which may not be made from a file: it could run code. Where you "
+            f"trust its origin, pass trusted={refused}."
+        )
+    _refuse_settings(schema, nodes)
+    owners: dict[str, Any] = {}
+    for node in nodes:
+        # What has an id is made once, however often it is named; so nothing small can fill the memory.
+        if not node["__id__"] or owners.setdefault(node.get("file", node["__id__"]), node["__id__"]) != node["__id__"]:
+            raise DamagedFileError("its parts have no ids, or share what they hold.")
+        _check_values(archive, node)
+    return sorted({name for _, name in names} | trusted)
 
 
-def _check_sizes(archive: zipfile.ZipFile, most: int) -> None:
-    size = sum(member.file_size for member in archive.infolist())
-    if size > most:
-        raise DamagedFileError(f"its parts take {size} bytes, more than such a file can hold; it is no file of skops.")
+@cache
+def _allowed() -> frozenset[tuple[str, str]]:
+    lines = (line.split() for line in (files(__package__) / "loadable.txt").read_text("utf-8").splitlines())
+    return frozenset((line[0], f"{line[1]}.{name}") for line in lines if line[0] != "#" for name in line[2:])
 
 
-def _check_array(archive: zipfile.ZipFile, name: str) -> None:
-    with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if dtype.hasobject or size > archive.getinfo(name).file_size:
-        raise DamagedFileError(f"its array {name} of shape {shape} and type {dtype} is not what it says.")
-
-
-def _refuse_cache_folders(schema: Any) -> None:
-    # A `memory` that is a path is a folder of pickles, which scikit-learn reads when it fits.
-    for node in _nodes(schema):
-        memory = node.get("memory")
-        if isinstance(memory, dict) and str(memory.get("content", "null")) != "null":
-            raise UntrustedFileError(f"the file names a folder of pickles, memory={memory['content']}; it is refused.")
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    pending = [tree]
+def _dicts(schema: Any) -> Iterator[dict[str, Any]]:
+    pending = [schema]
     while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            yield node
-        if isinstance(node, dict | list):
-            pending += [
-                item for item in (node.values() if isinstance(node, dict) else node) if isinstance(item, dict | list)
-            ]
+        item = pending.pop()
+        if isinstance(item, dict):
+            yield item
+        if isinstance(item, dict | list):
+            pending += item.values() if isinstance(item, dict) else item
 
 
-def _is_own_estimator(name: str) -> bool:
+def _name(node: dict[str, Any]) -> str:
+    method = f".{node['content']['func']}" if node["__loader__"] == "MethodNode" else ""
+    return f"{node['__module__']}.{node['__class__']}{method}"
+
+
+def _is_allowed(loader: str, name: str) -> bool:
+    """Tell whether a name is on the list, an estimator of scikit-learn or this package, or a ufunc."""
     module, _, attribute = name.rpartition(".")
-    if not _OWN.fullmatch(module):
-        return False
-    try:
-        found = getattr(import_module(module), attribute, None)
-    except ImportError:
-        return False
-    return isinstance(found, type) and issubclass(found, BaseEstimator) and found.__module__ == module
+    if loader == "ObjectNode" and _OWN.fullmatch(module):
+        with suppress(ImportError):
+            import_module(module)
+    # No other module is imported: with skops, all that hold estimators are there.
+    found = getattr(sys.modules.get(module), "__dict__", {}).get(attribute)
+    package = module.partition(".")[0]
+    if loader == "FunctionNode" and isinstance(found, np.ufunc):
+        return package in ("numpy", "scipy")
+    if loader == "ObjectNode" and isinstance(found, type) and issubclass(found, BaseEstimator):
+        return package in ("sklearn", "skada_active") and found.__module__ == module
+    return (loader, name) in _allowed()
+
+
+def _refuse_settings(schema: Any, nodes: list[dict[str, Any]]) -> None:
+    keys = {
+        value["__id__"]: key
+        for item in _dicts(schema)
+        for key, value in item.items()
+        if key.rpartition("__")[2] in _RUN_CODE
+    }
+    for node in nodes:
+        is_off = node["__loader__"] == "JsonNode" and node["content"] in ("null", "false")
+        if node["__id__"] in keys and not is_off:
+            raise UntrustedFileError(
+                f"the file sets {keys[node['__id__']]!r}, by which an estimator can run code when it is fitted."
+            )
+
+
+def _check_values(archive: zipfile.ZipFile, node: dict[str, Any]) -> None:
+    loader = node["__loader__"]
+    if loader == "JsonNode" and isinstance(json.loads(node["content"]), dict | list):
+        raise DamagedFileError("a plain value holds others.")
+    if loader == "ObjectNode" and node["__module__"] in _STATE_SIZES:
+        state, size = node["content"], _STATE_SIZES[node["__module__"]]
+        if state["__loader__"] != "TupleNode" or len(state["content"]) != size:
+            raise DamagedFileError(f"the state of a {node['__class__']} is not what it has.")
+    if loader == "NdArrayNode" and "file" in node:
+        _check_array(archive.read(node["file"]))
+    if loader == "SparseMatrixNode":
+        _check_matrix(archive.read(node["file"]))
+
+
+def _check_array(data: bytes) -> None:
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(data) - file.tell():
+        raise DamagedFileError(f"an array of shape {shape} and type {dtype} is not what it says.")
+    if dtype.names is not None:
+        _check_links(np.load(io.BytesIO(data), allow_pickle=False), " ".join(dtype.names))
+
+
+def _check_links(nodes: NDArray[Any], fields: str) -> None:
+    """Refuse a decision tree with children outside it or before their parents: compiled code would follow them."""
+    if fields not in _RECORDS:
+        raise DamagedFileError(f"an array has the fields {fields}, which no model has.")
+    for side in _RECORDS[fields]:
+        inner = nodes["left_child"] != -1 if side.endswith("child") else nodes["is_leaf"] == 0
+        children = nodes[side][inner].astype(np.int64)
+        if not ((np.flatnonzero(inner) < children) & (children < len(nodes))).all():
+            raise DamagedFileError("a decision tree links to what is not in it.")
+
+
+def _check_matrix(data: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(data)) as arrays:
+        if sum(member.file_size for member in arrays.infolist()) > max(_INFLATED_BYTES, _INFLATED_RATIO * len(data)):
+            raise DamagedFileError(f"a sparse matrix of {len(data)} bytes is larger than such a matrix can be.")
+    matrix = sparse.load_npz(io.BytesIO(data))
+    if hasattr(matrix, "check_format"):
+        matrix.check_format(full_check=True)  # compiled code follows its indices without looking

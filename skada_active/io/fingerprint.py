@@ -113,7 +113,7 @@ def _read_array(X: Any) -> _Reading:
 def _read_labels(y: NDArray[Any]) -> _Reading:
     known = ~is_missing(y)
     if y.dtype.kind == "O":
-        y = np.where(known, y, None)  # None, NaN and pandas.NA say the same
+        y = np.where(known, y, np.array(None, dtype=object))  # None, NaN and pandas.NA say the same
     head, hash_blocks = _read_array(y.astype(object) if y.dtype.kind == "U" else y)
     # The width of a type of strings is that of the longest one, which may be yet to come.
     name = "str" if y.dtype.kind == "U" else head["dtype"]

@@ -39,7 +39,8 @@ def array_hash(array: NDArray[Any]) -> str:
     if array.dtype.kind in "OT" or array.dtype.char in "gG":  # extended floats hold bytes that mean nothing
         texts = [_text(item) for item in array.ravel().tolist()]
         return value_hash([array.shape, "\n".join(texts)]) or ""
-    return joblib.hash(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")))
+    # A copy: an array that is contiguous may still have strides of its own along axes of length 1 or 0.
+    return joblib.hash(np.array(array, dtype=array.dtype.newbyteorder("<"), order="C"))
 
 
 def _text(item: Any) -> str:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 
 from skada_active.io.hashing import array_hash, value_hash
 
 __all__ = ["describe_parameters", "differences", "stateful_parameters"]
 
-# Parameters, of any part, that do not say what is trained.
+#: Parameters, of any part, that do not say what is trained.
 _FREE = frozenset({"device", "n_jobs", "verbose"})
 _SHOWN_LENGTH = 80
+_GENERATORS = (np.random.RandomState, np.random.Generator)
+_PLAIN = (bool, int, float, complex, str, bytes, slice, np.dtype, type(None))
 
 
 def describe_parameters(value: Any, name: str) -> dict[str, str]:
@@ -26,16 +28,14 @@ def describe_parameters(value: Any, name: str) -> dict[str, str]:
     Plain values are shown. Objects are named, with a hash of what is in them where they are no estimators; a
     `FrozenEstimator` has a hash of what it learned.
     """
-    described = {name: _text(value)}
-    for path, item in _deep_params(value):
-        if path.rpartition("__")[2] not in _FREE:
-            described[f"{name}__{path}"] = _text(item)
-    return described
+    params = {f"{name}__{path}": item for path, item in _deep_params(value) if path.rpartition("__")[2] not in _FREE}
+    return {path: _text(item) for path, item in {name: value, **params}.items()}
 
 
 def differences(recorded: Mapping[str, str], now: Mapping[str, str], *, shared_only: bool = False) -> list[str]:
     """Return in words what differs between two descriptions, one line per parameter; with `shared_only`, in both."""
-    lines, changed = [], []
+    lines: list[str] = []
+    changed: list[str] = []
     for path in dict.fromkeys([*recorded, *now]):
         then, is_now = recorded.get(path, "not there"), now.get(path, "not there")
         if then == is_now or (shared_only and not (path in recorded and path in now)):
@@ -48,16 +48,18 @@ def differences(recorded: Mapping[str, str], now: Mapping[str, str], *, shared_o
 
 def stateful_parameters(value: Any, name: str) -> list[str]:
     """Return the paths of parameters that have a state of their own: modules and random generators."""
-    kinds = (np.random.RandomState, np.random.Generator)
-    return [f"{name}__{path}" for path, item in _deep_params(value) if isinstance(item, kinds) or _is_module(item)]
+    items = _deep_params(value)
+    return [f"{name}__{path}" for path, item in items if isinstance(item, _GENERATORS) or _is_module(item)]
 
 
 def _deep_params(value: Any) -> Iterable[tuple[str, Any]]:
-    return sorted(value.get_params().items()) if hasattr(value, "get_params") and not isinstance(value, type) else ()
+    return sorted(value.get_params().items()) if _is_estimator(value) else ()
 
 
 def _text(value: Any) -> str:
-    if value is None or isinstance(value, bool | int | float | str | bytes | slice | np.dtype):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, _PLAIN):
         return repr(value)
     if isinstance(value, list | tuple):
         items = ", ".join(map(_text, value))
@@ -72,22 +74,58 @@ def _text(value: Any) -> str:
         return f"{value.__module__}.{value.__qualname__}"
     name = type(value).__qualname__
     if isinstance(value, FrozenEstimator):
-        return f"{name} that learned {value_hash(list(_learned(value.estimator)))}"
-    if hasattr(value, "get_params"):
-        return name
-    if _is_module(value):
-        return f"{name} with the hash {_module_hash(value)}"
-    return f"{name} with the hash {value_hash(value)}"
+        return f"{name} that learned {_hash(value.estimator)}"
+    return name if _is_estimator(value) else f"{name} with the hash {_hash(value)}"
+
+
+def _is_estimator(value: Any) -> bool:
+    return hasattr(value, "get_params") and not isinstance(value, type)
 
 
 def _is_module(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "named_modules")
 
 
-def _module_hash(module: Any) -> str | None:
-    # Layers without weights, and settings such as a dropout rate, show in the text of a module alone.
-    weights = {name: _as_array(tensor) for name, tensor in module.state_dict().items()}
-    return value_hash([re.sub(r" at 0x\w+", "", repr(module)), weights])
+def _hash(value: Any) -> str | None:
+    try:
+        return value_hash(_content(value))
+    except Exception:  # whatever an object that cannot be taken apart raises
+        return None
+
+
+def _content(value: Any) -> str:
+    """Return a text of all that an object holds, the same for equal ones, however they lie in memory."""
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        return array_hash(value)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_text(key)}: {_content(item)}' for key, item in value.items())}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(_content, value)))}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_content, value))}]"
+    if isinstance(value, (*_PLAIN, np.generic, partial)) or hasattr(value, "__qualname__"):
+        return _text(value)
+    return _content(_parts(value))
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [value.shape, value.tolist()]
+    if sparse.issparse(value):
+        rows = value.tocsr().sorted_indices()
+        return [rows.shape, rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data]
+    if _is_module(value):
+        # Layers without weights, and settings such as a dropout rate, show in the text of a module alone.
+        weights = {name: _as_array(tensor) for name, tensor in value.state_dict().items()}
+        return [re.sub(r" at 0x\w+", "", repr(value)), weights]
+    if hasattr(value, "net_"):  # whose history holds times
+        return [value.net_.module_, value.net_.criterion_]
+    if _is_estimator(value):
+        free = {*_FREE, "random_state"}
+        return [type(value), {name: item for name, item in vars(value).items() if name not in free}]
+    if isinstance(value, _GENERATORS):  # whose seed, which a file does not hold, says no more
+        return value.get_state(legacy=False) if isinstance(value, np.random.RandomState) else value.bit_generator.state
+    return list(value.__reduce_ex__(4)[1:])
 
 
 def _as_array(tensor: Any) -> Any:
@@ -95,20 +133,6 @@ def _as_array(tensor: Any) -> Any:
         return tensor.detach().cpu().numpy()
     except (AttributeError, TypeError, RuntimeError, ValueError):
         return repr(tensor)
-
-
-def _learned(estimator: Any) -> Iterator[Any]:
-    """Yield what predictions depend on: weights of networks, whose history holds times, and attributes of others."""
-    if isinstance(estimator, Pipeline):
-        for _, step in estimator.steps:
-            yield from _learned(step)
-    elif hasattr(estimator, "net_"):
-        yield from (_module_hash(estimator.net_.module_), _module_hash(estimator.net_.criterion_))
-    elif hasattr(estimator, "__dict__"):
-        yield type(estimator).__qualname__
-        yield {name: item for name, item in vars(estimator).items() if name != "random_state"}
-    else:
-        yield estimator
 
 
 def _cut(text: str) -> str:

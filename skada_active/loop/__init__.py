@@ -1,4 +1,4 @@
-"""The loop: the estimator that asks, answers and retrains, who answers, and how much may be asked."""
+"""The loop: the estimator that asks and retrains, the oracles that answer, and the budget schedule."""
 
 from skada_active.loop.active_loop import ActiveAdaptationLoop
 from skada_active.loop.oracle import AbstainingOracle, ArrayOracle, NoisyOracle

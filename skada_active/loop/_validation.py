@@ -28,7 +28,7 @@ def check_eval_set(eval_set: Any) -> tuple[Any, NDArray[Any]]:
 
 
 def check_reply(labels: Any) -> Any:
-    """Return what an oracle answered; that it answered nothing is an error, not an abstention."""
+    """Return the answer of an oracle; None is an error, not an abstention."""
     if labels is None:
         raise ValueError("oracle returned None; it must return one label per row, a missing one (-1, None) to abstain.")
     return labels

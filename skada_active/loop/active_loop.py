@@ -59,7 +59,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         Whether to go on training after a round, where the estimator can (`AdaptationClassifier`); otherwise it is
         trained from scratch on everything known.
     new_classes : {"refuse", "learn"}, default="refuse"
-        What an answer of a class means that the model does not know: a slip of the pen, which is refused, or a new
+        What an answer of a class that the model does not know means: a slip of the pen, which is refused, or a new
         class, for which the estimator is trained from scratch. Without an oracle, `fit` always learns: the answers are
         in `y`.
     verbose : int, default=0
@@ -188,19 +188,20 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         if oracle is None:
             roles, y_true = hide_target(y, roles, labeled_target), y.copy()
         elif labeled_target is not None:
-            raise ValueError("labeled_target goes without an oracle; with one, a label present in y is known.")
+            raise ValueError(
+                "labeled_target goes without an oracle; with one, a label present in y is known. Leave one out."
+            )
         else:
             check_oracle(oracle)
         return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
 
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
+        known: Any = session.y_true  # what answers where there is no oracle
         bar = tqdm(total=session.budget, initial=session.spent) if self.verbose else None
         try:
             while len(ids := session.ask(annotator=annotator)):
-                if oracle is None:  # the labels were given beforehand
-                    labels: Any = session.y_true[ids]
-                else:  # a copy: what an oracle does to its rows must not change what is told about
-                    labels = check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
+                # A copy: what an oracle does to its rows must not change what is told about.
+                labels = known[ids] if oracle is None else check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
                 session.tell(ids, labels, annotator=annotator)
                 if bar is not None:
                     bar.update(session.spent - bar.n)
@@ -383,7 +384,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
             Likewise.
         estimator, strategy : default=None
             The unfitted estimator or strategy of the loop, for one that holds code of yours (a module, callbacks, a
-            class), which no file can bring along.
+            class), which a file cannot hold.
         trusted : sequence of str or type, default=()
             Types of yours that may be made from the file, by their full names, as in `skops.io.load`.
 

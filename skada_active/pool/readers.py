@@ -1,4 +1,4 @@
-"""Read probabilities, features and heads from any fitted classifier, through one interface."""
+"""Reader of probabilities, features and heads of any fitted classifier, through one interface."""
 
 from __future__ import annotations
 

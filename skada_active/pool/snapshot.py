@@ -177,7 +177,7 @@ def _block_rows(X: Any) -> int:
 
 
 def _spans(groups: dict[str, NDArray[np.int64]], block: slice) -> dict[str, tuple[int, int, int, int]]:
-    """Return, of each group that a block touches, where it starts and ends among all rows, and the overlap does."""
+    """Return, for each group that a block touches, its start and end among all rows, and those of the overlap."""
     spans, first = {}, 0
     for group, rows in groups.items():
         last = first + len(rows)
@@ -195,7 +195,7 @@ def _store(
     names: dict[str, frozenset[str]],
     outputs: dict[str, dict[str, Array]],
 ) -> None:
-    """Write the outputs of a block to their places; what is all of a group is kept as it is."""
+    """Write the outputs of a block to their places; a block that is a whole group is kept as it is."""
     for group, (first, last, start, stop) in spans.items():
         for name in names[group]:
             part = values[name][start - block_start : stop - block_start]

@@ -125,7 +125,7 @@ class PoolView:
         raise AttributeError(f"PoolView has no attribute {name!r}.")
 
     def _derived(self, name: str) -> Any:
-        """Return a field that nobody filled, derived from the others; where it does not, that is an error."""
+        """Return a field that was not filled, derived from the others; an error where it cannot be."""
         filled = vars(self)
         if name == "proba" and "logits" in filled:
             return self._softmax

@@ -222,7 +222,9 @@ class QueryStrategy(BaseEstimator):
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         """Return the utility of every candidate of a view that has some, shape (n,)."""
-        raise AttributeError(f"{type(self).__name__} has no utility per candidate; it chooses rows as a set.")
+        raise AttributeError(
+            f"{type(self).__name__} has no utility per candidate; it chooses rows as a set, by select."
+        )
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         """Return `n_queries` distinct positions, at least one and at most all; here the highest utilities."""

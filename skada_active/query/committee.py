@@ -251,7 +251,7 @@ def _seeded(member: Any, roles: Roles, rng: np.random.RandomState) -> tuple[Any,
 def _member_proba(
     member: Any, X: Any, y: NDArray[Any], roles: Roles, rows: NDArray[np.int64], pool: Any
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the probabilities of a member for the pool, and its classes; one that is not fitted is, on some rows."""
+    """Return the probabilities of a member for the pool, and its classes; one not fitted yet is fitted first."""
     if not _is_fitted(member):
         of_rows = Roles(roles.domain[rows], roles.is_labeled[rows])
         member = fit_estimator(member, take_rows(X, rows), y[rows], of_rows)

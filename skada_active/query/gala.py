@@ -81,7 +81,7 @@ def gala_local(cluster_labels: ArrayLike, gap: ArrayLike, norms: ArrayLike, alph
 class GALA(QueryStrategy):
     """GALA strategy: one target row per cluster of gradients, uncertain and far from all source domains.
 
-    Reads class probabilities, the embedding, and the embedding and domain of the source rows. It knows a global and a
+    Reads class probabilities, the embedding, and the embedding and domain of the source rows. It has a global and a
     local step: k-means on the gradients that the model's own answer would cause, one cluster per query; then, of the
     `alpha` most uncertain members of each cluster, the one with the largest gap to the sources. Any number of source
     domains will do, one included.

@@ -1,4 +1,4 @@
-"""Diversity alone: the candidates nearest to the centroids of k-means."""
+"""K-means sampling: diversity alone, by the candidates nearest to centroids."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ __all__ = ["Prefilter"]
 
 
 class Prefilter(QueryStrategy):
-    """Prefilter: lets a strategy choose among the rows that a cheap score puts on a short list.
+    """Prefilter: another strategy's choice among the rows that a cheap score puts on a short list.
 
     For pools of about 100,000 rows and more. The model is fitted once and read twice: for the whole pool only what
     `by` reads, then for the rows on the short list what `strategy` reads. A pool of at most `n_candidates` rows is

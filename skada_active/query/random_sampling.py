@@ -1,4 +1,4 @@
-"""Random choice, the baseline of every comparison."""
+"""Random sampling, the baseline of every comparison."""
 
 from __future__ import annotations
 

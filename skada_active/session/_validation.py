@@ -17,9 +17,9 @@ __all__ = ["check_annotator", "check_annotators", "check_answers", "check_costs"
 def check_ids(
     ids: ArrayLike, among: Collection[int], what: str, describe_row: Callable[[int], str] = lambda row: ""
 ) -> list[int]:
-    """Return row numbers; one that comes twice or is not `among` those that are `what` is an error.
+    """Return row numbers; a repeated one, or one that is not `among` the rows that are `what`, is an error.
 
-    `describe_row` says what a row is instead.
+    `describe_row` says in the error what such a row is instead.
     """
     array = np.atleast_1d(np.asarray(ids))
     if array.ndim > 1:
@@ -82,7 +82,7 @@ def check_annotator(annotator: Any, n_annotators: int = 1) -> str | None:
     if annotator is None:
         return None
     if not isinstance(annotator, str) or not annotator.isprintable() or annotator != annotator.strip() or not annotator:
-        raise ValueError(f"annotator must be a name (one line, without blanks around it), got {annotator!r}.")
+        raise ValueError(f"annotator must be a name (one line, without leading or trailing blanks), got {annotator!r}.")
     return annotator
 
 
@@ -104,7 +104,7 @@ def _of_type(labels: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[
     known = labels[~missing]
     if labels.dtype.kind == "i" and y.dtype.kind == "f" and missing.any() and (y == -1).any():
         raise ValueError(
-            "labels holds the integer -1, which means 'missing', but y is of floats and -1.0 is one of its classes; "
+            "labels holds the integer -1, which means 'missing', but y holds floats and -1.0 is one of its classes; "
             "give floats, NaN for missing ones."
         )
     converted = _converted(known, y, kinds)
@@ -120,17 +120,17 @@ def _of_type(labels: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[
 
 
 def _refuse_nan(labels: NDArray[Any], y: NDArray[Any]) -> None:
-    # NaN is what a failed computation or an empty cell leaves; it is a missing label only where y is of floats.
+    # NaN is what a failed computation or an empty cell leaves; it is a missing label only where y holds floats.
     is_nan = np.array([isinstance(label, float | np.floating) and label != label for label in labels], dtype=bool)
     if is_nan.any():
         raise ValueError(
-            f"labels holds NaN at position {int(np.argmax(is_nan))}, which is no label where y is of {y.dtype}; give "
+            f"labels holds NaN at position {int(np.argmax(is_nan))}, which is no label of dtype {y.dtype}; give "
             f"the label, or {'-1' if y.dtype.kind == 'i' else 'None'} to abstain."
         )
 
 
 def _converted(known: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[Any] | None:
-    """Return the labels in the type of `y`, None where that loses something or they are no classes."""
+    """Return the labels in the type of `y`, None where that loses something or a value is not a class."""
     if y.dtype.kind == "O":
         return known.astype(object) if not len(known) or not kinds or label_kinds(known) <= kinds else None
     try:

@@ -16,7 +16,7 @@ __all__ = ["Asked", "Corrected", "Event", "Extended", "Readmitted", "Told", "fro
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened in a session: base class of all events.
+    """Event of a session: base class of all of them.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Asked(Event):
-    """Rows were chosen to ask about.
+    """Question: rows were chosen to ask about.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Asked(Event):
 
 @dataclass(frozen=True)
 class Told(Event):
-    """Rows were answered.
+    """Answer: rows were labelled, or abstained on.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ class Told(Event):
 
 @dataclass(frozen=True)
 class Corrected(Told):
-    """Answers were replaced; without an annotator the labels themselves, whatever the annotators said."""
+    """Correction: answers were replaced; without an annotator the labels themselves, whatever the annotators said."""
 
 
 @dataclass(frozen=True)
 class Readmitted(Event):
-    """Rows that somebody abstained on may be asked about again.
+    """Readmission: rows that somebody abstained on may be asked about again.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Readmitted(Event):
 
 @dataclass(frozen=True)
 class Extended(Event):
-    """Rounds were added to the schedule.
+    """Extension: rounds were added to the schedule.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def to_json(event: Event) -> str:
 
 
 def from_json(line: str) -> Event:
-    """Return the event of a line of JSON; a `JournalError` if it is none that this version knows."""
+    """Return the event of a line of JSON; a `JournalError` if this version knows no such event."""
     try:
         content = json.loads(line)
         kind: type[Any] = _KINDS[content.pop("event")]

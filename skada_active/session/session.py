@@ -43,7 +43,7 @@ class AdaptationSession:
     Parameters
     ----------
     store : MemoryStore
-        Settings of the session, and what has happened so far.
+        Settings and events of the session so far.
     X : array-like of shape (n, ...) or dataset
         All rows; kept, not copied. ``None``: a session that was loaded without its rows, which predicts only.
     y : ndarray of shape (n,)
@@ -180,7 +180,7 @@ class AdaptationSession:
         Raises
         ------
         ValueError
-            If a row is not an open question or comes twice, or the labels are too few, too many, of another type or of
+            If a row is not an open question or is repeated, or the labels are too few, too many, of another type or of
             a class that the model does not know. Nothing is recorded then.
         OSError
             If the journal cannot be written. Nothing is recorded then.
@@ -275,9 +275,7 @@ class AdaptationSession:
                 annotator, what = check_annotator(annotator), f"a row that {annotator} answered"
             rows, answers = self._check_answers(ids, labels, state.correctable_ids(annotator), what)
             if None in answers:
-                raise ValueError(
-                    f"labels misses the label of row {rows[answers.index(None)]}; a correction needs a label."
-                )
+                raise ValueError(f"labels has no label for row {rows[answers.index(None)]}; a correction needs one.")
             tied = state.ties_after(rows, answers, annotator)
             if tied:
                 raise ValueError(
@@ -311,7 +309,7 @@ class AdaptationSession:
     @property
     def state(self) -> SessionState:
         """What is known now; it follows the session."""
-        # What is recorded is applied when it is read, so that a Ctrl-C in between leaves nothing behind.
+        # Recorded events are applied when the state is read, so that a Ctrl-C in between leaves nothing half done.
         with self._state_lock:
             if self._is_applying:  # interrupted within an event
                 self._state, self._n_applied = self._initial_state(), 0
@@ -417,7 +415,7 @@ class AdaptationSession:
         """A fitted loop that goes on with this session: ``resume``, ``predict``, ``save``."""
         if self._make_loop is None:
             raise AttributeError(
-                "loop_ is of sessions that a loop made; use ActiveAdaptationLoop.from_session(session)."
+                "loop_ exists in sessions that a loop made; use ActiveAdaptationLoop.from_session(session)."
             )
         return self._make_loop(self)
 
@@ -441,11 +439,13 @@ class AdaptationSession:
         return deepcopy(self)  # two that share what is known would count an answer twice
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_call_lock", "_state_lock")}
+        hidden = ("_call_lock", "_state_lock", "_state")  # the events tell the state again
+        return {name: value for name, value in vars(self).items() if name not in hidden}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._call_lock, self._state_lock = RLock(), RLock()
+        self._is_applying = True
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}\n{self.status()}"
@@ -511,7 +511,7 @@ class AdaptationSession:
         return n_queries
 
     def _check_answers(self, ids: ArrayLike, labels: ArrayLike, among: Any, what: str) -> tuple[list[int], list[Any]]:
-        # What is answered from labels that were given beforehand holds no slip of the pen.
+        # Answers from labels that were given beforehand cannot be slips of the pen.
         learns = self.settings.new_classes == "learn" or self.y_true is not None
         classes = None if learns else self.trainer.model.estimator.classes_
         rows, answers = check_answers(

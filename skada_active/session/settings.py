@@ -18,7 +18,7 @@ __all__ = ["SessionSettings"]
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """What a session is run with; made by `ActiveAdaptationLoop.session`.
+    """Settings of a session, frozen; `ActiveAdaptationLoop.session` makes them.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class SessionSettings:
     warm_start : bool, default=True
         Whether to go on training after a round, where the estimator can.
     new_classes : {"refuse", "learn"}, default="refuse"
-        What becomes of an answer of a class that the model does not know.
+        What an answer of a class that the model does not know means, see `ActiveAdaptationLoop`.
     given_seed : int, default=None
         The seed that the user chose; ``None``: `seed` was drawn.
     """

@@ -1,4 +1,4 @@
-"""State of a session: who was asked, what was answered, what it cost. A fold of events, without any model."""
+"""State of a session: what was asked, answered and spent. A fold of its events, without any model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Round", "SessionState"]
 
 @dataclass
 class Round:
-    """One round: what was asked, what was answered, and how long it took.
+    """Round of a session: what was asked, what was answered, and how long it took.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Round:
 
 
 class SessionState:
-    """What the events of a session add up to: labels, roles, rounds and spending.
+    """State of a session: the labels, roles, rounds and spending that its events add up to.
 
     `AdaptationSession.state` is one that follows the session. It is read only: `apply` is the session's.
 
@@ -95,11 +95,14 @@ class SessionState:
         n_annotators: int = 1,
     ) -> None:
         self.initial_roles = self.roles = roles
-        self.y = mask_labels(y, ~roles.is_labeled)
+        self._y = mask_labels(y, ~roles.is_labeled)
+        self._query_round = np.where(roles.is_labeled, 0, -1)
+        # Views that nobody writes through, and that follow.
+        self.y, self.query_round = self._y.view(), self._query_round.view()
+        self.y.flags.writeable = self.query_round.flags.writeable = False
         self.rounds, self.n_annotators = list(rounds), n_annotators
         self.spending = Spending(len(y), costs)
         self.n_initial = len(roles.candidates)
-        self.query_round = np.where(roles.is_labeled, 0, -1)
         self.bought_ids: list[int] = []
         self.closed: list[Round] = []
         self.round: Round | None = None
@@ -263,7 +266,7 @@ class SessionState:
 
     @singledispatchmethod
     def apply(self, event: Event) -> None:
-        """Let an event count. It has been checked: what it says has happened."""
+        """Apply an event, which has been checked before it was recorded."""
         raise TypeError(f"{event!r} is no event of a session.")
 
     @apply.register
@@ -291,7 +294,7 @@ class SessionState:
         known = [row for row in event.ids if self.query_round[row] > 0]
         if known:
             del self._purchases[self.query_round[known].min() - 1 :]
-        self.y[known] = labels_from_list([decided[row] for row in known], self.y)
+        self._y[known] = labels_from_list([decided[row] for row in known], self.y)
         self._label_open({row: label for row, label in decided.items() if self.is_open(row)}, event.time.timestamp())
 
     @apply.register
@@ -323,9 +326,9 @@ class SessionState:
             return
         bought = [row for row, label in decided.items() if label is not None]
         abstained = [row for row, label in decided.items() if label is None]
-        self.y[bought] = labels_from_list([decided[row] for row in bought], self.y)
+        self._y[bought] = labels_from_list([decided[row] for row in bought], self.y)
         self.roles = self.roles.reveal(bought).exclude(abstained) if abstained else self.roles.reveal(bought)
-        self.query_round[bought] = self.round.number
+        self._query_round[bought] = self.round.number
         self.bought_ids += bought
         self.round.bought_ids += bought
         self.round.abstained_ids += abstained

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
 
 from skada_active.domains import Roles
-from skada_active.exceptions import JournalError, UnsaveableError
-from skada_active.io.estimators import dumps, loads
+from skada_active.exceptions import JournalError, UnsaveableError, UntrustedFileError
+from skada_active.io.estimators import check_loadable, dumps, loads
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.journal import Journal
+from skada_active.io.packing import missing_parameters, packed, unpacked
 from skada_active.io.parameters import differences, stateful_parameters
 from skada_active.session.events import Event, from_json, to_json
 from skada_active.session.settings import SessionSettings
@@ -70,7 +72,7 @@ class MemoryStore:
 class JournalStore(MemoryStore):
     """Events in a journal, on the disk before `append` returns, and the trained model as its checkpoint.
 
-    The checkpoint saves training again; it is never the truth. One that cannot be read is left, with a warning.
+    The checkpoint shortens resuming; it is never the truth. One that cannot be read is ignored, with a warning.
 
     Parameters
     ----------
@@ -126,7 +128,9 @@ class JournalStore(MemoryStore):
                 raise ValueError("its history is of another eval_set")
             if info["purchases"] != state.purchases()[: len(info["purchases"])]:
                 raise ValueError("it was trained on other answers than the journal has now")
-            trainer.restore(TrainedModel(*loads(checkpoint[1]), info["purchases"]))
+            estimator, initial, history = loads(checkpoint[1])
+            estimator = unpacked(estimator, self._missing, trainer.template)
+            trainer.restore(TrainedModel(estimator, initial, history, info["purchases"]))
         except Exception as error:
             # Whatever is wrong with it, the journal has all that it takes to train the model again.
             warn_user(
@@ -139,8 +143,11 @@ class JournalStore(MemoryStore):
             return
         info = {"versions": package_versions(), "eval_set": trainer.eval_hash, "purchases": trainer.model.purchases}
         try:
-            self.journal.write_checkpoint(json.dumps(info), dumps(list(trainer.model[:3])))
-        except UnsaveableError:
+            estimator, initial, history, _ = trainer.model
+            model = dumps([packed(estimator, self._missing), initial, history])
+            check_loadable(model)
+            self.journal.write_checkpoint(json.dumps(info), model)
+        except (UnsaveableError, UntrustedFileError):
             return  # such a model is trained again, as the documentation says
         except Exception as error:
             # The answers are recorded: nothing may stop here.
@@ -148,6 +155,11 @@ class JournalStore(MemoryStore):
                 f"The model could not be written to {self.path} ({error}). The answers are safe; resuming trains it "
                 "again."
             )
+
+    @cached_property
+    def _missing(self) -> list[str]:
+        """Parameters that a checkpoint does not hold; the estimator of the settings has them."""
+        return missing_parameters(self.settings.estimator)
 
     def close(self) -> None:
         """Close the journal, so that another session may open it."""

@@ -1,4 +1,4 @@
-"""Trainer of a session: the model that the rounds which ended make of the estimator."""
+"""Trainer of a session: fits the estimator on the answers of the rounds that ended."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Trainer:
         return value_hash(fingerprint(X, y, np.zeros(len(y), dtype=np.int64)))
 
     def train_to(self, state: SessionState, save: Callable[[Trainer], None]) -> None:
-        """Train what the state has and the model has not; `save` is called after every training."""
+        """Train the model on the rounds of the state that it lacks; `save` is called after every training."""
         wanted, done = state.purchases(), self.model.purchases
         if done is None or (done != wanted[: len(done)] and self._goes_on()):
             self._train_start(state)

@@ -313,9 +313,7 @@ def test_a_changed_label_is_noticed(kind):
     then = LABELS[kind]
     now = changed(then, 33, then[34])
     message = error((X, then, domain), (X, now, domain))
-    assert message.startswith(
-        "rows 30 to 39 of y are not those that the journal labels.db was made with; a label that"
-    )
+    assert message.startswith("rows 30 to 39 of y are not those that the journal labels.db was made with; a label that")
 
 
 @pytest.mark.parametrize("kind", ["int", "float", "object"])

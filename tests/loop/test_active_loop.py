@@ -565,3 +565,18 @@ def test_without_a_seed_numpys_global_generator_is_left_alone(fit):
 
 def test_round_epochs_as_a_numpy_scalar(fit):
     assert fit(network(round_epochs=np.array(1))).n_queries_ == 10
+
+
+def test_a_loop_goes_on_from_a_session_with_its_settings(blobs):
+    X, y, sample_domain = blobs
+    strategy = BADGE(random_state=3)
+    made = ActiveAdaptationLoop(LogisticRegression(C=2), strategy, budget=10, n_rounds=2, round_epochs=[2, 1])
+    session = made.session(X, mask_target(y, sample_domain), sample_domain=sample_domain)
+    ids = session.ask()
+    session.tell(ids, y[ids])
+    loop = ActiveAdaptationLoop.from_session(session)
+    assert loop.session_ is session
+    assert loop.n_queries_ == 5
+    assert (loop.estimator.C, loop.strategy.random_state, loop.budget) == (2, 3, [5, 5])
+    assert loop.random_state == session.settings.seed
+    assert loop.resume(ArrayOracle(y)).n_queries_ == 10

@@ -1,28 +1,43 @@
-"""A fitted loop goes to a folder and comes back, without pickle."""
+"""A fitted loop goes to one file and comes back, without pickle."""
 
 from __future__ import annotations
 
-import json
 import pickle
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
-from skada_active.io._persistence import save_fitted
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.feature_selection import SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import Dataset
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.deep import DANN, MCC, AdaptationClassifier, AnchorSet
 from skada_active.domains import mask_target
+from skada_active.exceptions import UntrustedFileError
 from skada_active.loop import AbstainingOracle, ArrayOracle, BudgetSchedule
 from skada_active.networks import MLP
 from skada_active.query import BADGE, CLUE, QueryByCommittee, QueryStrategy, RandomSampling
@@ -39,8 +54,8 @@ def fit(estimator, data, strategy=None, **params):
 
 
 def reload(loop, folder, **given):
-    loop.save(folder)
-    return ActiveAdaptationLoop.load(folder, **given)
+    loop.save(folder / "loop.skops")
+    return ActiveAdaptationLoop.load(folder / "loop.skops", **given)
 
 
 class OwnNetwork(nn.Module):
@@ -55,6 +70,28 @@ class OwnNetwork(nn.Module):
 class OwnStrategy(QueryStrategy):
     def _select(self, view, n_queries, rng):
         return np.arange(n_queries)
+
+
+def own_network(shape):
+    return OwnNetwork(shape)
+
+
+def own_scaling(X):
+    return X / 3
+
+
+def columns():
+    return ColumnTransformer(
+        [("a", StandardScaler(), [0, 1]), ("b", OneHotEncoder(handle_unknown="ignore"), slice(2, 3))]
+    )
+
+
+class Own(Callback):
+    def __init__(self):
+        self.n_epochs_ = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.n_epochs_ += 1
 
 
 class Rows(Dataset):
@@ -73,7 +110,7 @@ NETWORKS = {
     "objectives": lambda: network(MCC() + DANN(), head="cosine", optimizer="sgd"),
     "anchors": lambda: network(anchors=AnchorSet(), augmentation="auto"),
 }
-THROUGH_SKOPS = {
+OTHERS = {
     "linear": lambda: LogisticRegression(),
     "pipeline": lambda: make_pipeline(StandardScaler(), "passthrough", LogisticRegression()),
     "forest": lambda: RandomForestClassifier(5),
@@ -81,11 +118,9 @@ THROUGH_SKOPS = {
 }
 
 
-@pytest.fixture(params=[*NETWORKS, *THROUGH_SKOPS])
+@pytest.fixture(params=[*NETWORKS, *OTHERS])
 def estimator(request):
-    if request.param in THROUGH_SKOPS:
-        pytest.importorskip("skops")
-    return {**NETWORKS, **THROUGH_SKOPS}[request.param]()
+    return {**NETWORKS, **OTHERS}[request.param]()
 
 
 def test_predictions_come_back_bit_for_bit(estimator, blobs, tmp_path):
@@ -125,7 +160,6 @@ def test_it_comes_back_in_another_process(blobs, tmp_path):
     code = f"""
 import numpy as np
 from skada_active import ActiveAdaptationLoop
-from skada_active.io._persistence import save_fitted
 loop = ActiveAdaptationLoop.load({str(tmp_path / "saved")!r})
 np.save({str(tmp_path / "proba.npy")!r}, loop.predict_proba(np.load({str(tmp_path / "X.npy")!r})))
 """
@@ -153,7 +187,6 @@ def as_frame(X):
 
 @pytest.mark.parametrize("convert", [np.asfortranarray, np.float32, as_frame, sparse.csr_matrix, sparse.csr_array])
 def test_rows_of_numbers_are_saved_with_the_loop(convert, blobs, tmp_path):
-    pytest.importorskip("skops")
     X, y, sample_domain = blobs
     X = convert(X)
     loop = fit(LogisticRegression(), (X, y, sample_domain))
@@ -167,7 +200,6 @@ def test_rows_of_numbers_are_saved_with_the_loop(convert, blobs, tmp_path):
 
 
 def test_column_names_come_back(blobs, tmp_path):
-    pytest.importorskip("skops")
     X, y, sample_domain = blobs
     loaded = reload(fit(LogisticRegression(), (as_frame(X), y, sample_domain)), tmp_path)
     assert loaded.feature_names_in_.tolist() == ["a", "b", "c"]
@@ -179,18 +211,16 @@ def test_rows_of_a_dataset_have_to_be_given_to_go_on(blobs, tmp_path):
     loop = fit(network(), (Rows(X), y, sample_domain))
     loaded = reload(loop, tmp_path)
     np.testing.assert_array_equal(loaded.predict_proba(X), loop.predict_proba(X))
-    with pytest.raises(
-        ValueError, match=r"loaded without its rows; give them: ActiveAdaptationLoop.load\(folder, X=X\)"
-    ):
+    with pytest.raises(ValueError, match=r"loaded without its rows; give them: ActiveAdaptationLoop.load\(path, X=X\)"):
         loaded.resume(budget=3, n_rounds=1)
-    given = ActiveAdaptationLoop.load(tmp_path, X=Rows(X)).resume(budget=3, n_rounds=1)
+    given = ActiveAdaptationLoop.load(tmp_path / "loop.skops", X=Rows(X)).resume(budget=3, n_rounds=1)
     assert given.queried_ids_.tolist() == loop.resume(budget=3, n_rounds=1).queried_ids_.tolist()
 
 
 def test_a_loop_without_its_rows_is_saved_again(blobs, tmp_path):
     X, y, sample_domain = blobs
     loop = fit(network(), (Rows(X), y, sample_domain))
-    with pytest.warns(UserWarning, match=r"Rows of type Rows are not saved; .* load\(folder, X=X\)"):
+    with pytest.warns(UserWarning, match=r"Rows of type Rows are not saved; .* load\(path, X=X\)"):
         loop.save(tmp_path / "first")
     ActiveAdaptationLoop.load(tmp_path / "first").save(tmp_path / "second")
     given = ActiveAdaptationLoop.load(tmp_path / "second", X=Rows(X)).resume(budget=3, n_rounds=1)
@@ -200,9 +230,9 @@ def test_a_loop_without_its_rows_is_saved_again(blobs, tmp_path):
 @pytest.mark.filterwarnings("ignore:Rows of type")
 def test_other_rows_are_refused(blobs, tmp_path):
     X, y, sample_domain = blobs
-    fit(network(), (Rows(X), y, sample_domain)).save(tmp_path)
+    fit(network(), (Rows(X), y, sample_domain)).save(tmp_path / "loop.skops")
     with pytest.raises(ValueError, match="X"):
-        ActiveAdaptationLoop.load(tmp_path, X=Rows(X + 1))
+        ActiveAdaptationLoop.load(tmp_path / "loop.skops", X=Rows(X + 1))
 
 
 def test_held_out_rows_come_back(blobs, tmp_path):
@@ -261,7 +291,6 @@ def test_a_session_with_costs_and_annotators_comes_back(blobs, tmp_path):
 )
 def test_strategies_with_estimators_come_back(strategy, blobs, tmp_path):
     if isinstance(strategy.estimator, FrozenEstimator):
-        pytest.importorskip("skops")
         strategy.estimator.estimator.fit(*blobs[:2])
     loop = fit(network(), blobs, strategy)
     loaded = reload(loop, tmp_path)
@@ -281,96 +310,131 @@ def test_a_frozen_network_comes_back(blobs, tmp_path):
 
 
 def test_code_of_ones_own_has_to_be_given_again(blobs, tmp_path):
-    loop = fit(network(module=OwnNetwork), blobs, OwnStrategy())
-    loop.save(tmp_path)
-    with pytest.raises(ValueError, match=r"OwnNetwork.*Give it: ActiveAdaptationLoop.load\(folder, estimator=...\)"):
-        ActiveAdaptationLoop.load(tmp_path)
-    with pytest.raises(ValueError, match=r"OwnStrategy.*load\(folder, strategy=...\)"):
-        ActiveAdaptationLoop.load(tmp_path, estimator=network(module=OwnNetwork))
-    loaded = ActiveAdaptationLoop.load(tmp_path, estimator=network(module=OwnNetwork), strategy=OwnStrategy())
+    loop, path = fit(network(module=OwnNetwork), blobs, OwnStrategy()), tmp_path / "loop.skops"
+    loop.save(path)
+    with pytest.raises(ValueError, match=r"OwnNetwork.*Give it: ActiveAdaptationLoop.load\(path, estimator=...\)"):
+        ActiveAdaptationLoop.load(path)
+    estimator = network(module=OwnNetwork)
+    with pytest.raises(UntrustedFileError, match=rf"loop\.skops: the file names {__name__}\.OwnStrategy"):
+        ActiveAdaptationLoop.load(path, estimator=estimator)
+    for way in ({"strategy": OwnStrategy()}, {"trusted": [OwnStrategy]}, {"trusted": f"{__name__}.OwnStrategy"}):
+        loaded = ActiveAdaptationLoop.load(path, estimator=estimator, **way)
+        assert isinstance(loaded.strategy, OwnStrategy)
+        np.testing.assert_array_equal(loaded.predict_proba(blobs[0]), loop.predict_proba(blobs[0]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: network(module=OwnNetwork((3,))), id="module"),
+        pytest.param(lambda: network(module=own_network), id="function"),
+        pytest.param(lambda: network(module=partial(OwnNetwork)), id="partial"),
+        pytest.param(
+            lambda: network(net_params={"callbacks": [("stop", EarlyStopping("train_loss", patience=1)), Own()]}),
+            id="calls",
+        ),
+        pytest.param(lambda: make_pipeline(StandardScaler(), network(module=OwnNetwork)), id="in a pipeline"),
+        pytest.param(lambda: make_pipeline(FunctionTransformer(own_scaling), LogisticRegression()), id="transformer"),
+        pytest.param(lambda: make_pipeline(StandardScaler(), LogisticRegression(), memory="cache"), id="memory"),
+    ],
+)
+def test_what_is_given_again_predicts_and_goes_on_alike(make, blobs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    given = make()
+    loop = fit(given, blobs, RandomSampling())
+    loop.save("loop.skops")
+    with pytest.raises(ValueError, match=r"estimator__.* cannot be made from a file\. Give it"):
+        ActiveAdaptationLoop.load("loop.skops")
+    loaded = ActiveAdaptationLoop.load("loop.skops", estimator=given)
+    assert repr(loop.estimator) == repr(loaded.estimator)
+    np.testing.assert_array_equal(loaded.predict_proba(blobs[0]), loop.predict_proba(blobs[0]))
+    for either in (loop, loaded):
+        either.resume(budget=3, n_rounds=1)
     np.testing.assert_array_equal(loaded.predict_proba(blobs[0]), loop.predict_proba(blobs[0]))
 
 
-def test_another_estimator_than_the_saved_one_is_refused(blobs, tmp_path):
-    fit(network(module=OwnNetwork), blobs).save(tmp_path)
-    with pytest.raises(ValueError, match=r"estimator is not the one .* estimator.lr was 0.001, is 0.1"):
-        ActiveAdaptationLoop.load(tmp_path, estimator=network(module=OwnNetwork, lr=0.1))
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: network(optimizer=torch.optim.SGD), id="optimizer"),
+        pytest.param(
+            lambda: network(net_params={"train_split": ValidSplit(3), "iterator_train__drop_last": True}), id="split"
+        ),
+        pytest.param(lambda: FrozenEstimator(LogisticRegression()), id="frozen"),
+        pytest.param(
+            lambda: VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"), id="vote"
+        ),
+        pytest.param(lambda: StackingClassifier([("a", GaussianNB())], LogisticRegression()), id="stack"),
+        pytest.param(lambda: CalibratedClassifierCV(LinearSVC()), id="calibrated"),
+        pytest.param(lambda: GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, scoring="accuracy"), id="search"),
+        pytest.param(lambda: HistGradientBoostingClassifier(max_iter=3), id="boosting"),
+        pytest.param(lambda: make_pipeline(columns(), SelectKBest(k=2), KNeighborsClassifier()), id="columns"),
+    ],
+)
+def test_every_kind_of_estimator_comes_back(make, blobs, tmp_path):
+    estimator = make()
+    if isinstance(estimator, FrozenEstimator):
+        estimator.estimator.fit(*blobs[:2])
+    loop = fit(estimator, blobs)
+    loaded = reload(loop, tmp_path)
+    for either in (loop, loaded):
+        either.resume(budget=3, n_rounds=1)
+    assert loaded.queried_ids_.tolist() == loop.queried_ids_.tolist()
+    np.testing.assert_array_equal(loaded.predict_proba(blobs[0]), loop.predict_proba(blobs[0]))
 
 
-def test_what_needs_skops_is_refused_without_it(blobs, tmp_path, monkeypatch):
-    monkeypatch.setattr("skada_active.io._persistence.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="LogisticRegression is saved through skops, which is not installed"):
-        fit(LogisticRegression(), blobs).save(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_corrections_come_back(blobs, tmp_path):
+    X, y, sample_domain = blobs
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=6, n_rounds=3, random_state=0)
+    session = loop.session(X, mask_target(y, sample_domain), sample_domain=sample_domain)
+    ids = session.ask()
+    session.tell(ids, [None, (y[ids[1]] + 1) % 3])
+    session.correct(ids[1:], y[ids[1:]])
+    loaded = reload(session.loop_, tmp_path).session_
+    assert str(loaded.status()) == str(session.status())
+    assert loaded.ask().tolist() == session.ask().tolist()
 
 
-def test_functions_of_numbers_are_saved_others_are_not(blobs, tmp_path):
-    pytest.importorskip("skops")
-    loop = fit(make_pipeline(FunctionTransformer(np.tanh), LogisticRegression()), blobs)
-    np.testing.assert_array_equal(reload(loop, tmp_path).predict_proba(blobs[0]), loop.predict_proba(blobs[0]))
-    runs_code = make_pipeline(
-        FunctionTransformer(np.testing.assert_array_equal, check_inverse=False), RandomForestClassifier()
-    )
-    with pytest.raises(ValueError, match="of no package whose classes are made from files"):
-        save_fitted(runs_code)
-
-
-def test_an_estimator_with_code_of_its_own_is_refused(blobs, tmp_path):
-    pytest.importorskip("skops")
-    own = make_pipeline(FunctionTransformer(as_frame), LogisticRegression())
-    with pytest.raises(ValueError, match="as_frame, which is of no package whose classes are made from files"):
-        fit(own, blobs).save(tmp_path)
+def test_another_estimator_or_strategy_than_the_saved_one_is_refused(blobs, tmp_path):
+    path = tmp_path / "loop.skops"
+    fit(network(module=OwnNetwork), blobs).save(path)
+    with pytest.raises(ValueError, match=r"estimator is not the one .* estimator__lr was 0.001, is 0.1"):
+        ActiveAdaptationLoop.load(path, estimator=network(module=OwnNetwork, lr=0.1))
+    with pytest.raises(ValueError, match=r"strategy is not the one .* strategy was None, is CLUE"):
+        ActiveAdaptationLoop.load(path, estimator=network(module=OwnNetwork), strategy=CLUE())
 
 
 def test_an_unfitted_loop_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not fitted"):
-        ActiveAdaptationLoop().save(tmp_path)
+        ActiveAdaptationLoop().save(tmp_path / "loop.skops")
 
 
-def test_a_seed_that_no_file_holds_is_refused_when_saving(blobs, tmp_path):
-    with pytest.raises(ValueError, match=r"random_state: .*RandomState cannot be written without pickle"):
-        fit(network(), blobs, random_state=np.random.RandomState(0)).save(tmp_path)
+def test_a_random_state_comes_back_as_it_was(blobs, tmp_path):
+    loop = fit(LogisticRegression(), blobs, random_state=np.random.RandomState(0))
+    assert reload(loop, tmp_path).random_state.get_state()[1].tolist() == loop.random_state.get_state()[1].tolist()
 
 
 def test_nothing_there_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No loop was saved in .*loop\.json"):
-        ActiveAdaptationLoop.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"loop\.skops"):
+        ActiveAdaptationLoop.load(tmp_path / "loop.skops")
 
 
 def test_saving_again_replaces_what_was_there(blobs, tmp_path):
-    fit(network(MCC()), blobs).save(tmp_path)
+    reload(fit(network(MCC()), blobs), tmp_path)
     loop = fit(network(DANN()), blobs)
     loaded = reload(loop, tmp_path)
     np.testing.assert_array_equal(loaded.predict_proba(blobs[0]), loop.predict_proba(blobs[0]))
-    assert len(list(tmp_path.iterdir())) == 3  # loop.json, the network and the rows
+    assert [path.name for path in tmp_path.iterdir()] == ["loop.skops"]
 
 
-def test_damage_of_any_file_is_an_error_that_names_it(blobs, tmp_path):
-    fit(network(), blobs).save(tmp_path)
-    for path in sorted(tmp_path.iterdir()):
-        content = path.read_bytes()
-        for damaged in (content[:-1], b"", content[:40] + bytes([content[40] ^ 1]) + content[41:]):
-            path.write_bytes(damaged)
-            with pytest.raises(ValueError, match=path.name):
-                ActiveAdaptationLoop.load(tmp_path)
-        path.write_bytes(content)
-
-
-def test_nothing_is_pickled(blobs, tmp_path, monkeypatch):
-    pytest.importorskip("skops")
+def test_nothing_is_unpickled(blobs, tmp_path, monkeypatch):
     loop = fit(make_pipeline(StandardScaler(), network(MCC())), blobs)
 
     def refuse(*args, **kwargs):
-        raise AssertionError("something was pickled")
+        raise AssertionError("something was unpickled")
 
-    for name in ("load", "loads", "dump", "dumps", "Unpickler"):
+    for name in ("load", "loads", "Unpickler", "_Unpickler"):
         monkeypatch.setattr(pickle, name, refuse)
-    loaded = reload(loop, tmp_path)
-    assert loaded.n_queries_ == 8
-
-
-def test_the_file_is_plain_json(blobs, tmp_path):
-    fit(network(), blobs).save(tmp_path)
-    content = json.loads((tmp_path / "loop.json").read_text())["content"]
-    assert content["versions"]["torch"]
-    assert [event["event"] for event in content["events"]] == ["ask", "tell"] * 2
+    loop.save(tmp_path / "loop.skops")
+    assert ActiveAdaptationLoop.load(tmp_path / "loop.skops").n_queries_ == 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 
 import numpy as np
@@ -331,16 +330,14 @@ class TestInAJournal:
         assert list(corrected.labels) == blobs[1][first].tolist()
 
     def test_a_correction_that_cannot_be_written_changes_nothing(self, begin, blobs, wrong, tmp_path, monkeypatch):
-        @contextlib.contextmanager
-        def fail(self, what):
+        def fail(*args):
             raise OSError(28, "No space left on device")
-            yield
 
         with begin(journal=tmp_path / "labels.db") as session:
             first = play(session, 1, wrong)[0]
             before, model = state(session), session.estimator_
             with monkeypatch.context() as patch:
-                patch.setattr(Journal, "_transaction", fail)
+                patch.setattr(Journal, "append", fail)
                 with pytest.raises(OSError, match="No space left"):
                     session.correct(first, blobs[1][first])
             assert state(session) == before
@@ -382,7 +379,7 @@ class TestRefused:
     @pytest.mark.parametrize("missing", [-1, None])
     def test_missing_labels(self, session, missing):
         labels = [0, missing]
-        self.refused(session, self.answered, labels, f"labels misses the label of row {self.answered[1]}")
+        self.refused(session, self.answered, labels, f"labels has no label for row {self.answered[1]}")
 
     def test_unknown_classes(self, session):
         self.refused(session, self.answered, [0, 7], "labels holds 7, which is none of the 3 classes")

@@ -403,3 +403,51 @@ def test_no_warning_is_given(start, blobs, finish):
         finish(start(), blobs[1])
         finish(start(estimator=network(), budget=4), blobs[1])
     assert [w for w in caught if issubclass(w.category, (UserWarning, RuntimeWarning))] == []
+
+
+def test_the_state_is_read_only_and_follows_the_session(start, blobs):
+    session, y = start(), blobs[1]
+    state, ids = session.state, session.ask()
+    for array in (state.y, state.query_round):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    session.tell(ids, y[ids])
+    assert session.state is state
+    assert state.y[ids].tolist() == y[ids].tolist()
+    assert state.query_round[ids].tolist() == [1] * len(ids)
+
+
+def test_answers_are_a_table(start, blobs):
+    session, y = start(), blobs[1]
+    ids = session.ask()
+    session.tell(ids[:3], y[ids[:3]])
+    session.abstain(ids[3])
+    session.correct(ids[0], (y[ids[0]] + 1) % 3)
+    table = session.answers()
+    assert table.dtype.names == ("id", "label", "round", "annotator", "time")
+    assert {entry["id"]: entry["label"] for entry in table} == {
+        ids[0]: (y[ids[0]] + 1) % 3,
+        ids[1]: y[ids[1]],
+        ids[2]: y[ids[2]],
+        ids[3]: None,
+    }
+    assert table["round"].tolist() == [1] * 4
+    assert table["id"][-1] == ids[0]  # the latest
+    assert table["time"].tolist() == sorted(table["time"])
+
+
+def test_answers_name_their_annotators(blobs):
+    X, y, sample_domain = blobs
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=2, n_rounds=1, random_state=0)
+    session = loop.session(X, mask_target(y, sample_domain), sample_domain=sample_domain, n_annotators=2)
+    ids = session.ask()
+    session.tell(ids, y[ids], annotator="ben")
+    session.tell(ids[:1], y[ids[:1]], annotator="anna")
+    table = session.answers()
+    assert sorted(zip(table["id"], table["annotator"], strict=True)) == sorted(
+        [(ids[0], "anna"), (ids[0], "ben"), (ids[1], "ben")]
+    )
+
+
+def test_a_session_without_answers_has_an_empty_table(start):
+    assert len(start().answers()) == 0

@@ -56,29 +56,6 @@ def cost_of(session, ids):
     return float(np.sum(session.state.spending.costs[np.asarray(ids, dtype=int)]))
 
 
-@pytest.mark.parametrize(
-    ("votes", "n_needed", "label"),
-    [
-        ([1], 1, 1),
-        ([1, 1, 0], 3, 1),
-        ([0, 1, 1], 3, 1),
-        ([1, 0], 2, UNDECIDED),
-        ([2, 1, 0], 3, UNDECIDED),
-        ([1, 1], 3, UNDECIDED),
-        ([], 1, UNDECIDED),
-        ([None], 1, None),
-        ([None, None], 2, None),
-        ([None, None], 3, UNDECIDED),
-        ([None, None, 1], 3, 1),
-        ([None, 0, 1], 3, UNDECIDED),
-        (["a", "b", "b", None], 2, "b"),
-        ([1, 1, 0, 0, 2], 2, UNDECIDED),
-    ],
-)
-def test_the_majority_settles_a_row(votes, n_needed, label):
-    assert majority_vote(votes, n_needed) is label or majority_vote(votes, n_needed) == label
-
-
 class TestAnnotators:
     @pytest.fixture
     def session(self):

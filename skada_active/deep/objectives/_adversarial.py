@@ -19,7 +19,7 @@ __all__ = ["AdversarialObjective", "AdversarialTerm", "DomainTerm", "make_discri
 
 
 class AdversarialObjective(Objective):
-    """Objective that trains domain discriminators, against which the features play; base class."""
+    """Objective that trains domain discriminators, and the features against them: base class."""
 
     reads_source: ClassVar[bool] = True  # one domain alone cannot be told from another
     hidden: Sequence[int]
@@ -38,7 +38,7 @@ class AdversarialObjective(Objective):
 
 
 class AdversarialTerm(ObjectiveTerm):
-    """Module of a loss that domain discriminators minimise and features raise.
+    """Module of a loss that domain discriminators minimise and the features raise.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ __all__ = ["DANN"]
 
 
 class DANN(AdversarialObjective):
-    """Domain-adversarial training: a domain discriminator on the embedding, and the embedding against it.
+    """Domain-adversarial training: a domain discriminator on the embedding, and an embedding that misleads it.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class GSDA(AdversarialObjective):
 
     One discriminator tells the domains apart on all rows, one per group on the rows of its classes, one per class on
     those of the class; target rows count for a class by its predicted probability, or by their label where it is known.
-    The embedding plays against all of them. The synchronisation loss, which embedding and discriminators minimise
+    The embedding is trained against all of them. The synchronisation loss, which embedding and discriminators minimise
     together, asks the gradient magnitude of the domain to be the sum of those of the groups, and that of each group the
     sum of those of its classes. The conditional entropy of the target rows is lowered as well.
 

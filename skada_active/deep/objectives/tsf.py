@@ -20,7 +20,7 @@ __all__ = ["TSF"]
 
 
 class TSF(AdversarialObjective):
-    """Transferability loss: a domain discriminator per class, and the embedding against all of them.
+    """Transferability loss: a domain discriminator per class, and an embedding that misleads them.
 
     One discriminator on the embedding with C outputs, of which a source row counts the one of its label and a
     target row all of them by its predicted probabilities. It reads the source rows and the target batch; the batch of
