@@ -39,7 +39,9 @@ from _report import show
 SEEDS = (None, 7)
 #: What `fix_seed` gives to sessions that begin.
 FIRST_SEED = 1
-PLACES = ("append", "commit of an append", "checkpoint", "commit of a checkpoint", "training", "other")
+#: Commits, by what is committed.
+COMMITS = {"append": "append's commit", "checkpoint": "checkpoint's commit", "other": "start's commit"}
+PLACES = ("append", "checkpoint", *COMMITS.values(), "training", "other")
 #: Upper end of the delay, in seconds, between an announcement and the kill.
 DELAYS = {"append": 0.005, "commit": 0.002, "checkpoint": 0.02, "training": 0.03}
 
@@ -125,7 +127,7 @@ def place_of(messages: list[dict[str, Any]]) -> str:
             places.append(message["enter"])
         elif "leave" in message:
             places.pop()
-    return places[-1] if places[-1] != "commit" else f"commit of {'an' if places[-2] == 'append' else 'a'} {places[-2]}"
+    return places[-1] if places[-1] != "commit" else COMMITS[places[-2]]
 
 
 def written(path: Path) -> tuple[list[dict[str, Any]], bool]:

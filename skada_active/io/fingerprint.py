@@ -50,7 +50,7 @@ def fingerprint(X: Any, y: ArrayLike, domain: ArrayLike) -> dict[str, Any]:
 
     Notes
     -----
-    Time is linear in the bytes of `X`: 1 to 2 s per GB of numbers, and about 1 us per string or other object. One
+    Time is linear in the bytes of `X`: about 2 s per GB of numbers, and about 1 us per string or other object. One
     block of rows is copied at a time.
     """
     return {name: {**head, **hash_blocks(None)} for name, (head, hash_blocks) in _read(X, y, domain).items()}
