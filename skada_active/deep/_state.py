@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from skada_active.deep._builder import is_of_skorch
 from skada_active.deep.net import AdaptationNet
+from skada_active.io.hashing import value_hash
 
 __all__ = ["is_alike", "load_state", "net_state"]
 
@@ -45,13 +47,9 @@ def net_state(net: AdaptationNet) -> dict[str, Any]:
     Attributes of a module that are neither plain, parameters nor buffers are not part of it, nor are those whose names
     begin with an underscore.
     """
-    modules = _modules(net)
     return _encoded(
         {
-            "weights": {name: dict(module.state_dict()) for name, module in modules.items()},
-            "buffers": {name: _passing_buffers(module) for name, module in modules.items()},
-            "frozen": {name: _frozen(module) for name, module in modules.items()},
-            "attributes": {name: _of_submodules(module) for name, module in modules.items()},
+            "modules": {name: _module_state(module) for name, module in _modules(net).items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in _optimizers(net).items()},
             "callbacks": {name: _of_callback(callback) for name, callback in net.callbacks_},
             "augmentation": _fitted_values(net.augmentation),
@@ -81,23 +79,20 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
     state = _decoded(state)
     # A net initializes the callbacks among its parameters, which may be these very objects. Values, which may come from
     # a file, count where their names say that they are fitted: no file says where a callback writes.
-    callbacks = {
-        name: {key: value for key, value in held.items() if key.endswith("_")}
-        if isinstance(held, dict)
-        else dict(vars(held))
-        for name, held in state["callbacks"].items()
-    }
+    is_given = {name: isinstance(held, Callback) for name, held in state["callbacks"].items()}
+    held = {name: dict(vars(values)) if is_given[name] else values for name, values in state["callbacks"].items()}
     net = make_net()
-    _check_names(callbacks, dict(net.callbacks_), "callbacks")
-    for name, callback in net.callbacks_:
+    own = {"callbacks": dict(net.callbacks_), "modules": _modules(net), "optimizers": _optimizers(net)}
+    for part, things in own.items():
+        if lacking := sorted(things.keys() ^ state[part].keys()):
+            raise ValueError(f"The {part} in the state and those that the parameters make differ by {lacking}.")
+    for name, callback in own["callbacks"].items():
         if not isinstance(state["callbacks"][name], dict | type(callback)):
             raise ValueError(f"The state does not fit the callback {name!r}, which is a {type(callback).__name__}.")
-        callback.__dict__.update(callbacks[name])
-    _check_names(state["weights"], _modules(net), "modules")
-    for name, module in _modules(net).items():
-        _load_module(module, {part: state[part][name] for part in ("weights", "buffers", "frozen", "attributes")})
-    _check_names(state["optimizers"], _optimizers(net), "optimisers")
-    for name, optimizer in _optimizers(net).items():
+        vars(callback).update({key: value for key, value in held[name].items() if is_given[name] or key[-1:] == "_"})
+    for name, module in own["modules"].items():
+        _load_module(module, state["modules"][name])
+    for name, optimizer in own["optimizers"].items():
         _load_optimizer(optimizer, state["optimizers"][name])
     if (state["augmentation"] is None) != (_fitted_values(net.augmentation) is None):
         raise ValueError(f"The state does not fit augmentation={net.augmentation!r}: one is fitted, the other is not.")
@@ -111,18 +106,11 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
 
 
 def is_alike(first: Any, second: Any) -> bool:
-    """Return whether two parameters are surely alike: the same object, equal plain values, or made of such."""
+    """Return whether two parameters are surely alike: the same object, or of one content, whatever was fitted."""
     if first is second:
         return True
-    if type(first) is not type(second):
-        return False
-    if hasattr(first, "get_params"):
-        return is_alike(first.get_params(deep=False), second.get_params(deep=False))
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(is_alike(value, second[name]) for name, value in first.items())
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(is_alike, first, second))
-    return isinstance(first, _PLAIN) and first == second
+    hashes = [value_hash(clone(it, safe=False) if hasattr(it, "get_params") else it) for it in (first, second)]
+    return hashes[0] is not None and hashes[0] == hashes[1]
 
 
 def _modules(net: AdaptationNet) -> dict[str, nn.Module]:
@@ -133,19 +121,16 @@ def _optimizers(net: AdaptationNet) -> dict[str, torch.optim.Optimizer]:
     return {name: getattr(net, f"{name}_") for name in net._optimizers}
 
 
-def _passing_buffers(module: nn.Module) -> dict[str, Tensor]:
-    # Those registered with persistent=False, which a state_dict leaves out although training may change them.
-    persistent = module.state_dict().keys()
-    return {name: buffer for name, buffer in module.named_buffers() if name not in persistent}
-
-
-def _frozen(module: nn.Module) -> list[str]:
-    # skorch's Freezer acts in one epoch only, which may be over.
-    return [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
-
-
-def _of_submodules(module: nn.Module) -> dict[str, dict[str, Any]]:
-    return {path: _plain_attributes(part) for path, part in module.named_modules()}
+def _module_state(module: nn.Module) -> dict[str, Any]:
+    weights = module.state_dict()
+    return {
+        "weights": dict(weights),
+        # A state_dict leaves out those registered with persistent=False, although training may change them.
+        "buffers": {name: buffer for name, buffer in module.named_buffers() if name not in weights},
+        # skorch's Freezer acts in one epoch only, which may be over.
+        "frozen": [name for name, parameter in module.named_parameters() if not parameter.requires_grad],
+        "attributes": {path: _plain_attributes(part) for path, part in module.named_modules()},
+    }
 
 
 def _of_callback(callback: Callback) -> Any:
@@ -197,24 +182,13 @@ def _load_module(module: nn.Module, state: dict[str, Any]) -> None:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    name = type(optimizer).__name__
-    for group, own in zip(state["param_groups"], optimizer.param_groups, strict=False):
-        lacking = sorted(own.keys() - group.keys())
-        if lacking:
-            raise ValueError(f"The state does not fit optimizer={name}: it lacks {lacking}.")
     try:
+        for group, own in zip(state["param_groups"], optimizer.param_groups, strict=False):
+            if lacking := sorted(own.keys() - group.keys()):
+                raise ValueError(f"it lacks {lacking}.")
         optimizer.load_state_dict(state)
     except ValueError as error:
-        raise ValueError(f"The state does not fit optimizer={name}: {error}") from error
-
-
-def _check_names(stored: Iterable[str], own: Iterable[str], what: str) -> None:
-    lacking, unknown = sorted({*own} - {*stored}), sorted({*stored} - {*own})
-    if lacking or unknown:
-        raise ValueError(
-            f"The {what} in the state do not fit the parameters of the classifier: "
-            f"lacking {lacking or 'none'}, unknown {unknown or 'none'}."
-        )
+        raise ValueError(f"The state does not fit optimizer={type(optimizer).__name__}: {error}") from error
 
 
 def _encoded(tree: Any) -> Any:

@@ -9,7 +9,7 @@ import re
 import secrets
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
@@ -24,17 +24,7 @@ from sklearn.base import BaseEstimator
 
 from skada_active.exceptions import DamagedFileError, UnsaveableError, UntrustedFileError
 
-__all__ = [
-    "check_loadable",
-    "dumps",
-    "errors_name",
-    "is_loadable",
-    "load",
-    "loads",
-    "read_bytes",
-    "save",
-    "write_bytes",
-]
+__all__ = ["check_loadable", "dumps", "errors_of", "is_loadable", "load", "loads", "read_bytes", "save", "write_bytes"]
 
 #: Modules of this package whose estimators may be made from a file.
 _OWN = re.compile(r"skada_active(\.(?!testing\b|cli\b|interop\b|__)\w+)+")
@@ -48,17 +38,6 @@ _STATE_SIZES = {
 }
 #: How many times its size, or how many bytes, a compressed matrix may hold.
 _INFLATED_RATIO, _INFLATED_BYTES = 100, 2**26
-#: The only arrays of records that models hold, by their fields, in order; of trees: which are links to other records.
-_RECORDS: dict[str, tuple[str, ...]] = {
-    "left_child right_child feature threshold impurity n_node_samples weighted_n_node_samples missing_go_to_left": (
-        "left_child",
-        "right_child",
-    ),
-    "value count feature_idx num_threshold missing_go_to_left left right gain depth is_leaf bin_threshold "
-    "is_categorical bitset_idx": ("left", "right"),
-    "idx_start idx_end is_leaf radius": (),
-}
-_PROTOCOL = 2  # of skops; files of older ones keep names elsewhere
 
 
 def dumps(value: Any) -> bytes:
@@ -77,7 +56,7 @@ def dumps(value: Any) -> bytes:
         raise UnsaveableError(f"{type(value).__name__} cannot be written without pickle: {error}") from error
 
 
-def loads(data: bytes, trusted: str | type | Iterable[str | type] = ()) -> Any:
+def loads(data: bytes, trusted: str | type | Iterable[str | type] = (), origin: str = "") -> Any:
     """Return what `dumps` wrote; see `load`.
 
     Parameters
@@ -86,6 +65,8 @@ def loads(data: bytes, trusted: str | type | Iterable[str | type] = ()) -> Any:
         The file.
     trusted : sequence of str or type, default=()
         Types that may be made besides those of the list.
+    origin : str, default=""
+        How errors begin.
 
     Raises
     ------
@@ -98,29 +79,49 @@ def loads(data: bytes, trusted: str | type | Iterable[str | type] = ()) -> Any:
 
     trusted = [trusted] if isinstance(trusted, str | type) else trusted
     own = {name if isinstance(name, str) else f"{name.__module__}.{name.__name__}" for name in trusted}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = _checked_names(archive, len(data), own)
-        return skops.io.loads(data, trusted=names)
-    except (DamagedFileError, UntrustedFileError):
-        raise
-    except Exception as error:
-        raise DamagedFileError(f"the file is damaged or no skops file ({type(error).__name__}: {error}).") from error
+    with errors_of("the file is damaged or no skops file", origin):
+        return skops.io.loads(data, trusted=check_loadable(data, own))
 
 
-def check_loadable(data: bytes) -> None:
-    """Raise an `UntrustedFileError` if `loads` would refuse the bytes; nothing of them is made."""
+def check_loadable(data: bytes, trusted: Collection[str] = ()) -> list[str]:
+    """Return all names that skops may make of a file, whose sizes and settings are sound; nothing of it is made.
+
+    Raises
+    ------
+    UntrustedFileError
+        If it names types that are neither on the list nor trusted, or holds a setting that runs code.
+    """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        _checked_names(archive, len(data), set())
+        members = archive.infolist()
+        if any(member.compress_type for member in members) or sum(member.file_size for member in members) > len(data):
+            raise DamagedFileError("its parts are compressed, or larger than the file; no such file was saved here.")
+        items: list[dict[str, Any]] = []
+
+        def keep(item: dict[str, Any]) -> dict[str, Any]:
+            items.append(item)
+            return item
+
+        schema = json.loads(archive.read("schema.json"), object_hook=keep)
+        # Files of older protocols keep names elsewhere.
+        if schema["protocol"] < 2 or len({member.filename for member in members}) < len(members):
+            raise DamagedFileError("it has two parts of one name, or the form of an old version of skops.")
+        nodes = [item for item in items if "__loader__" in item]
+        names = {(node["__loader__"], f"{node['__module__']}.{node['__class__']}") for node in nodes}
+        if refused := sorted({name for loader, name in names if not (name in trusted or _is_allowed(loader, name))}):
+            raise UntrustedFileError(
+                f"the file names {', '.join(refused)}, which could run code. Where you trust its origin, pass "
+                f"trusted={refused}."
+            )
+        _check_nodes(archive, items, nodes)
+    return sorted({*trusted, *(name for _, name in names)})
 
 
 def is_loadable(value: Any) -> bool:
     """Tell whether a value can be written, and made again from a file without any other type being trusted."""
-    try:
+    with suppress(UnsaveableError, UntrustedFileError, DamagedFileError):
         loads(dumps(value))
-    except (UnsaveableError, UntrustedFileError, DamagedFileError):
-        return False
-    return True
+        return True
+    return False
 
 
 def save(value: Any, path: str | os.PathLike[str]) -> None:
@@ -152,9 +153,7 @@ def save(value: Any, path: str | os.PathLike[str]) -> None:
     """
     data = dumps(value)
     if b'"__class__": "AdaptationSession"' in data:
-        raise UnsaveableError(
-            f"{type(value).__name__} holds a fitted loop; save that by its own method, loop.save(path)."
-        )
+        raise UnsaveableError(f"{type(value).__name__} holds a fitted loop; save that by loop.save(path).")
     write_bytes(Path(path), data)
 
 
@@ -188,23 +187,27 @@ def load(path: str | os.PathLike[str], *, trusted: str | type | Iterable[str | t
     neighbours, support vectors) without looking. Of those, the links of decision trees and the indices of sparse
     matrices are checked, the features that trees ask about are not.
     """
-    with errors_name(path):
-        return loads(read_bytes(Path(path)), trusted)
+    return loads(read_bytes(Path(path)), trusted, f"{path}: ")
 
 
 @contextmanager
-def errors_name(path: Any) -> Iterator[None]:
-    """Let errors of a file begin with its path."""
+def errors_of(words: str, origin: str) -> Iterator[None]:
+    """Let any error in what a file holds be one that begins with its origin, a `DamagedFileError` unless it is known.
+
+    What reads the file stays outside: that a file is not there is no damage.
+    """
     try:
         yield
     except (DamagedFileError, UntrustedFileError) as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{origin}{error}") from error
+    except Exception as error:
+        raise DamagedFileError(f"{origin}{words} ({type(error).__name__}: {error}).") from error
 
 
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file; a `DamagedFileError` for a folder, a device or a pipe."""
     if path.exists() and not path.is_file():
-        raise DamagedFileError("it is no regular file.")
+        raise DamagedFileError(f"{path}: it is no regular file.")
     return path.read_bytes()
 
 
@@ -227,51 +230,10 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
-def _checked_names(archive: zipfile.ZipFile, n_bytes: int, trusted: set[str]) -> list[str]:
-    """Return all names in a skops file, each of which may be made; sizes and settings are checked on the way."""
-    members = archive.infolist()
-    if any(member.compress_type for member in members) or sum(member.file_size for member in members) > n_bytes:
-        raise DamagedFileError("its parts are compressed, or larger than the file; no such file was saved here.")
-    schema = json.loads(archive.read("schema.json"))
-    if schema["protocol"] < _PROTOCOL or len({member.filename for member in members}) < len(members):
-        raise DamagedFileError("it has two parts of one name, or the form of an old version of skops.")
-    nodes = [item for item in _dicts(schema) if "__loader__" in item]
-    names = {(node["__loader__"], _name(node)) for node in nodes}
-    refused = sorted({name for loader, name in names if not (name in trusted or _is_allowed(loader, name))})
-    if refused:
-        raise UntrustedFileError(
-            f"the file names {', '.join(refused)}, which may not be made from a file: it could run code. Where you "
-            f"trust its origin, pass trusted={refused}."
-        )
-    _refuse_settings(schema, nodes)
-    owners: dict[str, Any] = {}
-    for node in nodes:
-        # What has an id is made once, however often it is named; so nothing small can fill the memory.
-        if not node["__id__"] or owners.setdefault(node.get("file", node["__id__"]), node["__id__"]) != node["__id__"]:
-            raise DamagedFileError("its parts have no ids, or share what they hold.")
-        _check_values(archive, node)
-    return sorted({name for _, name in names} | trusted)
-
-
 @cache
 def _allowed() -> frozenset[tuple[str, str]]:
     lines = (line.split() for line in (files(__package__) / "loadable.txt").read_text("utf-8").splitlines())
     return frozenset((line[0], f"{line[1]}.{name}") for line in lines if line[0] != "#" for name in line[2:])
-
-
-def _dicts(schema: Any) -> Iterator[dict[str, Any]]:
-    pending = [schema]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            yield item
-        if isinstance(item, dict | list):
-            pending += item.values() if isinstance(item, dict) else item
-
-
-def _name(node: dict[str, Any]) -> str:
-    method = f".{node['content']['func']}" if node["__loader__"] == "MethodNode" else ""
-    return f"{node['__module__']}.{node['__class__']}{method}"
 
 
 def _is_allowed(loader: str, name: str) -> bool:
@@ -290,33 +252,26 @@ def _is_allowed(loader: str, name: str) -> bool:
     return (loader, name) in _allowed()
 
 
-def _refuse_settings(schema: Any, nodes: list[dict[str, Any]]) -> None:
-    keys = {
-        value["__id__"]: key
-        for item in _dicts(schema)
-        for key, value in item.items()
-        if key.rpartition("__")[2] in _RUN_CODE
-    }
+def _check_nodes(archive: zipfile.ZipFile, items: list[dict[str, Any]], nodes: list[dict[str, Any]]) -> None:
+    pairs = [(key, value) for item in items for key, value in item.items()]
+    settings = {value["__id__"]: key for key, value in pairs if key.rpartition("__")[2] in _RUN_CODE}
+    owners: dict[str, Any] = {}
     for node in nodes:
-        is_off = node["__loader__"] == "JsonNode" and node["content"] in ("null", "false")
-        if node["__id__"] in keys and not is_off:
-            raise UntrustedFileError(
-                f"the file sets {keys[node['__id__']]!r}, by which an estimator can run code when it is fitted."
-            )
-
-
-def _check_values(archive: zipfile.ZipFile, node: dict[str, Any]) -> None:
-    loader = node["__loader__"]
-    if loader == "JsonNode" and isinstance(json.loads(node["content"]), dict | list):
-        raise DamagedFileError("a plain value holds others.")
-    if loader == "ObjectNode" and node["__module__"] in _STATE_SIZES:
-        state, size = node["content"], _STATE_SIZES[node["__module__"]]
-        if state["__loader__"] != "TupleNode" or len(state["content"]) != size:
+        number, loader = node["__id__"], node["__loader__"]
+        # What has an id is made once, however often it is named; so nothing small can fill the memory.
+        if not number or owners.setdefault(node.get("file", number), number) != number:
+            raise DamagedFileError("its parts have no ids, or share what they hold.")
+        if number in settings and not (loader == "JsonNode" and node["content"] in ("null", "false")):
+            raise UntrustedFileError(f"the file sets {settings[number]!r}, by which a fitted estimator can run code.")
+        if loader == "JsonNode" and isinstance(json.loads(node["content"]), dict | list):
+            raise DamagedFileError("a plain value holds others.")
+        size = _STATE_SIZES.get(node["__module__"]) if loader == "ObjectNode" else None
+        if size and (node["content"]["__loader__"] != "TupleNode" or len(node["content"]["content"]) != size):
             raise DamagedFileError(f"the state of a {node['__class__']} is not what it has.")
-    if loader == "NdArrayNode" and "file" in node:
-        _check_array(archive.read(node["file"]))
-    if loader == "SparseMatrixNode":
-        _check_matrix(archive.read(node["file"]))
+        if loader == "NdArrayNode" and "file" in node:
+            _check_array(archive.read(node["file"]))
+        if loader == "SparseMatrixNode":
+            _check_matrix(archive.read(node["file"]))
 
 
 def _check_array(data: bytes) -> None:
@@ -327,14 +282,14 @@ def _check_array(data: bytes) -> None:
     if dtype.hasobject or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(data) - file.tell():
         raise DamagedFileError(f"an array of shape {shape} and type {dtype} is not what it says.")
     if dtype.names is not None:
-        _check_links(np.load(io.BytesIO(data), allow_pickle=False), " ".join(dtype.names))
+        _check_links(np.load(io.BytesIO(data), allow_pickle=False), dtype.names)
 
 
-def _check_links(nodes: NDArray[Any], fields: str) -> None:
+def _check_links(nodes: NDArray[Any], fields: tuple[str, ...]) -> None:
     """Refuse a decision tree with children outside it or before their parents: compiled code would follow them."""
-    if fields not in _RECORDS:
+    if ("Record", f"fields.{','.join(fields)}") not in _allowed():
         raise DamagedFileError(f"an array has the fields {fields}, which no model has.")
-    for side in _RECORDS[fields]:
+    for side in {"left", "right", "left_child", "right_child"}.intersection(fields):
         inner = nodes["left_child"] != -1 if side.endswith("child") else nodes["is_leaf"] == 0
         children = nodes[side][inner].astype(np.int64)
         if not ((np.flatnonzero(inner) < children) & (children < len(nodes))).all():

@@ -6,9 +6,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
-
 from skada_active.io.estimators import is_loadable
 
 __all__ = ["missing_parameters", "packed", "unpacked"]
@@ -16,61 +13,55 @@ __all__ = ["missing_parameters", "packed", "unpacked"]
 
 def missing_parameters(value: Any) -> list[str]:
     """Return the paths of parameters that cannot be made again from a file: modules, callbacks, code of one's own."""
-    params = value.get_params() if hasattr(value, "get_params") else {}
+    params = sorted(value.get_params().items()) if hasattr(value, "get_params") else ()
     # With its name, for the value of some parameters alone is harmless.
-    return [
-        path
-        for path, item in sorted(params.items())
-        if not (_holds_estimators(item) or is_loadable({path.rpartition("__")[2]: item}))
-    ]
-
-
-def _holds_estimators(item: Any) -> bool:
-    if isinstance(item, list | tuple):
-        return any(map(_holds_estimators, item))
-    return hasattr(item, "get_params") and not isinstance(item, type)
+    return [path for path, item in params if not (_has_parts(item) or is_loadable({path.rpartition("__")[2]: item}))]
 
 
 def packed(value: Any, missing: Sequence[str]) -> Any:
     """Return an estimator, fitted or not, without what is missing in it; a fitted network as its state."""
-    if not missing:
+    parts = _by_part(missing)
+    if not parts:
         return value
     if hasattr(value, "net_"):
-        state = {**value.__getstate__(), **dict.fromkeys(path.partition("__")[0] for path in missing)}
+        state = {**value.__getstate__(), **dict.fromkeys(parts)}
         callbacks = {
             name: held if isinstance(held, dict) else {key: v for key, v in vars(held).items() if is_loadable(v)}
             for name, held in state["net_"]["callbacks"].items()
         }
         return {**state, "net_": {**state["net_"], "callbacks": callbacks}}
-    if isinstance(value, FrozenEstimator):
-        return FrozenEstimator(packed(value.estimator, _below("estimator", missing)))
-    if isinstance(value, Pipeline):
-        twin = copy.copy(value)
-        twin.steps = [(name, packed(step, _below(name, missing))) for name, step in value.steps]
-        return twin.set_params(**dict.fromkeys(path for path in missing if "__" not in path))
-    return copy.deepcopy(value).set_params(**dict.fromkeys(missing))
+    params = value.get_params()
+    return copy.copy(value).set_params(
+        **{name: packed(params[name], below) if below else None for name, below in parts.items()}
+    )
 
 
 def unpacked(packed: Any, missing: Sequence[str], given: Any) -> Any:
-    """Return the fitted estimator of `_packed`, with what is missing taken from an unfitted one."""
-    if not missing:
+    """Return the fitted estimator of `packed`, with what is missing taken from an unfitted one."""
+    parts = _by_part(missing)
+    if not parts:
         return packed
+    params = given.get_params()
     if isinstance(packed, dict):
-        kind: Any = type(given)
-        network = kind.__new__(kind)
-        network.__setstate__(
-            {**packed, **{name: getattr(given, name) for name in {path.partition("__")[0] for path in missing}}}
-        )
+        network = object.__new__(type(given))
+        network.__setstate__({**packed, **{name: params[name] for name in parts}})
         return network
-    if isinstance(packed, FrozenEstimator):
-        return FrozenEstimator(unpacked(packed.estimator, _below("estimator", missing), given.estimator))
-    if isinstance(packed, Pipeline):
-        packed.steps = [
-            (name, unpacked(step, _below(name, missing), given.named_steps[name])) for name, step in packed.steps
-        ]
-        missing = [path for path in missing if "__" not in path]
-    return packed.set_params(**{path: given.get_params()[path] for path in missing})
+    held = packed.get_params()
+    return packed.set_params(
+        **{name: unpacked(held[name], below, params[name]) if below else params[name] for name, below in parts.items()}
+    )
 
 
-def _below(name: str, paths: Sequence[str]) -> list[str]:
-    return [path.removeprefix(f"{name}__") for path in paths if path.startswith(f"{name}__")]
+def _by_part(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Return the paths below each parameter; none where the parameter itself is meant."""
+    parts: dict[str, list[str]] = {}
+    for path in paths:
+        name, _, below = path.partition("__")
+        parts.setdefault(name, []).extend([below] if below else [])
+    return parts
+
+
+def _has_parts(item: Any) -> bool:
+    if isinstance(item, list | tuple):
+        return any(map(_has_parts, item))
+    return hasattr(item, "get_params") and not isinstance(item, type)

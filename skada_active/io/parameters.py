@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,9 +18,7 @@ __all__ = ["describe_parameters", "differences", "stateful_parameters"]
 
 #: Parameters, of any part, that do not say what is trained.
 _FREE = frozenset({"device", "n_jobs", "verbose"})
-_SHOWN_LENGTH = 80
 _GENERATORS = (np.random.RandomState, np.random.Generator)
-_PLAIN = (bool, int, float, complex, str, bytes, slice, np.dtype, type(None))
 
 
 def describe_parameters(value: Any, name: str) -> dict[str, str]:
@@ -29,21 +28,17 @@ def describe_parameters(value: Any, name: str) -> dict[str, str]:
     `FrozenEstimator` has a hash of what it learned.
     """
     params = {f"{name}__{path}": item for path, item in _deep_params(value) if path.rpartition("__")[2] not in _FREE}
-    return {path: _text(item) for path, item in {name: value, **params}.items()}
+    return {path: _written(item, _text) for path, item in {name: value, **params}.items()}
 
 
 def differences(recorded: Mapping[str, str], now: Mapping[str, str], *, shared_only: bool = False) -> list[str]:
     """Return in words what differs between two descriptions, one line per parameter; with `shared_only`, in both."""
-    lines: list[str] = []
-    changed: list[str] = []
-    for path in dict.fromkeys([*recorded, *now]):
-        then, is_now = recorded.get(path, "not there"), now.get(path, "not there")
-        if then == is_now or (shared_only and not (path in recorded and path in now)):
-            continue
-        if not any(path.startswith(f"{known}__") for known in changed):  # what a changed object holds changes with it
-            lines.append(f"{path} was {_cut(then)}, is {_cut(is_now)}")
-        changed.append(path)
-    return lines
+    absent = "not there"
+    pairs = {path: (recorded.get(path, absent), now.get(path, absent)) for path in {**recorded, **now}}
+    changed = [path for path, pair in pairs.items() if len({*pair}) > 1 and not (shared_only and absent in pair)]
+    # What a changed object holds changes with it.
+    heads = [path for path in changed if not any(path.startswith(f"{other}__") for other in changed)]
+    return [f"{path} was {_cut(pairs[path][0])}, is {_cut(pairs[path][1])}" for path in heads]
 
 
 def stateful_parameters(value: Any, name: str) -> list[str]:
@@ -57,25 +52,32 @@ def _deep_params(value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _text(value: Any) -> str:
+    name = type(value).__qualname__
+    if _is_estimator(value) and not isinstance(value, FrozenEstimator):
+        return name
+    try:
+        return f"{name} with the hash {value_hash(_content(value))}"
+    except Exception:  # whatever an object that cannot be taken apart raises
+        return f"{name} with unknown content"
+
+
+def _written(value: Any, write: Callable[[Any], str]) -> str:
+    """Return plain values, containers of them and names of functions as text, and anything else as `write` does."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, _PLAIN):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        items = ", ".join(map(_text, value))
-        return f"[{items}]" if isinstance(value, list) else f"({items})"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_text(key)}: {_text(item)}' for key, item in value.items())}}}"
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape} with the hash {array_hash(value)[:8]}"
+        return f"{{{', '.join(f'{_written(key, write)}: {_written(item, write)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [_written(item, write) for item in value]
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(items)}]" if isinstance(value, list) else f"({', '.join(items)})"
+        return f"{{{', '.join(sorted(items))}}}"
     if isinstance(value, partial):
-        return f"partial({_text(value.func)}, {_text(value.args)}, {_text(value.keywords)})"
+        return f"partial{_written((value.func, value.args, value.keywords), write)}"
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    name = type(value).__qualname__
-    if isinstance(value, FrozenEstimator):
-        return f"{name} that learned {_hash(value.estimator)}"
-    return name if _is_estimator(value) else f"{name} with the hash {_hash(value)}"
+    is_plain = isinstance(value, bool | int | float | complex | str | bytes | slice | np.dtype | None)
+    return repr(value) if is_plain else write(value)
 
 
 def _is_estimator(value: Any) -> bool:
@@ -86,34 +88,17 @@ def _is_module(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "named_modules")
 
 
-def _hash(value: Any) -> str | None:
-    try:
-        return value_hash(_content(value))
-    except Exception:  # whatever an object that cannot be taken apart raises
-        return None
-
-
 def _content(value: Any) -> str:
     """Return a text of all that an object holds, the same for equal ones, however they lie in memory."""
-    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
-        return array_hash(value)
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_text(key)}: {_content(item)}' for key, item in value.items())}}}"
-    if isinstance(value, set | frozenset):
-        return f"{{{', '.join(sorted(map(_content, value)))}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_content, value))}]"
-    if isinstance(value, (*_PLAIN, np.generic, partial)) or hasattr(value, "__qualname__"):
-        return _text(value)
-    return _content(_parts(value))
+    return _written(value, lambda item: _written(_parts(item), _content))
 
 
 def _parts(value: Any) -> Any:
+    """Return what an object consists of, in plain values, containers and other objects."""
     if isinstance(value, np.ndarray):
-        return [value.shape, value.tolist()]
+        return array_hash(value) if value.dtype.kind != "O" else [value.shape, value.tolist()]
     if sparse.issparse(value):
-        rows = value.tocsr().sorted_indices()
-        return [rows.shape, rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data]
+        return [value.shape, *sparse.find(value)]
     if _is_module(value):
         # Layers without weights, and settings such as a dropout rate, show in the text of a module alone.
         weights = {name: _as_array(tensor) for name, tensor in value.state_dict().items()}
@@ -121,19 +106,17 @@ def _parts(value: Any) -> Any:
     if hasattr(value, "net_"):  # whose history holds times
         return [value.net_.module_, value.net_.criterion_]
     if _is_estimator(value):
-        free = {*_FREE, "random_state"}
-        return [type(value), {name: item for name, item in vars(value).items() if name not in free}]
+        return [type(value), {name: item for name, item in vars(value).items() if name not in {*_FREE, "random_state"}}]
     if isinstance(value, _GENERATORS):  # whose seed, which a file does not hold, says no more
         return value.get_state(legacy=False) if isinstance(value, np.random.RandomState) else value.bit_generator.state
     return list(value.__reduce_ex__(4)[1:])
 
 
 def _as_array(tensor: Any) -> Any:
-    try:
+    with suppress(AttributeError, TypeError, RuntimeError, ValueError):
         return tensor.detach().cpu().numpy()
-    except (AttributeError, TypeError, RuntimeError, ValueError):
-        return repr(tensor)
+    return repr(tensor)
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 25]} ... {text[-20:]}"
+    return text if len(text) <= 80 else f"{text[:55]} ... {text[-20:]}"

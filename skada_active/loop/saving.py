@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skada_active.domains import Roles
-from skada_active.exceptions import DamagedFileError, UntrustedFileError
-from skada_active.io.estimators import dumps, errors_name, loads, read_bytes, write_bytes
+from skada_active.exceptions import DamagedFileError
+from skada_active.io.estimators import dumps, errors_of, loads, read_bytes, write_bytes
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.packing import missing_parameters, packed, unpacked
 from skada_active.io.parameters import describe_parameters, differences
@@ -24,10 +24,9 @@ from skada_active.labels import labels_from_list, labels_to_list
 from skada_active.loop._validation import check_eval_set
 from skada_active.session import AdaptationSession
 from skada_active.session.events import from_json, to_json
-from skada_active.session.state import SessionState
 from skada_active.session.store import MemoryStore
-from skada_active.session.trainer import TrainedModel, Trainer
-from skada_active.utils.rows import as_rows, is_dataset
+from skada_active.session.trainer import TrainedModel
+from skada_active.utils.rows import as_rows
 from skada_active.utils.versions import package_versions
 from skada_active.utils.warn import warn_user
 
@@ -38,26 +37,12 @@ _PARTS = ("estimator", "strategy")  # what can be given again to `load`
 _COLUMNS = ("n_features_in_", "feature_names_in_")
 
 
-class _SavedStore(MemoryStore):
-    """Events of a saved loop, with its trained `model` and the fingerprint of its rows."""
-
-    model: Any = None
-    data: Any = None
-
-    def restore_model(self, trainer: Trainer, state: SessionState) -> None:
-        trainer.restore(TrainedModel(*self.model))
-        if trainer.model.purchases != state.purchases():
-            raise DamagedFileError("its model is not trained on its answers.")
-
-
 def save_loop(loop: Any, path: Path) -> None:
     """Write a fitted loop to a file, see `ActiveAdaptationLoop.save`."""
     session, params = loop.session_, loop.get_params(deep=False)
     estimator, settings, (y, roles, _) = session.estimator_, session.settings, session.state.as_of(0)
     missing = {name: missing_parameters(params[name]) for name in _PARTS}
-    recorded = session.store.data if isinstance(session.store, _SavedStore) else None
-    eval_X, eval_y = (None, None) if session.eval_set is None else session.eval_set
-    model = [packed(estimator, missing["estimator"]), *session.trainer.model[1:3]]
+    eval_X, eval_y = session.eval_set or (None, None)
     content = {
         "format": _FORMAT,
         "versions": package_versions(),
@@ -65,12 +50,10 @@ def save_loop(loop: Any, path: Path) -> None:
         "missing": missing,
         "params": {name: dumps(packed(value, missing.get(name, []))) for name, value in params.items()},
         "columns": {name: getattr(loop, name) for name in _COLUMNS if hasattr(loop, name)},
-        "model": dumps(model),
+        "model": dumps([packed(estimator, missing["estimator"]), *session.trainer.model[1:3]]),
         "purchases": json.dumps(session.trainer.model.purchases),
-        "seed": settings.seed,
         "rounds": list(settings.rounds),
-        "costs": settings.costs,
-        "n_annotators": settings.n_annotators,
+        **{name: getattr(settings, name) for name in ("seed", "costs", "n_annotators")},
         "events": [to_json(event) for event in session.events],
         "y": _packed_labels(y),
         "domain": roles.domain,
@@ -79,90 +62,57 @@ def save_loop(loop: Any, path: Path) -> None:
         "eval_y": _packed_labels(eval_y),
         "X": _packed_rows(session.X, "X=X"),
         "eval_X": _packed_rows(eval_X, "eval_set=(X, y)"),
-        "fingerprint": json.dumps(recorded if session.X is None else fingerprint(session.X, y, roles.domain)),
+        "fingerprint": json.dumps(session.store.data if session.X is None else fingerprint(session.X, y, roles.domain)),
     }
     write_bytes(path, dumps(content))
 
 
-def load_loop(
-    kind: Any,
-    path: Path,
-    *,
-    X: Any,
-    eval_set: Any,
-    given: Mapping[str, Any],
-    trusted: str | type | Iterable[str | type],
-) -> Any:
+def load_loop(kind: Any, path: Path, *, X: Any, eval_set: Any, given: Mapping[str, Any], trusted: Any) -> Any:
     """Return the loop of a file, see `ActiveAdaptationLoop.load`."""
-    X, eval_set, is_given = (
-        None if X is None else as_rows(X),
-        None if eval_set is None else check_eval_set(eval_set),
-        X is not None,
-    )
-    given = {name: value for name, value in given.items() if value is not None}
-    with _errors_of(path):
-        content = loads(read_bytes(path))
-        version, is_known = content["versions"]["skada-active"], content["format"] == _FORMAT
-        described = json.loads(content["described"])
-        recorded = [(name, dict(described[name]), list(content["missing"][name])) for name in _PARTS]
-    if not is_known:
-        raise ValueError(f"{path} has a loop of another format; load it with skada-active {version}, which wrote it.")
-    for part in recorded:
-        _check_given(*part, given, path)
-    with _errors_of(path):
-        params = {
-            name: given[name] if name in given else loads(blob, trusted) for name, blob in content["params"].items()
-        }
-        estimator, *trained = loads(content["model"], trusted)
-        loop = kind(**params)
-        estimator = unpacked(estimator, content["missing"]["estimator"], params["estimator"])
-        model = [estimator, *trained, json.loads(content["purchases"])]
+    X, eval_set = None if X is None else as_rows(X), None if eval_set is None else check_eval_set(eval_set)
+    data, file_errors = read_bytes(path), partial(errors_of, "it holds no loop that can be used", f"{path}: ")
+    with file_errors():
+        content = loads(data)
+        version, missing = content["versions"]["skada-active"], content["missing"]
+        if content["format"] != _FORMAT:
+            raise DamagedFileError(f"it has another format; load it with skada-active {version}, which wrote it.")
+        then = json.loads(content["described"])
+        parts = [(name, given[name], dict(then[name]), list(missing[name])) for name in _PARTS]
         y, roles = _unpacked_labels(content["y"]), Roles(content["domain"], content["is_labeled"])
-        X, data = X if is_given else _unpacked_rows(content["X"]), json.loads(content["fingerprint"])
-    with _errors_of(path, *([ValueError] if is_given else [])):
-        if X is not None:
-            check_fingerprint(data, X, y, roles.domain, what=f"the loop in {path}")
-    with _errors_of(path):
+        recorded, saved_X = json.loads(content["fingerprint"]), _unpacked_rows(content["X"])
+        check_data = partial(check_fingerprint, recorded, y=y, domain=roles.domain, what=f"the loop in {path}")
+        if X is None and saved_X is not None:
+            check_data(saved_X)
+    # Not in the block: what is wrong with the parameters or rows that were given is no damage of the file.
+    for part in parts:
+        _check_given(path, *part)
+    if X is not None:
+        check_data(X)
+    with file_errors():
+        blobs = content["params"].items()
+        params = {name: loads(blob, trusted) if given.get(name) is None else given[name] for name, blob in blobs}
+        loop, (estimator, initial, history) = kind(**params), loads(content["model"], trusted)
+        estimator = unpacked(estimator, missing["estimator"], params["estimator"])
         settings = loop._settings(roles, content["costs"], content["n_annotators"])
         settings = replace(settings, seed=content["seed"], rounds=content["rounds"])
-        store = _SavedStore(settings, [from_json(line) for line in content["events"]])
-        store.model, store.data = model, data
+        model = TrainedModel(estimator, initial, history, json.loads(content["purchases"]))
+        store = MemoryStore(settings, [from_json(line) for line in content["events"]], model, recorded)
         if eval_set is None and content["eval_X"] is not None:
             eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])
-        y_true = _unpacked_labels(content["y_true"])
-        make_loop = clone(loop)._fitted_clone
-        loop._adopt(AdaptationSession(store, X, y, roles, y_true=y_true, eval_set=eval_set, make_loop=make_loop))
-        for name in set(_COLUMNS) & set(content["columns"]):
-            setattr(loop, name, content["columns"][name])
+        known = {"y_true": _unpacked_labels(content["y_true"]), "eval_set": eval_set}
+        rows, make_loop = saved_X if X is None else X, clone(loop)._fitted_clone
+        loop._adopt(AdaptationSession(store, rows, y, roles, **known, make_loop=make_loop))
+        vars(loop).update({name: value for name, value in content["columns"].items() if name in _COLUMNS})
     return loop
 
 
-@contextmanager
-def _errors_of(path: Path, *others: type[Exception]) -> Iterator[None]:
-    """Let any error in what is made of a file, but for some others, say that the file is damaged."""
-    with errors_name(path):
-        try:
-            yield
-        except (DamagedFileError, UntrustedFileError, OSError):
-            raise
-        except others:
-            raise
-        except Exception as error:
-            raise DamagedFileError(f"it holds no loop that can be used ({type(error).__name__}: {error}).") from error
-
-
-def _check_given(
-    name: str, described: Mapping[str, str], missing: Sequence[str], given: Mapping[str, Any], path: Path
-) -> None:
-    if name in given:
-        changed = differences(described, describe_parameters(given[name], name))
-        if changed:
+def _check_given(path: Path, name: str, given: Any, described: Mapping[str, str], missing: Sequence[str]) -> None:
+    if given is not None:
+        if changed := differences(described, describe_parameters(given, name)):
             raise ValueError(f"{name} is not the one that the loop was saved with: {'; '.join(changed)}.")
     elif missing:
         parts = ", ".join(f"{name}__{part} ({described.get(f'{name}__{part}', 'unknown')})" for part in missing)
-        raise ValueError(
-            f"{path}: {parts} cannot be made from a file. Give it: ActiveAdaptationLoop.load(path, {name}=...)."
-        )
+        raise ValueError(f"{path}: {parts} cannot be made from a file. Give it: load(path, {name}=...).")
 
 
 def _packed_labels(labels: NDArray[Any] | None) -> Any:
@@ -175,13 +125,13 @@ def _unpacked_labels(packed: Any) -> Any:
 
 def _packed_rows(X: Any, argument: str) -> Any:
     """Return rows of numbers as they are, a DataFrame as its columns, None for rows of any other form."""
-    packed, dtypes = X, []
-    if isinstance(X, np.ndarray) or sparse.issparse(X):
-        packed, dtypes = np.asarray(X) if isinstance(X, np.ndarray) else X, [X.dtype]
-    elif hasattr(X, "iloc") and not is_dataset(X) and X.columns.is_unique and all(isinstance(n, str) for n in X):
-        packed, dtypes = {name: X[name].to_numpy() for name in X}, list(X.dtypes)
-    if X is None or (dtypes and all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes)):
-        return packed
+    is_frame = hasattr(X, "iloc") and X.columns.is_unique and all(isinstance(name, str) for name in X)
+    is_array = isinstance(X, np.ndarray)
+    dtypes = list(X.dtypes) if is_frame else [X.dtype] if is_array or sparse.issparse(X) else [None]
+    if X is None or all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes):
+        if is_frame:
+            return {name: X[name].to_numpy() for name in X}
+        return np.asarray(X) if is_array else X  # a memory map as an array
     warn_user(f"Rows of type {type(X).__name__} are not saved; to go on, give them to load(path, {argument}).")
     return None
 

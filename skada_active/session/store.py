@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -36,6 +36,10 @@ class MemoryStore:
         Settings of the session.
     events : sequence of Event, default=()
         What has happened so far.
+    model : TrainedModel, default=None
+        The model that was trained from them.
+    data : dict, default=None
+        Fingerprint of the rows of the session, for one that is opened without them.
 
     Attributes
     ----------
@@ -46,10 +50,11 @@ class MemoryStore:
     """
 
     path: Any = None
+    data: Any = None
 
-    def __init__(self, settings: SessionSettings, events: Sequence[Event] = ()) -> None:
-        self.settings = settings
-        self._events = list(events)
+    def __init__(self, settings: SessionSettings, events: Any = (), model: Any = None, data: Any = None) -> None:
+        self.settings, self.data = settings, data
+        self._events, self._model = list(events), model
 
     def since(self, n_events: int) -> list[Event]:
         """Return what has happened after the first `n_events`."""
@@ -60,7 +65,11 @@ class MemoryStore:
         self._events.append(event)
 
     def restore_model(self, trainer: Trainer, state: SessionState) -> None:
-        """Give the trainer what was saved of its training."""
+        """Give the trainer what was saved of its training; a ValueError if that does not fit the events."""
+        if self._model is not None:
+            trainer.restore(self._model)
+            if self._model.purchases != state.purchases():
+                raise ValueError("the model is not trained on the answers")
 
     def save_model(self, trainer: Trainer) -> None:
         """Keep the trained model."""
@@ -118,43 +127,35 @@ class JournalStore(MemoryStore):
     def restore_model(self, trainer: Trainer, state: SessionState) -> None:
         """Give the trainer the model of the checkpoint, if it fits the events."""
         try:
-            checkpoint = self.journal.read_checkpoint()
-            if checkpoint is None:
+            if (checkpoint := self.journal.read_checkpoint()) is None:
                 return
             info = json.loads(checkpoint[0])
-            if info["versions"] != package_versions():
-                raise ValueError(f"it was written with {info['versions']}, now there is {package_versions()}")
-            if info["eval_set"] != trainer.eval_hash:
-                raise ValueError("its history is of another eval_set")
-            if info["purchases"] != state.purchases()[: len(info["purchases"])]:
-                raise ValueError("it was trained on other answers than the journal has now")
+            now = self._info(trainer, state.purchases()[: len(info["purchases"])])
+            if changed := [name for name, value in now.items() if info[name] != value]:
+                raise ValueError(f"it was not trained with the {' and '.join(changed)} of the session")
             estimator, initial, history = loads(checkpoint[1])
             estimator = unpacked(estimator, self._missing, trainer.template)
             trainer.restore(TrainedModel(estimator, initial, history, info["purchases"]))
         except Exception as error:
             # Whatever is wrong with it, the journal has all that it takes to train the model again.
-            warn_user(
-                f"The model in {self.path} is not used: {str(error).rstrip('.')}. It is trained again from the answers."
-            )
+            reason = str(error).rstrip(".")
+            warn_user(f"The model in {self.path} is not used: {reason}. It is trained again from the answers.")
 
     def save_model(self, trainer: Trainer) -> None:
         """Write the trained model into the journal; where that cannot be done, resuming trains again."""
         if not self.journal.is_open:
             return
-        info = {"versions": package_versions(), "eval_set": trainer.eval_hash, "purchases": trainer.model.purchases}
+        estimator, initial, history, purchases = trainer.model
         try:
-            estimator, initial, history, _ = trainer.model
-            model = dumps([packed(estimator, self._missing), initial, history])
-            check_loadable(model)
-            self.journal.write_checkpoint(json.dumps(info), model)
-        except (UnsaveableError, UntrustedFileError):
-            return  # such a model is trained again, as the documentation says
-        except Exception as error:
-            # The answers are recorded: nothing may stop here.
-            warn_user(
-                f"The model could not be written to {self.path} ({error}). The answers are safe; resuming trains it "
-                "again."
-            )
+            with suppress(UnsaveableError, UntrustedFileError):  # documented: such a model is trained again
+                model = dumps([packed(estimator, self._missing), initial, history])
+                check_loadable(model)
+                self.journal.write_checkpoint(json.dumps(self._info(trainer, purchases)), model)
+        except Exception as error:  # the answers are recorded: nothing may stop here
+            warn_user(f"The model could not be written to {self.path} ({error}). The answers are safe.")
+
+    def _info(self, trainer: Trainer, purchases: Any) -> dict[str, Any]:
+        return {"versions": package_versions(), "eval_set": trainer.eval_hash, "purchases": purchases}
 
     @cached_property
     def _missing(self) -> list[str]:
@@ -171,40 +172,27 @@ class JournalStore(MemoryStore):
             start = json.loads(self.journal.start)
             try:
                 self._check(start, described, X, y, roles)
+                return start
             except ValueError:
                 # Nothing was asked yet, so nothing binds a session that begins with other data or settings.
                 if len(self.journal):
                     raise
-            else:
-                return start
-        start = {
-            "seed": settings.seed,
-            "versions": package_versions(),
-            "data": fingerprint(X, y, roles.domain),
-            "settings": described,
-        }
+        data = fingerprint(X, y, roles.domain)
+        start = {"seed": settings.seed, "versions": package_versions(), "data": data, "settings": described}
         self.journal.begin(json.dumps(start))
-        for name in ("estimator", "strategy"):
-            for path in stateful_parameters(getattr(settings, name), name):
-                warn_user(
-                    f"{path} has a state of its own, which no file can bring back: the session can be opened again "
-                    "only with an equal one. Make it in the same way each time, from a seed or a file."
-                )
+        of_estimator = stateful_parameters(settings.estimator, "estimator")
+        for path in [*of_estimator, *stateful_parameters(settings.strategy, "strategy")]:
+            warn_user(f"{path} has a state of its own; reopen the session with an equal one, from a seed or a file.")
         return start
 
     def _check(self, start: dict[str, Any], described: dict[str, str], X: Any, y: NDArray[Any], roles: Roles) -> None:
         check_fingerprint(start["data"], X, y, roles.domain, what=f"the journal {self.path}")
-        is_other_version = start["versions"] != package_versions()
+        then, now = start["versions"], package_versions()
         # A release may add or drop a parameter; what both know has to be the same.
-        changed = differences(start["settings"], described, shared_only=is_other_version)
-        if changed:
+        if changed := differences(start["settings"], described, shared_only=then != now):
             raise ValueError(
-                f"The journal {self.path} is of a session with other settings: {'; '.join(changed)}. Use those of the "
-                "journal, or start a new session in another file. (To buy more labels, open it as it was and call "
-                "session.extend.)"
+                f"The journal {self.path} is of a session with other settings: {'; '.join(changed)}. Open it as it was "
+                "(session.extend buys more labels), or start a new session in another file."
             )
-        if is_other_version:
-            warn_user(
-                f"The session in {self.path} began with {start['versions']}, now there is {package_versions()}: the "
-                "model that is trained from its answers may differ a little from the one it had."
-            )
+        if then != now:
+            warn_user(f"{self.path} began with {then}, now there is {now}: the model trained from it may differ.")

@@ -640,7 +640,7 @@ def test_weights_stay_tied(data):
         ({"optimizer": "sgd"}, "does not fit optimizer=SGD.*momentum"),
         ({"augmentation": None}, "does not fit augmentation=None"),
         ({"net_params": {"optimizer__param_groups": [("backbone*", {})]}}, "parameter group"),
-        (with_callbacks(GradientNormClipping(1.0)), "callbacks.*lacking \\['GradientNormClipping'\\]"),
+        (with_callbacks(GradientNormClipping(1.0)), "callbacks.*differ by \\['GradientNormClipping'\\]"),
     ],
 )
 def test_the_state_of_other_parameters_is_refused(model, params, match):

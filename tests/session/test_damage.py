@@ -208,7 +208,7 @@ def test_the_model_of_another_session_is_not_used(recorded, tmp_path):
         f"ATTACH '{recorded.path}' AS other",
         "INSERT INTO checkpoint SELECT * FROM other.checkpoint",
     )
-    with pytest.warns(UserWarning, match="it was trained on other answers than the journal has now. It is trained"):
+    with pytest.warns(UserWarning, match="it was not trained with the purchases of the session. It is trained"):
         again = other.open()
     with again:
         assert again.queried_ids_.tolist() == ids.tolist()
