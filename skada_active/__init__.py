@@ -22,7 +22,9 @@ __all__ = [
     "datasets",
     "deep",
     "domains",
+    "exceptions",
     "holdout_target",
+    "io",
     "loop",
     "mask_target",
     "metrics",
@@ -35,6 +37,7 @@ __all__ = [
     "selection",
     "session",
     "target_accuracy",
+    "testing",
 ]
 
 # Names are imported when they are first used: importing the package loads neither torch nor torchvision.
@@ -58,6 +61,8 @@ if TYPE_CHECKING:
         datasets,
         deep,
         domains,
+        exceptions,
+        io,
         loop,
         metrics,
         model_selection,
@@ -67,6 +72,7 @@ if TYPE_CHECKING:
         recipes,
         selection,
         session,
+        testing,
     )
     from skada_active.deep import AdaptationClassifier
     from skada_active.domains import mask_target, resolve_roles

@@ -16,9 +16,8 @@ __all__ = ["array_hash", "chain_digest", "value_hash"]
 
 def chain_digest(before: str, content: str | bytes) -> str:
     """Return the digest of a text and of all texts before it, whose digest is `before`."""
-    digest = blake2b(before.encode(), digest_size=16)
-    digest.update(content if isinstance(content, bytes) else content.encode())
-    return digest.hexdigest()
+    encoded = content if isinstance(content, bytes) else content.encode()
+    return blake2b(before.encode() + encoded, digest_size=16).hexdigest()
 
 
 def value_hash(value: Any) -> str | None:
@@ -35,10 +34,9 @@ def array_hash(array: NDArray[Any]) -> str:
     Objects count by their text, without the address in memory that some texts hold.
     """
     if array.dtype.names is not None:
-        return value_hash([(name, array_hash(array[name])) for name in array.dtype.names]) or ""
+        return joblib.hash([(name, array_hash(array[name])) for name in array.dtype.names])
     if array.dtype.kind in "OT" or array.dtype.char in "gG":  # extended floats hold bytes that mean nothing
-        texts = [_text(item) for item in array.ravel().tolist()]
-        return value_hash([array.shape, "\n".join(texts)]) or ""
+        return joblib.hash([array.shape, "\n".join(map(_text, array.ravel().tolist()))])
     # A copy: an array that is contiguous may still have strides of its own along axes of length 1 or 0.
     return joblib.hash(np.array(array, dtype=array.dtype.newbyteorder("<"), order="C"))
 
@@ -47,4 +45,4 @@ def _text(item: Any) -> str:
     if isinstance(item, np.ndarray):
         return f"{item.dtype} {array_hash(item)}"
     text = repr(item.item() if isinstance(item, np.generic) else item)
-    return text if isinstance(item, str) or " at 0x" not in text else re.sub(r" at 0x\w+", "", text)
+    return text if isinstance(item, str) else re.sub(r" at 0x\w+", "", text)

@@ -232,7 +232,7 @@ class TestEntries:
             Journal(name)
 
     def test_a_folder_is_no_file(self, tmp_path):
-        with pytest.raises(IsADirectoryError, match="is a folder; name a file in it"):
+        with pytest.raises(IsADirectoryError, match="Is a directory"):
             Journal(tmp_path)
 
     def test_it_is_not_pickled_or_copied(self, path):
@@ -395,7 +395,7 @@ class TestForks:
     def test_a_fork_cannot_write_and_its_end_disturbs_nothing(self, written, other):
         def write(report):
             for call in (lambda: journal.append("e"), lambda: journal.write_checkpoint("", b"")):
-                with pytest.raises(BlockingIOError, match="forked from"):
+                with pytest.raises(ValueError, match="A fork closes it"):
                     call()
             with pytest.raises(BlockingIOError):
                 Journal(written)
@@ -619,7 +619,7 @@ class TestDisk:
             if os.geteuid() == 0:
                 os.setuid(65534)
             with (
-                pytest.raises(PermissionError, match=r"Permission denied|Give access") as raised,
+                pytest.raises(PermissionError, match=r"Permission denied|give access") as raised,
                 Journal(path) as journal,
             ):
                 journal.append("e")
@@ -919,7 +919,7 @@ class TestWhatIsNoJournal:
 
     def test_a_journal_of_another_format_is_refused(self, written):
         change(written, "PRAGMA user_version = 99")
-        check_refused(written, "a journal of format 99, this version reads 1; go on with the version of skada_active")
+        check_refused(written, "a journal of format 99, this version reads 1")
 
     def test_a_journal_in_wal_mode_is_refused(self, written):
         change(written, "PRAGMA journal_mode = WAL")
@@ -951,14 +951,14 @@ class TestWhatIsNoJournal:
     @pytest.mark.parametrize("statement", CHANGED.values(), ids=CHANGED)
     def test_a_changed_entry_is_noticed(self, written, statement):
         change(written, statement)
-        check_refused(written, "damaged or missing|are not those that were written")
+        check_refused(written, "entry . is missing or not what was written|are not those that were written")
 
     def test_swapped_entries_are_noticed(self, written):
         change(
             written,
             *(f"UPDATE entries SET number = {new} WHERE number = {old}" for old, new in ((1, 9), (2, 1), (9, 2))),
         )
-        check_refused(written, "entry 1: damaged or missing")
+        check_refused(written, "entry 1 is missing or not what was written")
 
     def test_an_end_that_was_cut_off_by_hand_is_noticed(self, written):
         # Entries and head agree in number, and the last digest is right: only a file that is older looks so.

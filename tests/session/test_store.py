@@ -216,7 +216,7 @@ def test_a_journal_is_the_path_of_a_file(blobs, journal):
 
 def test_a_folder_is_no_file(blobs, tmp_path):
     X, y, sample_domain = blobs
-    with pytest.raises(IsADirectoryError, match="is a folder; name a file in it"):
+    with pytest.raises(IsADirectoryError, match="Is a directory"):
         ActiveAdaptationLoop(LogisticRegression()).session(X, y, sample_domain=sample_domain, journal=tmp_path)
 
 
