@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 
 from skada_active.deep._builder import is_of_skorch
 from skada_active.deep.net import AdaptationNet
-from skada_active.io.hashing import value_hash
 
 __all__ = ["is_alike", "load_state", "net_state"]
 
@@ -109,8 +109,11 @@ def is_alike(first: Any, second: Any) -> bool:
     """Return whether two parameters are surely alike: the same object, or of one content, whatever was fitted."""
     if first is second:
         return True
-    hashes = [value_hash(clone(it, safe=False) if hasattr(it, "get_params") else it) for it in (first, second)]
-    return hashes[0] is not None and hashes[0] == hashes[1]
+    try:
+        a, b = (joblib.hash(clone(it, safe=False) if hasattr(it, "get_params") else it) for it in (first, second))
+    except Exception:  # what cannot be pickled is not surely alike
+        return False
+    return bool(a == b)
 
 
 def _modules(net: AdaptationNet) -> dict[str, nn.Module]:
