@@ -139,7 +139,7 @@ class Journal:
         statements = [*(f"DROP TABLE IF EXISTS {table}" for table in _TABLES), *_TABLES.values(), *marks]
         entry = "INSERT INTO entries VALUES (0, ?, ?)", (start, digest)
         head = "INSERT INTO head VALUES (1, ?)", (digest,)
-        self._write("start", *[(statement,) for statement in statements], entry, head, n_kept=0)
+        self._write("start", [(start, digest)], *[(statement,) for statement in statements], entry, head)
 
     def append(self, content: str) -> None:
         """Write an entry; it is on the disk when this returns.
@@ -157,12 +157,13 @@ class Journal:
             entries = self._known()
             number, digest = len(entries), chain_digest(entries[-1][1], content)
             entry = "INSERT INTO entries VALUES (?, ?, ?)", (number, content, digest)
-            self._write("answer", entry, ("UPDATE head SET n_entries = ?, digest = ?", (number + 1, digest)))
+            head = "UPDATE head SET n_entries = ?, digest = ?", (number + 1, digest)
+            self._write("answer", [*entries, (content, digest)], entry, head)
 
     def write_checkpoint(self, info: str, model: bytes) -> None:
         """Replace the checkpoint; errors as of `append`."""
         row = info, model, chain_digest(info, model)
-        self._write("checkpoint", ("DELETE FROM checkpoint",), ("INSERT INTO checkpoint VALUES (?, ?, ?)", row))
+        self._write("checkpoint", None, ("DELETE FROM checkpoint",), ("INSERT INTO checkpoint VALUES (?, ?, ?)", row))
 
     def read_checkpoint(self) -> tuple[str, bytes] | None:
         """Return the checkpoint, None where there is none; a `JournalError` if it is damaged."""
@@ -203,7 +204,7 @@ class Journal:
         self._file = self.path.open("a+b", buffering=0)
         if _LOCK_BYTE is not None:
             fcntl.fcntl(self._file, *_LOCK_BYTE)
-        self._file_state = _file_state(self.path)
+        self._file_state = _file_state(self.path)[:2]
         self._file.seek(0)
         header = self._file.read(100)
         # Without SQLite, which writes to the database of another program when it opens one in WAL mode.
@@ -237,8 +238,7 @@ class Journal:
         if self._connection is None:
             raise ValueError(f"The journal {self.path} is closed; open the session again. A fork closes it.")
         # Before SQLite looks: what took the place of the file may have a rollback file, which is none of ours.
-        n_same = 2 if self._in_doubt else 4
-        if _file_state(self.path)[:n_same] != self._file_state[:n_same]:
+        if _file_state(self.path)[: len(self._file_state)] != self._file_state:
             what = "another program changed, replaced or removed it. Nothing of this was recorded; open it again."
             raise JournalError(f"{self.path}: {what}")
         # The system drops the locks of a process that closes any other descriptor of the file, as copying it does. A
@@ -252,23 +252,25 @@ class Journal:
         return self._connection
 
     def _catch_up(self, connection: sqlite3.Connection) -> None:
-        entries = self._entries
-        rows = connection.execute("SELECT * FROM entries WHERE number >= ? ORDER BY number", (len(entries),)).fetchall()
-        for number, content, digest in rows:
-            if (number, digest) != (len(entries), chain_digest(entries[-1][1] if entries else "", str(content))):
-                raise self._damage(f"entry {len(entries)} is missing or not what was written")
-            entries.append((str(content), digest))
+        entries = [] if self._in_doubt else self._entries
+        if self._in_doubt:
+            for number, content, digest in connection.execute("SELECT * FROM entries ORDER BY number").fetchall():
+                if (number, digest) != (len(entries), chain_digest(entries[-1][1] if entries else "", str(content))):
+                    raise self._damage(f"entry {len(entries)} is missing or not what was written")
+                entries.append((str(content), digest))
         if not entries or connection.execute("SELECT * FROM head").fetchall() != [(len(entries), entries[-1][1])]:
             raise self._damage(f"its {len(entries)} entries are not those that were written")
+        self._entries = entries
 
-    def _write(self, what: str, *statements: tuple[Any, ...], n_kept: int | None = None) -> None:
+    def _write(self, what: str, entries: list[tuple[str, str]] | None, *statements: tuple[Any, ...]) -> None:
         with self._turn(f"nothing of this {what} was recorded, what came before is safe"):
             connection = self._locked()
-            self._in_doubt, self._entries = True, self._entries[:n_kept]
+            self._in_doubt, self._file_state = True, self._file_state[:2]  # until it is known what came of it
             try:
                 for statement in statements:
                     connection.execute(*statement)
                 connection.execute("COMMIT")
+                self._entries, self._in_doubt = entries or self._entries, False
             finally:
                 with contextlib.suppress(sqlite3.Error, OSError, JournalError):  # else the next call does it
                     self._locked()
