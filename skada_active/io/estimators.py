@@ -245,6 +245,8 @@ def _is_allowed(loader: str, name: str) -> bool:
     # No other module is imported: with skops, all that hold estimators are there.
     found = getattr(sys.modules.get(module), "__dict__", {}).get(attribute)
     package = module.partition(".")[0]
+    if module == "_loss" and (losses := sys.modules.get("sklearn._loss._loss")) is sys.modules.get("_loss"):
+        name = f"sklearn._loss.{name}" if losses is not None else name  # what scikit-learn 1.6 calls its losses
     if loader == "FunctionNode" and isinstance(found, np.ufunc):
         return package in ("numpy", "scipy")
     if loader == "ObjectNode" and isinstance(found, type) and issubclass(found, BaseEstimator):
