@@ -17,7 +17,10 @@ class JournalError(ValueError):
 
 
 class TrainingError(RuntimeError):
-    """A model could not be trained on answers that are recorded; the answers are kept."""
+    """A model could not be trained: its training diverged, or it failed on answers that are recorded.
+
+    Answers are kept in either case.
+    """
 
 
 class UnsaveableError(ValueError):

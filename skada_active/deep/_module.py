@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skada_active.deep._precision import in_full_precision
 from skada_active.deep.step import Step
 from skada_active.networks import CosineHead
 
@@ -33,6 +34,10 @@ class AdaptationModule(nn.Module):
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (n, C) and features (n, D)."""
         features = self.backbone(inputs)
+        return in_full_precision(self._classified, features, device=features.device)
+
+    def _classified(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        features = features.to(self.head.weight.dtype)
         if self.normalize:
             features = F.normalize(features)
         return self.head(features), features
@@ -53,6 +58,9 @@ class AdaptationCriterion(nn.Module):
 
     def forward(self, step: Step) -> Tensor:
         """Return the total loss of a step and log its terms."""
+        return in_full_precision(self._total, step, device=step.logits.device)
+
+    def _total(self, step: Step) -> Tensor:
         loss = self.labeled_loss(step)
         step.log("labeled_loss", loss)
         return loss if self.objective is None else loss + self.objective(step)

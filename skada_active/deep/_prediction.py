@@ -8,8 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Subset
 
+from skada_active.deep._precision import in_full_precision
+from skada_active.deep._seeding import keeps_grad_mode
+from skada_active.deep.batches import RowBatches
 from skada_active.deep.net import AdaptationNet
+from skada_active.exceptions import TrainingError
 from skada_active.utils.arrays import empty_like, to_host
 
 __all__ = ["net_outputs"]
@@ -17,6 +22,7 @@ __all__ = ["net_outputs"]
 _OUTPUTS = frozenset({"proba", "logits", "features", "source_logit"})
 
 
+@keeps_grad_mode
 def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device: Collection[str]) -> dict[str, Any]:
     """Return the named outputs of a net for rows, those that it has.
 
@@ -30,21 +36,44 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
         Among ``proba``, ``logits``, ``features`` and ``source_logit``; others are left out.
     on_device : collection of str
         Which of them are tensors on the device of the net; the others are ndarrays.
+
+    Raises
+    ------
+    TrainingError
+        If logits are not finite.
+    ValueError
+        If that is because the rows of a dataset are not.
     """
     wanted = [name for name in sorted(names) if name in _OUTPUTS]
     outputs: dict[str, Any] = {}
+    is_bad: list[Tensor] = []
     start = 0
     for logits, features in net.forward_iter(rows, device=net.device):
         stop = start + len(logits)
+        is_bad.append(~logits.isfinite().all(dim=1))
         for name in wanted:
-            output = _output(net, name, logits, features)
+            output = in_full_precision(_output, net, name, logits, features, device=logits.device)
             values = output if name in on_device else to_host(output)
             if name not in outputs:
                 # Filled batch by batch: a list of all batches would take the memory twice.
                 outputs[name] = empty_like((len(rows), *values.shape[1:]), values)
             outputs[name][start:stop] = values
         start = stop
+    if is_bad and bool((bad := torch.cat(is_bad)).any()):
+        _refuse(rows, int(bad.nonzero()[0]), int(bad.sum()))
     return outputs
+
+
+def _refuse(rows: Any, number: int, n_bad: int) -> None:
+    """Raise an error that says why the outputs for `n_bad` rows, first for one of this number, are not finite."""
+    one = rows[number : number + 1] if isinstance(rows, Tensor) else Subset(rows, [number])
+    if not next(iter(RowBatches(one, 1)))[0].isfinite().all():
+        raise ValueError(f"X holds NaN or infinity in {n_bad} of its rows, first in row {number}; impute or drop them.")
+    raise TrainingError(
+        f"The network's outputs for {n_bad} of {len(rows)} rows, first for row {number}, are NaN or infinite, which no "
+        "prediction can be made of: its training diverged, or these rows are far from all that it was trained on. "
+        "Train it with a lower lr, or standardise X."
+    )
 
 
 @torch.no_grad()

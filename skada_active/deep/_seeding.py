@@ -1,43 +1,80 @@
-"""Seeded torch work that leaves the global generators as they were, in one thread or several."""
+"""Torch work that leaves torch as it was, whenever an interrupt ends it: grad mode and global generators.
+
+An interrupt comes between two steps of Python code. Whatever a context manager written in Python restores can thus be
+missed; here one call of C restores it, as the first step of a ``finally``.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-__all__ = ["seeded_torch"]
+__all__ = ["keeps_grad_mode", "run_seeded"]
 
 # torch has one global generator per device, which layers and dropout draw from: two seeded blocks must not interleave.
 _LOCK = threading.RLock()
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-@contextmanager
-def seeded_torch(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
-    """Seed torch's global generators inside the block, and restore them after it.
 
-    Threads take turns, so that each block draws what it would draw alone.
+def keeps_grad_mode(function: Callable[P, T]) -> Callable[P, T]:
+    """Return the function such that gradients are on or off after a call as they were before it."""
+
+    @wraps(function)
+    def kept(*args: P.args, **kwargs: P.kwargs) -> T:
+        mode = torch.is_grad_enabled()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            torch._C._set_grad_enabled(mode)
+
+    return kept
+
+
+@keeps_grad_mode
+def run_seeded(work: Callable[[], T], seed: int, device: str | torch.device = "cpu") -> T:
+    """Return ``work()``, done with torch's global generators seeded, and restore them after it.
+
+    Threads take turns, so that each draws what it would draw alone.
 
     Parameters
     ----------
+    work : callable
+        What to do.
     seed : int
-        Seed of the block.
+        Seed of the work.
     device : str or torch.device, default="cpu"
-        Device that the block works on, whose generator is seeded too.
+        Device that the work is done on, whose generator is seeded too.
     """
-    kind = torch.device(device).type
-    devices = [] if kind == "cpu" else [torch.device(device)]
-    with _LOCK, torch.random.fork_rng(devices, device_type="cuda" if kind == "cpu" else kind):
-        # Not torch.manual_seed, which seeds every device there is: the others would stay seeded after the block.
-        torch.default_generator.manual_seed(seed)
-        for used in devices:
-            _seed_device(used, seed)
-        yield
+    with _LOCK:
+        return _seeded(work, seed, _generators(torch.device(device)))
 
 
-def _seed_device(device: torch.device, seed: int) -> None:
+def _seeded(work: Callable[[], T], seed: int, generators: list[Any]) -> T:
+    # One level of calls for each generator: in a loop, an interrupt could come between two that are restored.
+    if not generators:
+        return work()
+    generator, *others = generators
+    state = generator.get_state()
+    try:
+        generator.manual_seed(seed)
+        return _seeded(work, seed, others)
+    finally:
+        generator.set_state(state)
+
+
+def _generators(device: torch.device) -> list[Any]:
+    # Not torch.manual_seed, which seeds every device there is: the others would stay seeded after the work.
+    if device.type == "cpu":
+        return [torch.default_generator]
     backend = torch.get_device_module(device)
-    with backend.device(device) if hasattr(backend, "device") else nullcontext():
-        backend.manual_seed(seed)
+    if device.type == "mps":
+        return [torch.default_generator, backend._get_default_mps_generator()]
+    backend.init()
+    number = backend.current_device() if device.index is None else device.index
+    return [torch.default_generator, backend.default_generators[number]]

@@ -22,13 +22,14 @@ from skada_active.deep._builder import (
     resolve_device,
 )
 from skada_active.deep._prediction import net_outputs
-from skada_active.deep._seeding import seeded_torch
+from skada_active.deep._seeding import run_seeded
 from skada_active.deep._state import is_alike, load_state, net_state
 from skada_active.deep._validation import ARRAY_RULES, check_fit_data, class_weights, torch_ready, training_data
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
 from skada_active.domains import Roles
+from skada_active.exceptions import TrainingError
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.random import check_rng
@@ -379,9 +380,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         # What `set_params` changes later counts from the next network.
         self._config = self._unfitted()
         device = resolve_device(self._config)
-        with seeded_torch(self._seed, device):
-            inputs = InputProfile.from_rows(self._config, X)
-            self.net_ = self._build(inputs, device)
+        inputs, self.net_ = run_seeded(lambda: self._profile_and_net(X, device), self._seed, device)
         # A net is made again from these, without its rows, see `__setstate__`.
         self._row_shape, self._standardizes = inputs.row_shape, inputs.standardize is not None
         self._n_features_out = self.net_.module_.n_features
@@ -391,9 +390,16 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         self.net_.class_weight = class_weights(self.class_weight, self.classes_, native_labels(y[roles.labeled]))
         self._n_calls += 1
         seed = np.random.SeedSequence(self._seed, spawn_key=(self._n_calls,)).generate_state(1)[0]
-        with seeded_torch(int(seed), self.device_):
-            self.net_.train_epochs(data, epochs)
+        try:
+            run_seeded(lambda: self.net_.train_epochs(data, epochs), int(seed), self.device_)
+        except TrainingError as error:
+            model = " ".join(repr(self).split())  # on one line
+            raise TrainingError(f"{model}: {error}") from error
         return self
+
+    def _profile_and_net(self, X: Any, device: str) -> tuple[InputProfile, AdaptationNet]:
+        inputs = InputProfile.from_rows(self._config, X)
+        return inputs, self._build(inputs, device)
 
     def _build(self, inputs: InputProfile, device: str) -> AdaptationNet:
         sizes = {"n_classes": len(self.classes_), "n_domains": len(self.domains_)}
@@ -422,8 +428,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         device = available_device(resolve_device(self._config))
         inputs = InputProfile.blank(self._config, self._row_shape, self._standardizes)
         # The weights drawn for the new net are overwritten; drawing them must not move the global generators.
-        with seeded_torch(self._seed, device):
-            self.net_ = load_state(learned, lambda: self._build(inputs, device))
+        self.net_ = run_seeded(lambda: load_state(learned, lambda: self._build(inputs, device)), self._seed, device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         memo[id(self)] = twin = type(self).__new__(type(self))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
-import dis
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.callbacks import Callback, EpochTimer, InputShapeSetter, PrintLog
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Subset
 
+from skada_active.deep._divergence import check_finite
+from skada_active.deep._interrupts import raised_by_callback
+from skada_active.deep._scoring import forget_best, part_of, scoring_kwargs
+from skada_active.deep._seeding import keeps_grad_mode
 from skada_active.deep._split import split_labeled
 from skada_active.deep.anchors import Anchors, AnchorSet
 from skada_active.deep.augmentation import mix_views
@@ -33,19 +38,25 @@ _STEP_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 @dataclass
 class _Clock:
-    """Numbers of training steps: since the net was made, and in the current call."""
+    """Numbers of training steps, since the net was made and in the current call, and of epochs before this call."""
 
     iteration: int = 0
     done: int = 0
     total: int = 1
+    earlier_epochs: int = 0
 
 
-class AdaptationNet(NeuralNet):
+class AdaptationNet(ClassifierMixin, NeuralNet):
     """Skorch net that trains a module on role-balanced batches by skorch's own training step.
 
-    It differs from `skorch.NeuralNet` in four places: batches come from `RoleBatches`, the loss sees a whole `Step`,
-    an epoch writes one history entry, and ``train_split`` splits the labelled rows only. Callbacks, checkpoints,
-    ``compile`` and the accelerate mixin work as in skorch.
+    It differs from `skorch.NeuralNetClassifier` in these places: batches come from `RoleBatches`, the loss sees a whole
+    `Step`, an epoch writes one history entry for all its steps (where no callback listens to steps), ``train_split``
+    splits the labelled rows only, and a loss that is not finite is a `TrainingError`. What counts as the best epoch,
+    in entries such as ``valid_loss_best``, begins anew with every call of training, whose loss and rows are others.
+
+    All callbacks, checkpoints, ``compile`` and the accelerate mixin work as in skorch. Scoring callbacks score labelled
+    rows: those of the validation part, or with ``on_train=True`` those of the steps. `InputShapeSetter` has nothing to
+    set, for the network is made for the rows. In mixed precision, heads, discriminators and losses stay in float32.
 
     Parameters
     ----------
@@ -109,33 +120,55 @@ class AdaptationNet(NeuralNet):
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
 
-    def initialize(self) -> AdaptationNet:
-        """Initialize modules, optimiser, history and the step counter."""
+    @property
+    def classes_(self) -> NDArray[np.int64]:
+        """Column positions of the classes, what `predict` returns."""
+        return np.arange(self.module_.head.weight.shape[0])
+
+    def initialize_history(self) -> None:
+        """Begin a history and the count of steps."""
+        super().initialize_history()
         self.clock_ = _Clock()
         self.anchor_counts_: list[Tensor] = []
         self._unused_events: set[str] = set()
-        return super().initialize()
 
+    @keeps_grad_mode
     def train_epochs(self, data: DomainDataset, epochs: int) -> AdaptationNet:
-        """Train for `epochs` more epochs; the optimiser's state is kept."""
+        """Train for `epochs` more epochs; the optimiser's state is kept.
+
+        Raises
+        ------
+        TrainingError
+            If a loss or a weight is not finite after an epoch.
+        """
+        torch.set_grad_enabled(True)  # whatever the caller is about
         self.clock_.done, self.clock_.total, self._epochs = 0, 1, epochs
         self._unused_events = set() if any(map(self._listens, _STEP_EVENTS)) else set(_STEP_EVENTS)
-        self.notify("on_train_begin", X=data, y=None)
+        rows = {"X": data.rows, "y": data.labels}
+        self.notify("on_train_begin", **rows)
+        self.clock_.earlier_epochs = len(self.history)
+        for _, callback in self.callbacks_:
+            forget_best(callback)
         try:
-            # A Ctrl-C while gradients were off for a prediction may have left them off in this thread.
-            with torch.enable_grad():
-                self.fit_loop(data, epochs=epochs)
+            self.fit_loop(data, epochs=epochs)
         except KeyboardInterrupt as interrupt:
             # skorch's EarlyStopping ends training by this exception; a person's Ctrl-C has to reach the caller.
-            if not _raised_by_callback(interrupt):
+            if not raised_by_callback(interrupt):
                 raise
-        self.notify("on_train_end", X=data, y=None)
+        if epochs:
+            self.notify("on_train_end", **rows)
+        else:
+            self.on_train_end(self, **rows)  # callbacks look back at epochs
         return self
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Notify the callbacks; events of a single step only if any of them listens."""
-        if method_name not in self._unused_events:
-            super().notify(method_name, **cb_kwargs)
+        if method_name in self._unused_events:
+            return
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            if not (isinstance(callback, InputShapeSetter) and callback.module_name == "module"):
+                getattr(callback, method_name)(self, **scoring_kwargs(callback, cb_kwargs))
 
     def _listens(self, event: str) -> bool:
         return any(getattr(type(callback), event) is not getattr(Callback, event) for _, callback in self.callbacks_)
@@ -145,11 +178,10 @@ class AdaptationNet(NeuralNet):
         prefix = "iterator_train" if training else "iterator_valid"
         params = dict(self.get_params_for(prefix))
         size = params.pop("batch_size", None)
-        data, among = (dataset.dataset, torch.as_tensor(dataset.indices)) if _is_split(dataset) else (dataset, None)
+        data, among = part_of(dataset)
         if not isinstance(data, DomainDataset):
             return RowBatches(data, size or self._prediction_batch(data), params)
         role = self.target_role if training else None
-        among = None if among is None else among.to(data.device)
         size = size or self.batch_size
         batches = RoleBatches(
             data,
@@ -178,21 +210,25 @@ class AdaptationNet(NeuralNet):
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Make one optimisation step; unlike skorch's, without a closure, which no first-order optimiser needs."""
         self._zero_grad_optimizer()
-        step = self.train_step_single(batch, **fit_params)
+        step = self.train_step_single(self._mixed(batch), **fit_params)
         if "on_grad_computed" not in self._unused_events:
             parameters = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
-        self._step_optimizer(None)
+        self._step_optimizer(_do_nothing)
         return step
 
-    def train_step_single(self, batch: tuple[Tensor, Batch], **fit_params: Any) -> dict[str, Any]:
-        """Return loss and outputs of a step, the labelled target rows mixed with their second view."""
+    def _step_optimizer(self, step_fn: Any) -> None:
+        # That of the accelerate mixin, which comes before it, calls `step_fn` instead of handing it on.
+        super()._step_optimizer(None)
+
+    def _mixed(self, batch: tuple[Tensor, Batch]) -> tuple[Tensor, Batch]:
+        """Return a batch whose labelled target rows are mixed with their second view."""
         inputs, roles = batch
-        if self.augmentation is not None and roles.n_labeled > roles.n_source:
-            source, rows, target = inputs.tensor_split((roles.n_source, roles.n_labeled))
-            mixed = mix_views(rows, self.augmentation(rows.clone()), self.mix_alpha)
-            batch = torch.cat([source, mixed, target]), roles
-        return super().train_step_single(batch, **fit_params)
+        if self.augmentation is None or roles.n_labeled == roles.n_source:
+            return batch
+        source, rows, target = inputs.tensor_split((roles.n_source, roles.n_labeled))
+        mixed = mix_views(rows, self.augmentation(rows.clone()), self.mix_alpha)
+        return torch.cat([source, mixed, target]), roles
 
     def _anchors(self, config: AnchorSet, data: DomainDataset, among: Tensor | None) -> Anchors:
         def read(index: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,9 +253,21 @@ class AdaptationNet(NeuralNet):
         logits, features = super().evaluation_step((padded, None), training=training)
         return logits[: len(rows)], features[: len(rows)]
 
+    @keeps_grad_mode
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Return class probabilities of rows, shape (n, C)."""
+        return super().predict_proba(X)
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return the column position of the most probable class of rows, shape (n,)."""
+        return self.predict_proba(X).argmax(axis=1)
+
+    def _get_predict_nonlinearity(self) -> Callable[[Tensor], Tensor]:
+        return nn.Softmax(dim=1) if self.predict_nonlinearity == "auto" else super()._get_predict_nonlinearity()
+
     def get_dataset(self, X: Any, y: Any = None) -> Any:
-        """Return `X` itself: rows and labels are already tensors or datasets."""
-        return X
+        """Return `X` itself, an array as a tensor: rows and labels are already tensors or datasets."""
+        return torch.as_tensor(X) if isinstance(X, np.ndarray) else X
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Return training and validation data: ``train_split`` divides the labelled rows, the others are trained on."""
@@ -250,15 +298,15 @@ class AdaptationNet(NeuralNet):
         """Run one epoch and record the means of the loss and of its terms once, at its end."""
         if iterator is None:
             return
-        if self._unused_events:
-            self.history.new_batch()  # one stands for all: skorch's Checkpoint reads the last step of every epoch
         sums: dict[str, Tensor] = {}
+        n_rows = 0
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             _accumulate(sums, {f"{prefix}_loss": step["loss"].detach(), **batch[1].terms})
+            n_rows += len(batch[1])
             if not self._unused_events:
-                self._record_step(prefix, step["loss"], len(batch[1]))
+                self._record_step(prefix, step["loss"].item(), len(batch[1]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
             if training and iterator.anchors is not None:
                 iterator.anchors.grow(step["y_pred"][1].detach()[batch[1].n_source : batch[1].n_labeled])
@@ -266,22 +314,27 @@ class AdaptationNet(NeuralNet):
                 self.clock_.iteration += 1
                 self.clock_.done += 1
             del batch, step  # before the next batch is read, see there
+        losses = {name: float(total) / len(iterator) for name, total in sums.items()}
+        if self._unused_events:
+            self.history.new_batch()  # one stands for all: skorch's Checkpoint reads the last step of every epoch
+            self._record_step(prefix, losses[f"{prefix}_loss"], n_rows)
         self.history.record(f"{prefix}_batch_count", len(iterator))
-        for name, total in sums.items():
-            self._record(name, float(total) / len(iterator))
+        for name, loss in losses.items():
+            self._record(name, loss)
+        check_finite(self, losses)
         if training and iterator.anchors is not None:
             self.anchor_counts_ = iterator.anchors.counts
             self._record("n_anchors", float(len(iterator.anchors)))
 
-    def _record_step(self, prefix: str, loss: Tensor, n_rows: int) -> None:
+    def _record_step(self, prefix: str, loss: float, n_rows: int) -> None:
         # Callbacks that listen to steps, such as a schedule by the step or a progress bar, read these entries.
-        self.history.record_batch(f"{prefix}_loss", loss.item())
+        self.history.record_batch(f"{prefix}_loss", loss)
         self.history.record_batch(f"{prefix}_batch_size", n_rows)
 
     def _record(self, name: str, value: float) -> None:
         if name in ("train_loss", "valid_loss"):
             # What skorch's checkpoints and log look for.
-            before = [row[name] for row in self.history[:-1] if name in row]
+            before = [row[name] for row in self.history[self.clock_.earlier_epochs : -1] if name in row]
             self.history.record(f"{name}_best", all(value < earlier for earlier in before))
         self.history.record(name, value)
 
@@ -291,16 +344,5 @@ def _accumulate(sums: dict[str, Tensor], terms: dict[str, Tensor]) -> None:
         sums[name] = sums[name] + value if name in sums else value
 
 
-def _is_split(dataset: Any) -> bool:
-    return isinstance(dataset, Subset) and isinstance(dataset.dataset, DomainDataset)
-
-
-def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
-    """Return whether a callback raised it by a statement of its own; a signal breaks in at any other instruction."""
-    traceback = interrupt.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None or not isinstance(traceback.tb_frame.f_locals.get("self"), Callback):
-        return False
-    instruction = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
-    return dis.opname[instruction] == "RAISE_VARARGS"
+def _do_nothing() -> None:
+    """Stand for a closure that the accelerate mixin calls."""

@@ -341,6 +341,12 @@ def as_probabilities(name: str, values: ArrayLike) -> NDArray[Any]:
     # A matrix product is several times as fast as a sum of short rows.
     sums = array @ np.ones(array.shape[-1], dtype=np.result_type(np.float32, array))
     if array.size and (not (np.abs(sums - 1) <= 1e-3).all() or array.min() < 0):
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            raise ValueError(
+                f"{name} holds NaN or infinity, first in its row {bad[0, -2]}: the outputs of the model are not finite. "
+                "Its training may have diverged (lower its learning rate), or X may hold values that it cannot take."
+            )
         raise ValueError(
             f"{name} must hold probabilities: rows of finite non-negative numbers that sum to 1 (within 1e-3); "
             "pass logits as `logits` instead."

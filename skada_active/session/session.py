@@ -127,6 +127,8 @@ class AdaptationSession:
         try:
             self._train_to_state()
         except TrainingError as error:
+            if not self.trainer.model.initial:
+                raise
             # An answer may be to blame, and can only be corrected in a session that is open.
             warn_user(str(error))
 
@@ -465,6 +467,8 @@ class AdaptationSession:
             except Exception as error:
                 if not self._n_applied or not self.trainer.model.initial:
                     raise
+                if isinstance(error, TrainingError):  # which says what is wrong with the model
+                    raise TrainingError(f"The answers are recorded, and state.y holds them. {error}") from error
                 raise TrainingError(
                     f"The answers are recorded, but the model could not be trained on them: {error} Correct what is "
                     "wrong by correct(ids, labels); ask() tries again."

@@ -5,12 +5,15 @@ import threading
 import pytest
 import torch
 
-from skada_active.deep._seeding import seeded_torch
+from skada_active.deep._seeding import run_seeded
 
 
 def draw(seed):
-    with seeded_torch(seed):
-        return torch.rand(3)
+    return run_seeded(lambda: torch.rand(3), seed)
+
+
+def draw_one_by_one():
+    return torch.cat([torch.rand(1) for _ in range(200)])
 
 
 def test_block_draws_the_same_for_the_same_seed():
@@ -26,25 +29,21 @@ def test_block_leaves_the_global_generator_as_it_was():
 
 def test_an_error_in_the_block_still_restores_the_generator():
     before = torch.get_rng_state()
-    with pytest.raises(ZeroDivisionError), seeded_torch(0):
-        torch.rand(1) / (1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        run_seeded(lambda: torch.rand(1) / (1 // 0), 0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_blocks_nest():
-    with seeded_torch(1):
-        first = torch.rand(1)
-        draw(2)
-        second = torch.rand(1)
-    assert torch.equal(torch.cat([first, second]), draw(1)[:2])
+    drawn = run_seeded(lambda: torch.cat([torch.rand(1), draw(2)[:0], torch.rand(1)]), 1)
+    assert torch.equal(drawn, draw(1)[:2])
 
 
 def test_threads_take_turns():
     results = {}
 
     def work(seed):
-        with seeded_torch(seed):
-            results[seed] = torch.cat([torch.rand(1) for _ in range(200)])
+        results[seed] = run_seeded(draw_one_by_one, seed)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
     for thread in threads:
@@ -52,8 +51,7 @@ def test_threads_take_turns():
     for thread in threads:
         thread.join()
     for seed in range(6):
-        with seeded_torch(seed):
-            assert torch.equal(results[seed], torch.cat([torch.rand(1) for _ in range(200)]))
+        assert torch.equal(results[seed], run_seeded(draw_one_by_one, seed))
 
 
 def test_cpu_block_seeds_no_other_device(monkeypatch):

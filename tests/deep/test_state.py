@@ -215,7 +215,7 @@ def wide_layer(shape):
 
 
 def confidence(net, X, y):
-    return float(net.predict_proba(X.rows).max(axis=1).mean())
+    return float(net.predict_proba(X).max(axis=1).mean())
 
 
 def with_callbacks(*callbacks, **params):

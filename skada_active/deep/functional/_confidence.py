@@ -14,7 +14,8 @@ def minimum_class_confusion_loss(logits: Tensor, *, temperature: float = 2.5) ->
 
     With :math:`q = softmax(z / T)` and weights :math:`w` proportional to :math:`1 + e^{-H(q)}` of mean 1, the class
     confusion is :math:`M = q^T diag(w) q`, its rows normalised, and the loss the mean off-diagonal row sum
-    :math:`(\sum M - tr M) / C`.
+    :math:`(\sum M - tr M) / C`. As the rows of q sum to 1, those of M sum to :math:`w^T q`, and its diagonal is
+    :math:`w^T q^2`: M itself is never made.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def minimum_class_confusion_loss(logits: Tensor, *, temperature: float = 2.5) ->
 
     Notes
     -----
-    O(n C^2) time, O(n C + C^2) memory. The weights are constants for the gradient.
+    O(n C) time and memory. The weights are constants for the gradient.
 
     References
     ----------
@@ -54,10 +55,8 @@ def minimum_class_confusion_loss(logits: Tensor, *, temperature: float = 2.5) ->
     with torch.no_grad():
         weight = 1 + torch.exp((proba * (proba + 1e-5).log()).sum(dim=1))
         weight = weight * (len(weight) / weight.sum())
-    confusion = (proba * weight[:, None]).T @ proba
     # A class that no row resembles has a row sum near zero; it then counts as confused with nobody.
-    confusion = confusion / confusion.sum(dim=1, keepdim=True).clamp_min(1e-12)
-    return (confusion.sum() - confusion.trace()) / len(confusion)
+    return (weight @ (proba * (1 - proba)) / (weight @ proba).clamp_min(1e-12)).mean()
 
 
 def minimax_entropy_loss(logits: Tensor) -> Tensor:

@@ -1,0 +1,55 @@
+"""Check that training has led to finite numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skada_active.exceptions import TrainingError
+
+__all__ = ["check_finite"]
+
+_REMEDY = (
+    "Lower lr or the trade_off of the objective, clip the gradients by "
+    'net_params={"callbacks": [skorch.callbacks.GradientNormClipping(1.0)]}, or look for huge values in X.'
+)
+
+
+def check_finite(net: Any, losses: dict[str, float]) -> None:
+    """Raise a TrainingError if the loss of an epoch, or a weight after it, is NaN or infinite.
+
+    Parameters
+    ----------
+    net : AdaptationNet
+        The net.
+    losses : dict
+        Mean of the loss, which comes first, and of its terms.
+    """
+    is_finite = math.isfinite(next(iter(losses.values())))
+    lost = [f"{name} is {value}" for name, value in losses.items() if not is_finite and not math.isfinite(value)]
+    lost += [f"{name} is not finite" for name in _lost_weights(net)] if is_finite else []
+    if lost:
+        lr, optimizer = net.optimizer_.param_groups[0]["lr"], type(net.optimizer_).__name__
+        raise TrainingError(
+            f"Training diverged: in epoch {len(net.history)}, {', '.join(lost[:4])} "
+            f"(lr={float(lr):g}, optimizer {optimizer}). {_REMEDY}"
+        )
+
+
+def _lost_weights(net: Any) -> list[str]:
+    names, values = zip(*_values(net.module_), *_values(net.criterion_), strict=True)
+    flags = torch.stack([value.isfinite().all() for value in values])
+    # One look at all of them: each makes the host wait for the device.
+    return [] if bool(flags.all()) else [name for name, flag in zip(names, flags.tolist(), strict=True) if not flag]
+
+
+def _values(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    for path, part in module.named_modules():
+        # Of buffers these alone: others may hold infinities on purpose, as masks do.
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
+            yield from ((f"{path}.{name}", buffer) for name, buffer in part.named_buffers(recurse=False))
