@@ -164,7 +164,10 @@ def build_net(config: NetConfig, inputs: InputProfile, *, n_classes: int, n_doma
         "verbose": config.verbose,
         **optimizer_params,
     }
-    return net_class(module, AdaptationCriterion(objective), **{**defaults, **params, "device": device}).initialize()
+    # An accelerator puts the modules on its own device.
+    placed_elsewhere = getattr(params.get("accelerator"), "device_placement", False)
+    params = {**defaults, **params, "device": None if placed_elsewhere else device}
+    return net_class(module, AdaptationCriterion(objective), **params).initialize()
 
 
 def is_of_skorch(callback: Any) -> bool:

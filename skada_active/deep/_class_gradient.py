@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skada_active.deep._precision import in_full_precision
+from skada_active.deep._seeding import keeps_grad_mode
+
 __all__ = ["ClassDomainGradient", "class_domain_gradient"]
 
 
@@ -64,9 +67,10 @@ class ClassDomainGradient:
     def __init__(self, discriminator: nn.Sequential) -> None:
         self.discriminator = copy.deepcopy(discriminator).requires_grad_(False)
 
+    @keeps_grad_mode
     def __call__(self, features: Any) -> Any:
         """Return the gradients at the rows of `features` (m, D), shape (m, C, D), as what `features` are."""
         parameter = next(self.discriminator.parameters())
         rows = torch.as_tensor(features, dtype=parameter.dtype, device=parameter.device)
-        gradients = class_domain_gradient(self.discriminator, rows)
+        gradients = in_full_precision(class_domain_gradient, self.discriminator, rows, device=rows.device)
         return gradients if isinstance(features, Tensor) else gradients.cpu().numpy()

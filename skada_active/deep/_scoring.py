@@ -31,7 +31,7 @@ class LabeledRows(skorch.dataset.Dataset):
         self.y = self.data.labels[self.index]
 
     @property
-    def X(self) -> Any:
+    def X(self) -> Any:  # noqa: N802, the name that skorch reads
         """The rows, a tensor or a dataset."""
         rows = self.data.rows
         return rows[self.index] if isinstance(rows, Tensor) else Subset(rows, self.index.tolist())

@@ -125,6 +125,15 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         """Column positions of the classes, what `predict` returns."""
         return np.arange(self.module_.head.weight.shape[0])
 
+    def initialize_callbacks(self) -> AdaptationNet:
+        """Initialize the callbacks, and those that they hold: a clone of `LoadInitState` has a checkpoint of its own."""
+        super().initialize_callbacks()
+        own = [callback for _, callback in self.callbacks_]
+        for held in [value for callback in own for value in vars(callback).values() if isinstance(value, Callback)]:
+            if held not in own:
+                held.initialize()
+        return self
+
     def initialize_history(self) -> None:
         """Begin a history and the count of steps."""
         super().initialize_history()
@@ -159,6 +168,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
             self.notify("on_train_end", **rows)
         else:
             self.on_train_end(self, **rows)  # callbacks look back at epochs
+        torch.clear_autocast_cache()  # callbacks may have restored other weights
         return self
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
@@ -215,6 +225,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
             parameters = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
         self._step_optimizer(_do_nothing)
+        torch.clear_autocast_cache()  # a caller's autocast around the whole training would go on with the old weights
         return step
 
     def _step_optimizer(self, step_fn: Any) -> None:

@@ -344,7 +344,7 @@ def as_probabilities(name: str, values: ArrayLike) -> NDArray[Any]:
         bad = np.argwhere(~np.isfinite(array))
         if len(bad):
             raise ValueError(
-                f"{name} holds NaN or infinity, first in its row {bad[0, -2]}: the outputs of the model are not finite. "
+                f"{name} holds NaN or infinity, first in its row {bad[0, -2]}: the model gives no finite outputs. "
                 "Its training may have diverged (lower its learning rate), or X may hold values that it cannot take."
             )
         raise ValueError(
