@@ -49,7 +49,7 @@ class QueryStrategy(BaseEstimator):
         ``None``: the cheapest model that supplies what the strategy reads, a logistic regression for tabular data
         unless it reads a domain discriminator; inside a loop, the loop's model.
     random_state : int, RandomState instance or None, default=None
-        Seed of every random choice. Inside a loop an integer wins over the loop's seeds.
+        Seed of every random choice, and of the order of tied rows. Inside a loop an integer wins over the loop's seeds.
 
     Attributes
     ----------
@@ -152,7 +152,8 @@ class QueryStrategy(BaseEstimator):
         Returns
         -------
         ids : ndarray of shape (n_queries,), int64
-            Distinct row numbers of the fitted `X`, in order of choice. Repeating a query repeats the answer.
+            Distinct row numbers of the fitted `X`, in order of choice, ties in an order that the seed draws.
+            Repeating a query repeats the answer.
         utilities : ndarray of shape (n_queries,), float64
             Only with ``return_utilities=True``.
 
@@ -192,7 +193,10 @@ class QueryStrategy(BaseEstimator):
         return self._scores(view) if self._check(view, 1) else np.empty(0)
 
     def select(self, view: PoolView, n_queries: int, random_state: RandomStateLike = None) -> NDArray[np.int64]:
-        """Choose candidates: the highest utilities, ties by position, unless the strategy has a rule of its own.
+        """Choose candidates: the highest utilities, unless the strategy has a rule of its own.
+
+        Ties are broken by the seed, for files are sorted by class; without one, by position. Where there are none, the
+        seed changes no choice without randomness.
 
         Parameters
         ----------
@@ -201,7 +205,8 @@ class QueryStrategy(BaseEstimator):
         n_queries : int
             How many candidates.
         random_state : int, RandomState instance or None, default=None
-            Source of random choices; ``None``: the strategy's own `random_state`.
+            Source of random choices and of the order of ties; ``None``: the strategy's own `random_state`, and where
+            that is None too, fresh entropy for the choices and the order of the positions for ties.
 
         Returns
         -------
@@ -227,8 +232,12 @@ class QueryStrategy(BaseEstimator):
         )
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-        """Return `n_queries` distinct positions, at least one and at most all; here the highest utilities."""
-        return top_k(self._scores(view), n_queries)
+        """Return `n_queries` distinct positions, at least one and at most all; here the highest utilities.
+
+        `rng` is for random choices, and for ties too: `top_k`, `farthest_first` and `kmeans_picks` of
+        `skada_active.selection` take it, and leave ties in the order of the positions where nobody gave a seed.
+        """
+        return top_k(self._scores(view), n_queries, rng)
 
     def _extra_fields(
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
@@ -281,11 +290,12 @@ class QueryStrategy(BaseEstimator):
         n_queries = self._check(view, n_queries)
         if not n_queries:
             return np.empty(0, dtype=np.int64), np.empty(0)
+        rng = self._rng(self._own_seed(random_state))
         if type(self)._select is QueryStrategy._select:
             utilities = self._scores(view)
-            positions = top_k(utilities, n_queries)
+            positions = top_k(utilities, n_queries, rng)
         else:
-            positions = self._positions(view, n_queries, self._rng(self._own_seed(random_state)))
+            positions = self._positions(view, n_queries, rng)
             utilities = self._scores(view) if self.has_utilities() else np.full(len(view), np.nan)
         return positions, utilities[positions]
 

@@ -180,7 +180,7 @@ class LAS(QueryStrategy):
         return _scores(view.proba, *view.neighbors(self.n_neighbors), self.smoothing_coef, self.smoothing_iter)
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-        candidates = top_k(self.utilities(view), self._n_candidates(view, n_queries))
+        candidates = top_k(self._scores(view), self._n_candidates(view, n_queries), rng)
         if len(candidates) == n_queries:
             return candidates
         directions = normalized(view.features[candidates])
