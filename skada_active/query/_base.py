@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix, issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,7 +21,7 @@ from skada_active.domains import Roles, check_inputs
 from skada_active.pool import PoolView, snapshot
 from skada_active.pool.readers import ModelReader
 from skada_active.pool.view import named
-from skada_active.query._validation import check_candidates, check_positions
+from skada_active.query._validation import check_candidates, check_positions, check_table
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import HasMethods
 from skada_active.utils.fitting import fit_estimator, remember_columns
@@ -46,8 +49,9 @@ class QueryStrategy(BaseEstimator):
     estimator : estimator, default=None
         Classifier whose outputs are read. It is cloned and fitted on the labelled rows (with ``sample_domain`` on all
         rows, if its ``fit`` takes it); wrap a fitted one in `sklearn.frozen.FrozenEstimator` to use it as it is.
-        ``None``: the cheapest model that supplies what the strategy reads, a logistic regression for tabular data
-        unless it reads a domain discriminator; inside a loop, the loop's model.
+        ``None``: the cheapest model that supplies what the strategy reads, for tabular data a logistic regression on
+        columns of variance 1 (centred where `X` is not sparse), which are then the embedding, unless it reads a domain
+        discriminator; inside a loop, the loop's model.
     random_state : int, RandomState instance or None, default=None
         Seed of every random choice, and of the order of tied rows. Inside a loop an integer wins over the loop's seeds.
 
@@ -265,6 +269,8 @@ class QueryStrategy(BaseEstimator):
             return None
         estimator = self._default_estimator(X) if self.estimator is None else self.estimator
         self.check_model(estimator)
+        if self.estimator is None and isinstance(estimator, Pipeline):
+            check_table(X, type(self).__name__)
         return fit_estimator(clone(estimator), X, y, roles)
 
     def view(
@@ -333,9 +339,10 @@ class QueryStrategy(BaseEstimator):
 
     def _default_estimator(self, X: Any) -> Any:
         # Logistic regression supplies probabilities, logits and a head; images and discriminators need a network.
+        # Columns are scaled, for it neither converges nor weighs them alike otherwise; centring would fill sparse rows.
         trained = {field.objective for field in named(self.needs - self.fills) if field.objective is not None}
         if not trained and hasattr(X, "shape") and len(X.shape) <= 2:
-            return LogisticRegression(max_iter=1000)
+            return make_pipeline(StandardScaler(with_mean=not issparse(X)), LogisticRegression(max_iter=1000))
         from skada_active import deep
 
         objective = reduce(add, [getattr(deep, name)() for name in sorted(trained)]) if trained else None
@@ -350,7 +357,7 @@ class QueryStrategy(BaseEstimator):
             tags.no_validation = tags.input_tags.sparse = tags.input_tags.allow_nan = True
             return tags
         given = self.estimator is not None
-        inner = get_tags(self.estimator if given else QueryStrategy._default_estimator(self, np.empty((0, 0))))
+        inner = get_tags(self.estimator if given else QueryStrategy._default_estimator(self, csr_matrix((0, 0))))
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags
