@@ -150,6 +150,7 @@ class QueryStrategy(BaseEstimator):
             How many rows; more than there are to choose from gives all of them and a warning.
         candidates : array-like of int, default=None
             Distinct row numbers of the fitted `X` to choose from, all of them in the pool; ``None``: the whole pool.
+            Utilities are those that the rows have in the whole pool, where they are a matter of their neighbours too.
         return_utilities : bool, default=False
             Whether to return the utilities of the chosen rows too (NaN where the strategy has no score per row).
 
@@ -168,7 +169,7 @@ class QueryStrategy(BaseEstimator):
         """
         check_is_fitted(self)
         n_queries = check_n_queries(n_queries)
-        view = self.pool_ if candidates is None else self.pool_.take(check_candidates(candidates, self.pool_))
+        view = self.pool_ if candidates is None else self.pool_.restrict(check_candidates(candidates, self.pool_))
         if n_queries > len(view):
             self._exceed(n_queries, view)
         positions, utilities = self.choose(view, n_queries, random_state=self._query_seed)

@@ -9,18 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from skada_active.pool import PoolView
+from skada_active.utils.rows import as_row_numbers
 
 __all__ = ["check_candidates", "check_positions", "check_table"]
 
 
 def check_candidates(candidates: ArrayLike, pool: PoolView) -> NDArray[np.int64]:
     """Return the positions of the rows `candidates` of X in the pool, ascending; a row not in it is an error."""
-    ids = np.asarray(candidates)
-    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-        raise ValueError(
-            f"candidates must be a list of row numbers of X, got dtype {ids.dtype} of shape {ids.shape}; turn a mask "
-            "into row numbers with numpy.flatnonzero(mask)."
-        )
+    ids = as_row_numbers("candidates", candidates, "row numbers of X")
     distinct, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"candidates names row {distinct[counts > 1][0]} more than once; name every row once.")

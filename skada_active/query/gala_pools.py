@@ -153,8 +153,9 @@ def _part(view: PoolView, positions: NDArray[np.int64], outlier_neighbors: int |
     pool = view.take(positions)
     if outlier_neighbors is None or len(pool) == 1:
         return Part(positions, positions[:0], pool)
-    spacing = pool.neighbors(outlier_neighbors, "euclidean")[0][:, -1]
-    isolated = is_isolated(spacing)
+    around, places = pool.surroundings
+    spacing = around.neighbors(outlier_neighbors, "euclidean")[0][:, -1]
+    isolated, spacing = is_isolated(spacing)[places], spacing[places]
     inliers, outliers = np.flatnonzero(~isolated), np.flatnonzero(isolated)
     outliers = outliers[ties.lexsort([spacing[outliers]], positions[outliers])]
     return Part(positions[inliers], positions[outliers], pool.take(inliers))
