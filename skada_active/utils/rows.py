@@ -50,8 +50,8 @@ def as_row_numbers(name: str, values: Any, what: str = "integers") -> NDArray[np
         )
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ValueError(
-            f"{name} must be a list of {what}, got dtype {array.dtype} of shape {array.shape}; put a single number into "
-            "a list, make one of a set or generator by list(...), and turn a mask into numbers with "
+            f"{name} must be a list of {what}, got dtype {array.dtype} of shape {array.shape}; put a single number "
+            "into a list, make one of a set or generator by list(...), and turn a mask into numbers with "
             "numpy.flatnonzero(mask)."
         )
     if array.size and array.max() > np.iinfo(np.int64).max:
