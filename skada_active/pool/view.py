@@ -16,6 +16,7 @@ from skada_active.pool.fields import FIELDS, Field
 from skada_active.selection import nearest_neighbors
 from skada_active.utils.arrays import Array, as_floats, is_tensor, namespace, normalized, to_host
 from skada_active.utils.entropy import row_entropy
+from skada_active.utils.rows import as_row_numbers
 
 __all__ = ["PoolView", "RowFunction", "as_probabilities", "named", "row_margin", "taken"]
 
@@ -258,6 +259,31 @@ class PoolView:
         filled = {name: value for name, value in vars(self).items() if name in FIELDS}
         return type(self)(**{name: taken(name, value, index) for name, value in filled.items()})
 
+    def restrict(self, positions: ArrayLike) -> PoolView:
+        """Return the view of some of the candidates, as `take` does, that goes on to know the pool that they are of.
+
+        Only they can be chosen, but what a strategy reads of the surroundings of a candidate is that of this view.
+
+        Parameters
+        ----------
+        positions : array-like of shape (m,), int
+            Positions in this view, in the order wanted.
+
+        Returns
+        -------
+        PoolView
+            The view; its `surroundings` are this view and the positions.
+        """
+        view = self.take(positions)
+        if view is not self:
+            view.__dict__["_surroundings"] = self, as_positions(positions, len(self))
+        return view
+
+    @property
+    def surroundings(self) -> tuple[PoolView, NDArray[np.int64]]:
+        """The pool around the candidates and their positions in it: this view itself, unless it was restricted."""
+        return self.__dict__.get("_surroundings") or (self, np.arange(len(self)))
+
     @cached_property
     def energies(self) -> NDArray[Any]:
         """Energies of the classes, shape (n, C): the negative logits."""
@@ -314,14 +340,14 @@ def frozen(name: str, value: Any) -> Any:
     if field.source == "discriminator" and callable(value):
         return value
     if isinstance(field.axes, tuple):
-        return tuple(_detached(part) for part in value)
+        return tuple(_detached(name, part) for part in value)
     if field.on_device:
-        return _detached(value)
+        return _detached(name, value)
     if field.is_probability:
         return read_only(as_probabilities(name, value))
     array = value if isinstance(value, np.ndarray) else to_host(value)
     if not field.integer:
-        return read_only(array)
+        return _detached(name, array)
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(
             f"PoolView.{name} must hold integers, got dtype {array.dtype} with values such as "
@@ -330,13 +356,20 @@ def frozen(name: str, value: Any) -> Any:
     return read_only(array.astype(np.int64, copy=False))
 
 
-def _detached(value: Any) -> Any:
-    return read_only(np.asarray(value)) if not is_tensor(value) else value.detach()
+def _detached(name: str, value: Any) -> Any:
+    if is_tensor(value):
+        return value.detach()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"PoolView.{name} must hold real numbers, got dtype {array.dtype}; convert it to a floating type."
+        )
+    return read_only(array)
 
 
 def as_probabilities(name: str, values: ArrayLike) -> NDArray[Any]:
     """Return the values of a field of probabilities as an ndarray; another shape or other numbers are an error."""
-    array = values if isinstance(values, np.ndarray) else to_host(values)
+    array = _detached(name, values if isinstance(values, np.ndarray) else to_host(values))
     check_axes({name: array})
     # A matrix product is several times as fast as a sum of short rows.
     sums = array @ np.ones(array.shape[-1], dtype=np.result_type(np.float32, array))
@@ -403,18 +436,13 @@ def taken(name: str, value: Any, positions: NDArray[np.int64]) -> Any:
 
 def as_positions(positions: ArrayLike, n: int) -> NDArray[np.int64]:
     """Return positions of candidates as int64; anything but integers from 0 to n - 1 is an error."""
-    array = np.asarray(positions)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise ValueError(
-            f"positions must be a list of integers, got dtype {array.dtype} of shape {array.shape}; turn a "
-            "mask into positions with numpy.flatnonzero(mask)."
-        )
+    array = as_row_numbers("positions", positions)
     if array.size and not 0 <= array.min() <= array.max() < n:
         raise ValueError(
             f"positions must be from 0 to {n - 1}, got {array.min()} to {array.max()}; find row numbers of X "
             "among the candidates with numpy.flatnonzero(numpy.isin(view.index, ids))."
         )
-    return array.astype(np.int64, copy=False)
+    return array
 
 
 def _first_bad_row(values: Array) -> int | None:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix, issparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,7 +21,7 @@ from skada_active.domains import Roles, check_inputs
 from skada_active.pool import PoolView, snapshot
 from skada_active.pool.readers import ModelReader
 from skada_active.pool.view import named
-from skada_active.query._validation import check_candidates, check_positions
+from skada_active.query._validation import check_candidates, check_positions, check_table
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import HasMethods
 from skada_active.utils.fitting import fit_estimator, remember_columns
@@ -46,10 +49,11 @@ class QueryStrategy(BaseEstimator):
     estimator : estimator, default=None
         Classifier whose outputs are read. It is cloned and fitted on the labelled rows (with ``sample_domain`` on all
         rows, if its ``fit`` takes it); wrap a fitted one in `sklearn.frozen.FrozenEstimator` to use it as it is.
-        ``None``: the cheapest model that supplies what the strategy reads, a logistic regression for tabular data
-        unless it reads a domain discriminator; inside a loop, the loop's model.
+        ``None``: the cheapest model that supplies what the strategy reads, for tabular data a logistic regression on
+        columns of variance 1 (centred where `X` is not sparse), which are then the embedding, unless it reads a domain
+        discriminator; inside a loop, the loop's model.
     random_state : int, RandomState instance or None, default=None
-        Seed of every random choice. Inside a loop an integer wins over the loop's seeds.
+        Seed of every random choice, and of the order of tied rows. Inside a loop an integer wins over the loop's seeds.
 
     Attributes
     ----------
@@ -146,13 +150,15 @@ class QueryStrategy(BaseEstimator):
             How many rows; more than there are to choose from gives all of them and a warning.
         candidates : array-like of int, default=None
             Distinct row numbers of the fitted `X` to choose from, all of them in the pool; ``None``: the whole pool.
+            Utilities are those that the rows have in the whole pool, where they are a matter of their neighbours too.
         return_utilities : bool, default=False
             Whether to return the utilities of the chosen rows too (NaN where the strategy has no score per row).
 
         Returns
         -------
         ids : ndarray of shape (n_queries,), int64
-            Distinct row numbers of the fitted `X`, in order of choice. Repeating a query repeats the answer.
+            Distinct row numbers of the fitted `X`, in order of choice, ties in an order that the seed draws.
+            Repeating a query repeats the answer.
         utilities : ndarray of shape (n_queries,), float64
             Only with ``return_utilities=True``.
 
@@ -163,7 +169,7 @@ class QueryStrategy(BaseEstimator):
         """
         check_is_fitted(self)
         n_queries = check_n_queries(n_queries)
-        view = self.pool_ if candidates is None else self.pool_.take(check_candidates(candidates, self.pool_))
+        view = self.pool_ if candidates is None else self.pool_.restrict(check_candidates(candidates, self.pool_))
         if n_queries > len(view):
             self._exceed(n_queries, view)
         positions, utilities = self.choose(view, n_queries, random_state=self._query_seed)
@@ -192,7 +198,10 @@ class QueryStrategy(BaseEstimator):
         return self._scores(view) if self._check(view, 1) else np.empty(0)
 
     def select(self, view: PoolView, n_queries: int, random_state: RandomStateLike = None) -> NDArray[np.int64]:
-        """Choose candidates: the highest utilities, ties by position, unless the strategy has a rule of its own.
+        """Choose candidates: the highest utilities, unless the strategy has a rule of its own.
+
+        Ties are broken by the seed, for files are sorted by class; without one, by position. Where there are none, the
+        seed changes no choice without randomness.
 
         Parameters
         ----------
@@ -201,7 +210,8 @@ class QueryStrategy(BaseEstimator):
         n_queries : int
             How many candidates.
         random_state : int, RandomState instance or None, default=None
-            Source of random choices; ``None``: the strategy's own `random_state`.
+            Source of random choices and of the order of ties; ``None``: the strategy's own `random_state`, and where
+            that is None too, fresh entropy for the choices and the order of the positions for ties.
 
         Returns
         -------
@@ -227,8 +237,12 @@ class QueryStrategy(BaseEstimator):
         )
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-        """Return `n_queries` distinct positions, at least one and at most all; here the highest utilities."""
-        return top_k(self._scores(view), n_queries)
+        """Return `n_queries` distinct positions, at least one and at most all; here the highest utilities.
+
+        `rng` is for random choices, and for ties too: `top_k`, `farthest_first` and `kmeans_picks` of
+        `skada_active.selection` take it, and leave ties in the order of the positions where nobody gave a seed.
+        """
+        return top_k(self._scores(view), n_queries, rng)
 
     def _extra_fields(
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
@@ -256,6 +270,8 @@ class QueryStrategy(BaseEstimator):
             return None
         estimator = self._default_estimator(X) if self.estimator is None else self.estimator
         self.check_model(estimator)
+        if self.estimator is None and isinstance(estimator, Pipeline):
+            check_table(X, type(self).__name__)
         return fit_estimator(clone(estimator), X, y, roles)
 
     def view(
@@ -281,11 +297,12 @@ class QueryStrategy(BaseEstimator):
         n_queries = self._check(view, n_queries)
         if not n_queries:
             return np.empty(0, dtype=np.int64), np.empty(0)
+        rng = self._rng(self._own_seed(random_state))
         if type(self)._select is QueryStrategy._select:
             utilities = self._scores(view)
-            positions = top_k(utilities, n_queries)
+            positions = top_k(utilities, n_queries, rng)
         else:
-            positions = self._positions(view, n_queries, self._rng(self._own_seed(random_state)))
+            positions = self._positions(view, n_queries, rng)
             utilities = self._scores(view) if self.has_utilities() else np.full(len(view), np.nan)
         return positions, utilities[positions]
 
@@ -323,9 +340,10 @@ class QueryStrategy(BaseEstimator):
 
     def _default_estimator(self, X: Any) -> Any:
         # Logistic regression supplies probabilities, logits and a head; images and discriminators need a network.
+        # Columns are scaled, for it neither converges nor weighs them alike otherwise; centring would fill sparse rows.
         trained = {field.objective for field in named(self.needs - self.fills) if field.objective is not None}
         if not trained and hasattr(X, "shape") and len(X.shape) <= 2:
-            return LogisticRegression(max_iter=1000)
+            return make_pipeline(StandardScaler(with_mean=not issparse(X)), LogisticRegression(max_iter=1000))
         from skada_active import deep
 
         objective = reduce(add, [getattr(deep, name)() for name in sorted(trained)]) if trained else None
@@ -340,7 +358,7 @@ class QueryStrategy(BaseEstimator):
             tags.no_validation = tags.input_tags.sparse = tags.input_tags.allow_nan = True
             return tags
         given = self.estimator is not None
-        inner = get_tags(self.estimator if given else QueryStrategy._default_estimator(self, np.empty((0, 0))))
+        inner = get_tags(self.estimator if given else QueryStrategy._default_estimator(self, csr_matrix((0, 0))))
         tags.input_tags.sparse = inner.input_tags.sparse
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         return tags

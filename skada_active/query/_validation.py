@@ -6,20 +6,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array
 
 from skada_active.pool import PoolView
+from skada_active.utils.rows import as_row_numbers
 
-__all__ = ["check_candidates", "check_positions"]
+__all__ = ["check_candidates", "check_positions", "check_table"]
 
 
 def check_candidates(candidates: ArrayLike, pool: PoolView) -> NDArray[np.int64]:
     """Return the positions of the rows `candidates` of X in the pool, ascending; a row not in it is an error."""
-    ids = np.asarray(candidates)
-    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-        raise ValueError(
-            f"candidates must be a list of row numbers of X, got dtype {ids.dtype} of shape {ids.shape}; turn a mask "
-            "into row numbers with numpy.flatnonzero(mask)."
-        )
+    ids = as_row_numbers("candidates", candidates, "row numbers of X")
     distinct, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"candidates names row {distinct[counts > 1][0]} more than once; name every row once.")
@@ -30,6 +27,21 @@ def check_candidates(candidates: ArrayLike, pool: PoolView) -> NDArray[np.int64]
             "name rows among strategy.pool_.index."
         )
     return np.flatnonzero(np.isin(pool.index, distinct))
+
+
+def check_table(X: Any, strategy: str) -> None:
+    """Raise an error that names the remedy if a default estimator cannot be fitted on a table, such as one of text."""
+    try:
+        numeric = "float64" if hasattr(X, "iloc") else "numeric"  # an object column of a frame passes as a number
+        check_array(X, dtype=numeric, accept_sparse=True, input_name="X", estimator="LogisticRegression")
+    except (ValueError, TypeError) as error:
+        if not any(words in str(error) for words in ("convert", "strings", "promoted")):
+            raise
+        raise ValueError(
+            f"X holds columns that are no numbers ({error}), but the default estimator of {strategy} is a model of "
+            "numbers. Give one that encodes them, such as estimator=make_pipeline(make_column_transformer("
+            "(OneHotEncoder(), columns), remainder=StandardScaler()), LogisticRegression())."
+        ) from error
 
 
 def check_positions(strategy: str, positions: Any, n_queries: int, n: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
-from skada_active.selection import Outer, kmeans_plusplus
+from skada_active.selection import Outer, kmeans_plusplus, top_k
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.arrays import as_floats, as_like, host_dtype, rows_inner, to_host
 
@@ -123,12 +123,12 @@ class BADGE(QueryStrategy):
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         gradients = badge_embedding(view.proba, view.features)
         n_trials = 2 + int(np.log(n_queries)) if isinstance(self.n_trials, str) else self.n_trials
-        first = self._first(gradients)
+        first = self._first(gradients, rng)
         return kmeans_plusplus(gradients, n_queries, first=first, n_trials=n_trials, random_state=rng)
 
-    def _first(self, gradients: Outer) -> int | None:
+    def _first(self, gradients: Outer, rng: np.random.RandomState) -> int | None:
         if self.first is None:
             return None
-        if self.first == "grad_norm":
-            return int(np.argmax(gradients.sq_norms()))
-        return int(np.argmax(to_host(rows_inner(gradients.left, gradients.left))))
+        is_whole = self.first == "grad_norm"
+        sq_norms = gradients.sq_norms() if is_whole else to_host(rows_inner(gradients.left, gradients.left))
+        return int(top_k(sq_norms, 1, rng)[0])

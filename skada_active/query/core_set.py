@@ -41,7 +41,7 @@ class CoreSet(QueryStrategy):
     Notes
     -----
     O(n D (n_queries + m)) time with m initial centres; extra memory does not grow with ``n * n_queries``. Distances
-    are Euclidean, ties by position. Outliers are far from everything and are chosen early.
+    are Euclidean. Outliers are far from everything and are chosen early.
 
     References
     ----------
@@ -80,4 +80,4 @@ class CoreSet(QueryStrategy):
         given = [getattr(view, name) for name in _CENTER_FIELDS[self.initial_centers]]
         features, *centers = as_floats(view.features, *given)
         covered = namespace(features).concatenate(centers) if centers else None
-        return farthest_first(features, n_queries, centers=covered)
+        return farthest_first(features, n_queries, centers=covered, random_state=rng)

@@ -16,8 +16,10 @@ from skada_active.query.gala_gap import domain_gap
 from skada_active.query.gala_pools import Part, parts_of, share_budget
 from skada_active.selection import Outer, kmeans, nearest_to_centers
 from skada_active.selection._gram_kmeans import MAX_ROWS
+from skada_active.selection._ties import Ties
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.arrays import namespace
+from skada_active.utils.random import RandomStateLike
 from skada_active.utils.warn import warn_user
 
 __all__ = ["GALA", "gala_local"]
@@ -26,7 +28,9 @@ __all__ = ["GALA", "gala_local"]
 _ROUNDING = 1e-12
 
 
-def gala_local(cluster_labels: ArrayLike, gap: ArrayLike, norms: ArrayLike, alpha: float) -> NDArray[np.int64]:
+def gala_local(
+    cluster_labels: ArrayLike, gap: ArrayLike, norms: ArrayLike, alpha: float, random_state: RandomStateLike = None
+) -> NDArray[np.int64]:
     """Pick from each cluster, among its most uncertain members, the one with the largest domain gap.
 
     Parameters
@@ -40,12 +44,15 @@ def gala_local(cluster_labels: ArrayLike, gap: ArrayLike, norms: ArrayLike, alph
     alpha : float
         Share of a cluster's members, those with the largest norms, that is kept, in (0, 1]; rounded up, so that at
         least one is.
+    random_state : int, RandomState, Generator or None, default=None
+        What the order of rows with equal norms and gaps is drawn from; ``None``: their positions. Where there are none,
+        nothing is drawn.
 
     Returns
     -------
     ndarray of shape (number of clusters that have members,), int64
-        Positions of the picks, in ascending order of the clusters' numbers. Equal norms are kept in order of position;
-        of equal gaps the larger norm is picked, then the lower position.
+        Positions of the picks, in ascending order of the clusters' numbers. Equal norms are kept in order of position,
+        or in an order drawn for all rows; of equal gaps the larger norm is picked, then the first in this order.
 
     Raises
     ------
@@ -71,10 +78,12 @@ def gala_local(cluster_labels: ArrayLike, gap: ArrayLike, norms: ArrayLike, alph
         raise ValueError(f"alpha must be in (0, 1], the share of each cluster that is kept, got {alpha!r}.")
     labels, gap, norms = np.asarray(cluster_labels), np.asarray(gap), np.asarray(norms)
     check_consistent_length(labels, gap, norms)
-    order = np.lexsort((-norms, labels))
+    ties = Ties(len(labels), random_state)
+    order = ties.lexsort([-norms, labels], np.arange(len(labels)))
     _, starts, cluster, counts = np.unique(labels[order], return_index=True, return_inverse=True, return_counts=True)
     kept = order[np.arange(len(order)) - starts[cluster] < _n_kept(alpha, counts)[cluster]]
-    kept = kept[np.lexsort((kept, -norms[kept], -gap[kept], labels[kept]))]
+    kept = np.sort(kept)
+    kept = kept[ties.lexsort([-norms[kept], -gap[kept], labels[kept]], kept)]
     return kept[np.unique(labels[kept], return_index=True)[1]]
 
 
@@ -205,12 +214,12 @@ class GALA(QueryStrategy):
         return utilities
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-        parts = self._parts(view)
+        parts = self._parts(view, rng)
         shares = self._shares(parts, n_queries)
         return np.concatenate([self._choose(part, share, rng) for part, share in zip(parts, shares, strict=True)])
 
-    def _parts(self, view: PoolView) -> list[Part]:
-        return parts_of(view, self.target_budget is not None, self.outlier_neighbors)
+    def _parts(self, view: PoolView, rng: RandomStateLike = None) -> list[Part]:
+        return parts_of(view, self.target_budget is not None, self.outlier_neighbors, Ties(len(view), rng))
 
     def _shares(self, parts: list[Part], n_queries: int) -> NDArray[np.int64]:
         sizes = [len(part) for part in parts]
@@ -232,14 +241,16 @@ class GALA(QueryStrategy):
         gradients = badge_embedding(pool.proba, pool.features)
         norms = _norms(gradients)
         if self.mode == "local":
-            return _largest_gaps(self._gap(pool), norms, self.alpha)[:n_queries]
+            return _largest_gaps(self._gap(pool), norms, self.alpha, rng)[:n_queries]
         vectors = self._vectors(gradients)
         labels = kmeans(vectors, n_queries, n_init=self.n_init, random_state=rng)
         if self.mode == "global":
-            return nearest_to_centers(vectors, labels, n_queries)
+            return nearest_to_centers(vectors, labels, n_queries, random_state=rng)
         gap = self._gap(pool, labels)
-        picks = gala_local(labels, gap, norms, self.alpha)
-        rest = _largest_gaps(gap, norms)
+        picks = gala_local(labels, gap, norms, self.alpha, rng)
+        if len(picks) == n_queries:
+            return picks
+        rest = _largest_gaps(gap, norms, 1.0, rng)
         return np.concatenate([picks, rest[~np.isin(rest, picks)][: n_queries - len(picks)]])
 
     def _gap(self, pool: PoolView, labels: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
@@ -280,8 +291,10 @@ def _norms(gradients: Outer) -> NDArray[np.float64]:
     return np.sqrt(gradients.sq_norms(), dtype=np.float64)
 
 
-def _largest_gaps(gap: NDArray[np.float64], norms: NDArray[np.float64], alpha: float = 1.0) -> NDArray[np.int64]:
+def _largest_gaps(
+    gap: NDArray[np.float64], norms: NDArray[np.float64], alpha: float, random_state: RandomStateLike
+) -> NDArray[np.int64]:
     """Return all positions: first the share `alpha` with the largest norms, then the others, by descending gap."""
-    filtered = np.ones(len(gap), dtype=bool)
-    filtered[np.argsort(-norms, kind="stable")[: _n_kept(alpha, np.array(len(gap)))]] = False
-    return np.lexsort((-norms, -gap, filtered))
+    filtered, ties, everybody = np.ones(len(gap), dtype=bool), Ties(len(gap), random_state), np.arange(len(gap))
+    filtered[ties.lexsort([-norms], everybody)[: _n_kept(alpha, np.array(len(gap)))]] = False
+    return ties.lexsort([-norms, -gap, filtered], everybody)

@@ -18,6 +18,8 @@ __all__ = ["domain_gap"]
 _AGGREGATIONS: dict[str, Callable[..., Any]] = {"mean": np.mean, "min": np.min, "max": np.max}
 _GAPS = ("standardized", "gaussian_w2")
 _BLOCK_BYTES = 2**22
+# A distance in the smallest unit, 1e-8, still has a finite square.
+_LARGEST = 1e140
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,11 @@ def _check_arrays(
     rows = check_array(to_host(features), dtype=types, ensure_min_samples=0, input_name="features")
     source_rows = check_array(to_host(source_features), dtype=types, input_name="source_features")
     check_consistent_length(source_rows, domain)
+    for name, values in (("features", rows), ("source_features", source_rows)):
+        if len(values) and max(-float(values.min()), float(values.max())) > _LARGEST:
+            raise ValueError(
+                f"{name} holds numbers beyond {_LARGEST:.0e}, whose squares are out of range; scale it down."
+            )
     if rows.shape[1] != source_rows.shape[1]:
         raise ValueError(
             f"features and source_features must be of one width, got {rows.shape[1]} and {source_rows.shape[1]}; take "

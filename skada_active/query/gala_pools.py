@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
 
 from skada_active.pool import PoolView
+from skada_active.selection._ties import Ties
 
 __all__ = ["Part", "is_isolated", "parts_of", "share_budget"]
 
@@ -33,7 +34,7 @@ class Part:
         return len(self.inliers) + len(self.outliers)
 
 
-def parts_of(view: PoolView, by_target: bool, outlier_neighbors: int | None) -> list[Part]:
+def parts_of(view: PoolView, by_target: bool, outlier_neighbors: int | None, ties: Ties | None = None) -> list[Part]:
     """Return the parts of a view, one a target domain or a single one.
 
     Parameters
@@ -44,16 +45,19 @@ def parts_of(view: PoolView, by_target: bool, outlier_neighbors: int | None) -> 
         Whether target domains are parts of their own, in ascending order of their numbers.
     outlier_neighbors : int or None
         Number of neighbours from whose distance outliers are told, in each part by itself; ``None``: there are none.
+    ties : Ties, default=None
+        Order of equally isolated outliers; ``None``: by position.
 
     Returns
     -------
     list of Part
         Together they hold every candidate once.
     """
+    ties = Ties(len(view)) if ties is None else ties
     if not by_target:
-        return [_part(view, np.arange(len(view)), outlier_neighbors)]
+        return [_part(view, np.arange(len(view)), outlier_neighbors, ties)]
     groups = [np.flatnonzero(view.target_domain == number) for number in np.unique(view.target_domain)]
-    return [_part(view, positions, outlier_neighbors) for positions in groups]
+    return [_part(view, positions, outlier_neighbors, ties) for positions in groups]
 
 
 def is_isolated(spacing: ArrayLike) -> NDArray[np.bool_]:
@@ -145,12 +149,13 @@ def share_budget(weights: ArrayLike, capacities: ArrayLike, total: int) -> NDArr
     return shares
 
 
-def _part(view: PoolView, positions: NDArray[np.int64], outlier_neighbors: int | None) -> Part:
+def _part(view: PoolView, positions: NDArray[np.int64], outlier_neighbors: int | None, ties: Ties) -> Part:
     pool = view.take(positions)
     if outlier_neighbors is None or len(pool) == 1:
         return Part(positions, positions[:0], pool)
-    spacing = pool.neighbors(outlier_neighbors, "euclidean")[0][:, -1]
-    isolated = is_isolated(spacing)
+    around, places = pool.surroundings
+    spacing = around.neighbors(outlier_neighbors, "euclidean")[0][:, -1]
+    isolated, spacing = is_isolated(spacing)[places], spacing[places]
     inliers, outliers = np.flatnonzero(~isolated), np.flatnonzero(isolated)
-    outliers = outliers[np.argsort(spacing[outliers], kind="stable")]
+    outliers = outliers[ties.lexsort([spacing[outliers]], positions[outliers])]
     return Part(positions[inliers], positions[outliers], pool.take(inliers))

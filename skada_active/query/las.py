@@ -102,8 +102,8 @@ class LAS(QueryStrategy):
     """LAS strategy: a diverse subset of the target rows that are predicted unlike their neighbours.
 
     Reads class probabilities and the embedding. The candidates with the highest scores are clustered by k-means on
-    the embedding at length 1, and the one nearest to each centroid is chosen. Neighbours are looked for among the
-    candidates of the pool only.
+    the embedding at length 1, and the one nearest to each centroid is chosen. Neighbours are looked for in the
+    pool only.
 
     Parameters
     ----------
@@ -177,10 +177,12 @@ class LAS(QueryStrategy):
         self.smoothing_iter = smoothing_iter
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
-        return _scores(view.proba, *view.neighbors(self.n_neighbors), self.smoothing_coef, self.smoothing_iter)
+        pool, positions = view.surroundings
+        found = pool.neighbors(self.n_neighbors)
+        return _scores(pool.proba, *found, self.smoothing_coef, self.smoothing_iter)[positions]
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-        candidates = top_k(self.utilities(view), self._n_candidates(view, n_queries))
+        candidates = top_k(self._scores(view), self._n_candidates(view, n_queries), rng)
         if len(candidates) == n_queries:
             return candidates
         directions = normalized(view.features[candidates])

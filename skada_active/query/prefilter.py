@@ -15,7 +15,7 @@ from skada_active.query._base import MAX_SEED, QueryStrategy
 from skada_active.query.badge import BADGE
 from skada_active.query.uncertainty import MarginSampling
 from skada_active.utils._sklearn import Interval
-from skada_active.utils.random import RandomStateLike
+from skada_active.utils.random import RandomStateLike, child_state
 
 __all__ = ["Prefilter"]
 
@@ -150,10 +150,10 @@ class Prefilter(QueryStrategy):
         return MarginSampling() if self.by is None else self.by
 
     def _short_list(self, view: PoolView, n_rows: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-        """Return the positions of the best rows by `by`, ascending, so that ties fall as in the whole pool."""
+        """Return the positions of the best rows by `by`, ascending: the order of the pool."""
         if len(view) <= n_rows:
             return np.arange(len(view))
-        return np.sort(_chosen(self._scorer, view, n_rows, rng.randint(MAX_SEED)))
+        return np.sort(_chosen(self._scorer, view, n_rows, child_state(rng)))
 
     def _exceed(self, n_queries: int, view: PoolView) -> None:
         if view is self.pool_ and len(view) < view.n_initial:

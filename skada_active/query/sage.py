@@ -90,10 +90,10 @@ class SAGE(QueryStrategy):
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         embedding = self._embedding(view)
         if self.diversity is None:
-            return top_k(embedding.sq_norms(), n_queries)
-        first = int(embedding.sq_norms().argmax())
+            return top_k(embedding.sq_norms(), n_queries, rng)
+        first = int(top_k(embedding.sq_norms(), 1, rng)[0])
         if self.diversity == "farthest_first":
-            return farthest_first(embedding, n_queries, first=first)
+            return farthest_first(embedding, n_queries, first=first, random_state=rng)
         return kmeans_plusplus(embedding, n_queries, first=first, random_state=rng)
 
     def _embedding(self, view: PoolView) -> OnDemand:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from skada_active.selection import OnDemand
-from skada_active.utils.arrays import Array, as_floats, empty_like, host_dtype, is_tensor, namespace, rows_inner
+from skada_active.utils.arrays import Array, as_floats, empty_like, host_dtype, namespace, rows_inner
 
 __all__ = ["positive_orthogonal_projection", "sage_embedding"]
 
@@ -143,7 +143,7 @@ def sage_embedding(
     if callable(discriminator):
         key, gradients = z, discriminator
     else:
-        key = discriminator if is_tensor(discriminator) else np.asarray(discriminator)
+        (key,) = as_floats(discriminator)
         gradients = key.__getitem__
     given = _GivenGradients(gradients, h, key.shape[-1], projection)
     dtype = np.result_type(host_dtype(h), host_dtype(key))
@@ -207,10 +207,11 @@ class _HiddenGradients:
         share = empty_like(proba.shape, proba) if projection == "pop" else None
         for start in range(0, len(proba), _BLOCK_ROWS):
             block = slice(start, start + _BLOCK_ROWS)
-            hidden = features[block] @ weight.T + bias
-            active[block] = hidden > 0
-            # d - 1 = -1 / (1 + exp(logit)), which is 0 where the exponential overflows.
-            with np.errstate(over="ignore"):
+            # d - 1 = -1 / (1 + exp(logit)), which is 0 where the exponential overflows; what else does is refused when
+            # the lengths are computed.
+            with np.errstate(over="ignore", invalid="ignore"):
+                hidden = features[block] @ weight.T + bias
+                active[block] = hidden > 0
                 slope[block] = -1 / (1 + xp.exp(hidden * active[block] @ output_weight.T + output_bias))
             if share is not None:
                 expected = (proba[block] * slope[block]) @ output_weight * active[block]

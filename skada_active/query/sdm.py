@@ -20,6 +20,8 @@ __all__ = ["SDM", "sdm_scores"]
 
 # Rows are worked on in blocks whose temporaries stay in the cache.
 _BLOCK_BYTES = 2**19
+# The squares of longer weights could be out of the range of float32.
+_LARGE_EXPONENT = 32
 
 
 def sdm_scores(
@@ -178,6 +180,9 @@ class SDM(QueryStrategy):
 
 def _root(head_weight: NDArray[Any]) -> NDArray[Any]:
     """Return R (C, min(C, D)) with R R^T = W W^T: coefficients times R have the lengths and angles of those times W."""
+    # Angles are the same at any scale, and a power of two changes no digit; what is far too short stays so.
+    exponent = int(np.frexp(np.abs(head_weight).max(initial=0))[1])
+    head_weight = np.ldexp(head_weight, -exponent) if exponent > _LARGE_EXPONENT else head_weight
     n_classes, width = head_weight.shape
     if n_classes >= width:
         return head_weight

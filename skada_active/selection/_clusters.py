@@ -10,8 +10,9 @@ from skada_active.selection._farthest_first import traverse
 from skada_active.selection._geometry import Points, membership, zero_tolerance
 from skada_active.selection._kmeans import kmeans
 from skada_active.selection._outer import Vectors
+from skada_active.selection._ties import Ties
 from skada_active.selection._validation import check_count, check_weights
-from skada_active.utils.random import RandomStateLike
+from skada_active.utils.random import RandomStateLike, check_rng
 
 __all__ = ["kmeans_picks", "nearest_to_centers"]
 
@@ -40,7 +41,7 @@ def kmeans_picks(
     n_init : int, default=1
         How many seedings k-means starts from.
     random_state : int, RandomState, Generator or None, default=None
-        Source of randomness; None takes fresh entropy.
+        Source of randomness; None takes fresh entropy, and resolves ties of the nearest row by position.
 
     Returns
     -------
@@ -64,12 +65,18 @@ def kmeans_picks(
     >>> sorted(kmeans_picks(X, 2, random_state=0).tolist())
     [1, 4]
     """
-    labels = kmeans(vectors, k, sample_weight=sample_weight, n_init=n_init, random_state=random_state)
-    return nearest_to_centers(vectors, labels, k, sample_weight=sample_weight)
+    rng = check_rng(random_state)
+    labels = kmeans(vectors, k, sample_weight=sample_weight, n_init=n_init, random_state=rng)
+    return nearest_to_centers(vectors, labels, k, sample_weight=sample_weight, random_state=rng)
 
 
 def nearest_to_centers(
-    vectors: Vectors, labels: ArrayLike, k: int, *, sample_weight: ArrayLike | None = None
+    vectors: Vectors,
+    labels: ArrayLike,
+    k: int,
+    *,
+    sample_weight: ArrayLike | None = None,
+    random_state: RandomStateLike = None,
 ) -> NDArray[np.int64]:
     """Pick for each of k clusters the row nearest to its centroid, no row twice.
 
@@ -84,12 +91,16 @@ def nearest_to_centers(
     sample_weight : array-like of shape (n,), default=None
         Non-negative weights of the rows in their centroid, by default equal. A cluster whose weights are all 0 has its
         unweighted mean as centroid.
+    random_state : int, RandomState, Generator or None, default=None
+        What the order of rows at equal distances is drawn from; ``None``: their positions. Where there are none,
+        nothing is drawn. The two members of a pair, which are at one distance from their mean whatever the data, are
+        resolved by position.
 
     Returns
     -------
     positions : ndarray of shape (min(max(k, 0), n),), int64
         Distinct, in the order of the clusters. Each non-empty cluster in order takes, of all rows not yet taken, the
-        one nearest to its centroid, the lowest position among equals. Then the empty ones in order take what
+        one nearest to its centroid, the first among equals. Then the empty ones in order take what
         `farthest_first` picks with those rows as centers.
 
     Raises
@@ -116,38 +127,44 @@ def nearest_to_centers(
     if k == 0:
         return np.empty(0, dtype=np.int64)
     labels = _check_labels(labels, n, k)
-    picks = _nearest_free(points, membership(labels, check_weights(sample_weight, n), k))
+    ties = Ties(n, random_state)
+    picks = _nearest_free(points, membership(labels, check_weights(sample_weight, n), k), ties)
     empty = picks < 0
     if empty.any():
-        picks[empty] = _farthest_from(points, picks[~empty], int(empty.sum()))
+        picks[empty] = _farthest_from(points, picks[~empty], int(empty.sum()), ties)
     return picks
 
 
-def _nearest_free(points: Points, shares: csr_matrix) -> NDArray[np.int64]:
+def _nearest_free(points: Points, shares: csr_matrix, ties: Ties) -> NDArray[np.int64]:
     """Return for each mean, in order, the nearest row that no earlier one took; -1 for a mean of nothing."""
     k, n = shares.shape
     duplicates, tolerance = points.first_occurrence(), zero_tolerance(points.sq_norms)
+    sizes, has_duplicates = np.diff(shares.indptr), (duplicates != np.arange(n)).any()
     picks, free = np.full(k, -1, dtype=np.int64), np.ones(n, dtype=bool)
     step = max(1, CHUNK_BYTES // (n * points.dtype.itemsize))
     for start in range(0, k, step):
         scores = points.sq_norms - 2 * points.mean_inner(shares[start : start + step])
         for cluster, score in enumerate(scores, start):
-            if shares.indptr[cluster] == shares.indptr[cluster + 1]:
+            if not sizes[cluster]:
                 continue
             score[~free] = np.inf
-            # The two members of a pair are at one distance from their mean: the position decides, not the rounding.
-            nearest = (score <= score.min() + tolerance).argmax()
-            picks[cluster] = np.flatnonzero((duplicates == duplicates[nearest]) & free)[0]
+            # The two members of a pair are at one distance from their mean: their positions decide, not the rounding.
+            nearest = np.flatnonzero(score <= score.min() + tolerance)
+            if len(nearest) == 2 and sizes[cluster] == 2:
+                nearest = nearest[:1]
+            if has_duplicates:
+                nearest = np.flatnonzero(np.isin(duplicates, duplicates[nearest]) & free)
+            picks[cluster] = ties.first(nearest)
             free[picks[cluster]] = False
     return picks
 
 
-def _farthest_from(points: Points, taken: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _farthest_from(points: Points, taken: NDArray[np.int64], count: int, ties: Ties) -> NDArray[np.int64]:
     """Return the picks of a farthest-first traversal that goes on after those taken."""
     chosen = np.concatenate([taken, np.empty(count, dtype=np.int64)])
     distances = np.full(len(points), np.inf, dtype=points.dtype)
     points.update_min_distances(distances, points.rows(taken))
-    traverse(points, distances, chosen, len(taken))
+    traverse(points, distances, chosen, len(taken), ties)
     return chosen[len(taken) :]
 
 

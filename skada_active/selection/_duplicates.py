@@ -19,7 +19,7 @@ def find_duplicates(marks: NDArray[np.float64], keys: Sequence[Array]) -> NDArra
     """
     leaders = np.arange(len(marks))
     order = np.argsort(marks, kind="stable")
-    same = np.diff(marks[order]) == 0
+    same = marks[order[1:]] == marks[order[:-1]]
     if not same.any():
         return leaders
     suspects = np.sort(order[np.append(same, False) | np.append(False, same)])

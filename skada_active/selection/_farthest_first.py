@@ -9,10 +9,12 @@ from skada_active.selection._geometry import Points, membership
 from skada_active.selection._on_demand import OnDemand
 from skada_active.selection._on_demand_geometry import as_points
 from skada_active.selection._outer import Vectors
+from skada_active.selection._ties import Ties
 from skada_active.selection._top_k import partial_argsort
 from skada_active.selection._validation import check_count, check_position
 from skada_active.utils._sklearn import num_samples
 from skada_active.utils.arrays import Floats
+from skada_active.utils.random import RandomStateLike
 
 __all__ = ["farthest_first", "traverse"]
 
@@ -21,7 +23,12 @@ MIN_LEADERS, MAX_LEADERS, LEADERS_A_PICK = 1024, 4096, 8
 
 
 def farthest_first(
-    vectors: Vectors | OnDemand, k: int, *, centers: Vectors | OnDemand | None = None, first: int | None = None
+    vectors: Vectors | OnDemand,
+    k: int,
+    *,
+    centers: Vectors | OnDemand | None = None,
+    first: int | None = None,
+    random_state: RandomStateLike = None,
 ) -> NDArray[np.int64]:
     """Pick k rows, each the one farthest from the centers and from all earlier picks.
 
@@ -35,12 +42,16 @@ def farthest_first(
         Vectors of the same kind that count as picked before, for example labelled rows. May be empty.
     first : int, default=None
         Position of the first pick where there are no centers; ``None``: the row nearest to the mean of all rows.
+    random_state : int, RandomState, Generator or None, default=None
+        What the order of rows at equal distances is drawn from; ``None``: their positions. Where there are none,
+        nothing is drawn.
 
     Returns
     -------
     positions : ndarray of shape (min(max(k, 0), n),), int64
         Distinct, in order of choice: ``argmax_i min_{j in centers or picked} |x_i - x_j|``. Equal distances are
-        resolved by position; once every row left coincides with a pick, the rest follows by position.
+        resolved by position, or by an order drawn for all rows; once every row left coincides with a pick, the rest
+        follows in this order.
 
     Raises
     ------
@@ -76,72 +87,74 @@ def farthest_first(
     chosen = np.empty(k, dtype=np.int64)
     if k == 0:
         return chosen
-    distances = np.full(len(points), np.inf, dtype=points.dtype)
+    ties, distances = Ties(len(points), random_state), np.full(len(points), np.inf, dtype=points.dtype)
     if centers is not None and num_samples(centers):
         others = as_points(centers, "centers", like=points)
         for _, rows in others.blocks():
             points.update_min_distances(distances, rows)
         filled = 0
     else:
-        chosen[0] = _medoid(points) if first is None else check_position(first, len(points), "first")
+        chosen[0] = _medoid(points, ties) if first is None else check_position(first, len(points), "first")
         points.update_min_distances(distances, points.rows(chosen[:1]))
         filled = 1
-    traverse(points, distances, chosen, filled)
+    traverse(points, distances, chosen, filled, ties)
     return chosen
 
 
-def traverse(points: Points, distances: Floats, chosen: NDArray[np.int64], filled: int) -> None:
+def traverse(points: Points, distances: Floats, chosen: NDArray[np.int64], filled: int, ties: Ties) -> None:
     """Fill chosen from position filled on, given all rows' squared distances to what is picked so far."""
-    distances[points.first_occurrence() != np.arange(len(points))] = 0
+    distances[ties.first_of_each(points.first_occurrence()) != np.arange(len(points))] = 0
     while filled < len(chosen):
         distances[chosen[:filled]] = -np.inf
-        picks = _picks_among_leaders(points, distances, len(chosen) - filled)
+        picks = _picks_among_leaders(points, distances, len(chosen) - filled, ties)
         if not len(picks):
-            picks = np.flatnonzero(distances == 0)[: len(chosen) - filled]
+            picks = ties.sort(np.flatnonzero(distances == 0))[: len(chosen) - filled]
         chosen[filled : filled + len(picks)] = picks
         filled += len(picks)
         if filled < len(chosen):
             points.update_min_distances(distances, points.rows(picks))
 
 
-def _picks_among_leaders(points: Points, distances: Floats, limit: int) -> NDArray[np.int64]:
+def _picks_among_leaders(points: Points, distances: Floats, limit: int, ties: Ties) -> NDArray[np.int64]:
     """Return the next picks, as many as distances among the rows with the largest ones suffice for.
 
     At least one, unless all distances are 0.
     """
     size = min(max(MIN_LEADERS, LEADERS_A_PICK * limit), MAX_LEADERS, points.n_held)
-    positions, bound, rival = _leaders(distances, size)
+    positions, bound, rival = _leaders(distances, size, ties)
     rows = points.rows(positions)
     current = distances[positions]
     picks: list[int] = []
     while len(picks) < limit:
-        best = int(current.argmax())
-        behind = current[best] < bound or (current[best] == bound and positions[best] > rival)
-        if behind or current[best] <= 0:
+        largest = current.max()
+        if largest < bound or largest <= 0:
             break
-        picks.append(best)
+        best = np.searchsorted(positions, ties.first(positions[current == largest]))
+        if largest == bound and ties.first(np.sort([positions[best], rival])) == rival:
+            break
+        picks.append(int(best))
         rows.update_min_distances(current, rows[best : best + 1])
         current[best] = -np.inf
     return positions[picks]
 
 
-def _leaders(distances: Floats, size: int) -> tuple[NDArray[np.int64], float, int]:
-    """Return the leading rows' positions, the largest distance of the others and the first position that has it.
+def _leaders(distances: Floats, size: int, ties: Ties) -> tuple[NDArray[np.int64], float, int]:
+    """Return the leading rows' positions, the largest distance of the others and the first row that has it.
 
     Where few rows would be left, all of them lead: the naive loop.
     """
     n = len(distances)
     if n <= 2 * size:
         return np.arange(n), -np.inf, n
-    positions = np.sort(partial_argsort(distances, size))
+    positions = np.sort(partial_argsort(distances, size, ties))
     others = distances.copy()
     others[positions] = -np.inf
-    rival = int(others.argmax())
-    return positions, others[rival], rival
+    bound = others.max()
+    return positions, bound, ties.first(np.flatnonzero(others == bound)) if bound > 0 else n
 
 
-def _medoid(points: Points) -> int:
+def _medoid(points: Points, ties: Ties) -> int:
     """Return the position of the row nearest to the mean."""
     everybody = membership(np.zeros(len(points), dtype=np.int64), np.ones(len(points)), 1)
-    nearest = (points.sq_norms - 2 * points.mean_inner(everybody)[0]).argmin()
-    return int(points.first_occurrence()[nearest])
+    scores, duplicates = points.sq_norms - 2 * points.mean_inner(everybody)[0], points.first_occurrence()
+    return ties.first(np.flatnonzero(np.isin(duplicates, duplicates[scores == scores.min()])))

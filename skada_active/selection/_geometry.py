@@ -128,8 +128,7 @@ class Points:
             for block in self._slices():
                 self.norms[block] = product_sq_norms(self._centred(block))
         self.sq_norms = to_host(self.norms)
-        if not np.isfinite(self.sq_norms).all():
-            raise ValueError(f"{name} has squared norms beyond the range of {self.dtype}; scale {name} down first.")
+        self._check_range(self.dtype, name)
 
     def __len__(self) -> int:
         return len(self.factors[0])
@@ -138,6 +137,15 @@ class Points:
     def dtype(self) -> np.dtype[Any]:
         """The floating type of all computations."""
         return host_dtype(self.factors[0])
+
+    def _check_range(self, dtype: np.dtype[Any] | type, name: str) -> None:
+        """Raise a ValueError where sums of the squared distances of all rows could be out of the range of a type."""
+        largest = self.sq_norms.max(initial=0)
+        if not largest <= np.finfo(dtype).max / (16 * max(1, len(self))):
+            raise ValueError(
+                f"{name} has squared norms beyond the range of {np.dtype(dtype)}, the largest is {largest:.1e}; scale "
+                f"{name} down first."
+            )
 
     def rows(self, index: NDArray[np.int64] | slice) -> Rows:
         """Return some of the vectors, about the origin."""
@@ -231,6 +239,7 @@ class Points:
     def gram(self) -> NDArray[np.float32]:
         """Return the (n, n) float32 inner products of all vectors with each other."""
         n = len(self)
+        self._check_range(np.float32, "vectors")
         single = namespace(self.norms).float32
         cast = [f.to(single) if is_tensor(f) else f.astype(single, copy=False) for f in self._centred(slice(None))]
         rows, out = Rows(tuple(cast), self.norms), empty_like((n, n), cast[0])

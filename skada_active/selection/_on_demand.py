@@ -158,8 +158,8 @@ class OnDemand:
     @cached_property
     def _sq_norms(self) -> Floats:
         norms = np.empty(len(self), dtype=self.dtype)
-        for block, values in self.blocks():
-            with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            for block, values in self.blocks():
                 if self.basis is not None:
                     values = self._times_root(values)
                 norms[block] = to_host(rows_inner(values, values))

@@ -68,8 +68,15 @@ class Outer:
         return Outer(self.left[index], self.right[index])
 
     def sq_norms(self) -> Floats:
-        """Return the squared Euclidean norms, shape (n,), as an ndarray."""
-        return to_host(product_sq_norms(as_floats(self.left, self.right)))
+        """Return the squared Euclidean norms, shape (n,), as an ndarray; one out of range is a ValueError."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms: Floats = to_host(product_sq_norms(as_floats(self.left, self.right)))
+        if not np.isfinite(norms).all():
+            raise ValueError(
+                f"The outer product of row {np.isfinite(norms).argmin()} has a squared norm beyond the range of "
+                f"{norms.dtype}; scale the factors down first."
+            )
+        return norms
 
 
 #: What most primitives take.

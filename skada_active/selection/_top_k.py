@@ -1,4 +1,4 @@
-"""The k largest scores, with ties broken by position."""
+"""The k largest scores, with ties broken by position or by a seed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skada_active.selection._ties import Ties
 from skada_active.utils.arrays import Floats
+from skada_active.utils.random import RandomStateLike
 
 __all__ = ["partial_argsort", "top_k", "top_k_rows"]
 
 
-def top_k(scores: ArrayLike, k: int) -> NDArray[np.int64]:
+def top_k(scores: ArrayLike, k: int, random_state: RandomStateLike = None) -> NDArray[np.int64]:
     """Return the positions of the k largest scores, best first.
 
     Parameters
@@ -21,11 +23,13 @@ def top_k(scores: ArrayLike, k: int) -> NDArray[np.int64]:
         Finite numbers, or ``-inf`` for rows that come after all others. Integers are compared as float64.
     k : int
         How many positions to return; at most n are, and none for ``k <= 0``.
+    random_state : int, RandomState, Generator or None, default=None
+        What the order of equal scores is drawn from; ``None``: their positions. Where none are equal, nothing is drawn.
 
     Returns
     -------
     positions : ndarray of shape (min(max(k, 0), n),), int64
-        In descending order of score; equal scores in ascending order of position.
+        In descending order of score; equal scores in ascending order of position, or in an order drawn for all rows.
 
     Raises
     ------
@@ -53,20 +57,22 @@ def top_k(scores: ArrayLike, k: int) -> NDArray[np.int64]:
         raise ValueError("scores contains NaN or +inf; use finite numbers, and -inf for rows to take last.")
     if not isinstance(k, Integral):
         raise TypeError(f"k must be an integer, got {k!r}; round it first.")
-    return partial_argsort(scores, min(max(int(k), 0), len(scores)))
+    return partial_argsort(scores, min(max(int(k), 0), len(scores)), Ties(len(scores), random_state))
 
 
-def partial_argsort(scores: Floats, k: int) -> NDArray[np.int64]:
-    """Return the first k entries of a stable descending argsort of NaN-free scores, for 0 <= k <= n."""
+def partial_argsort(scores: Floats, k: int, ties: Ties | None = None) -> NDArray[np.int64]:
+    """Return the first k entries of a descending argsort of NaN-free scores, for 0 <= k <= n; stable without ties."""
     if k == 0:
         return np.empty(0, dtype=np.int64)
-    if k == len(scores):
-        return np.argsort(-scores, kind="stable").astype(np.int64, copy=False)
-    threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-    above = np.flatnonzero(scores > threshold)
-    tied = np.flatnonzero(scores == threshold)[: k - len(above)]
-    chosen = np.concatenate([above, tied])
-    return chosen[np.argsort(-scores[chosen], kind="stable")].astype(np.int64, copy=False)
+    ties = Ties(len(scores)) if ties is None else ties
+    chosen = np.arange(len(scores))
+    if k < len(scores):
+        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+        above, tied = np.flatnonzero(scores > threshold), np.flatnonzero(scores == threshold)
+        if len(above) + len(tied) > k:
+            tied = ties.sort(tied)[: k - len(above)]
+        chosen = np.concatenate([above, tied])
+    return chosen[ties.lexsort([-scores[chosen]], chosen)].astype(np.int64, copy=False)
 
 
 def top_k_rows(scores: Floats, k: int) -> NDArray[np.int64]:

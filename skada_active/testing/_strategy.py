@@ -31,8 +31,9 @@ def check_strategy(strategy: QueryStrategy) -> None:
     view, nothing less and nothing more; utilities are ``(n,)`` float64 without NaN; a choice holds exactly
     ``min(n_queries, n)`` distinct int64 positions, whatever the data (duplicates, zero vectors, one-hot probabilities,
     constant features, float32); the same view and seed give the same answer; nothing is written to, and no global
-    random state is read; where the choice has no randomness, the order of the candidates does not change it; fitted on
-    data, it asks for rows of the pool; labels that are hidden never matter; in a loop the budget is spent exactly.
+    random state is read; where the choice has no randomness, the order of the candidates does not change it; among
+    candidates that are all the same, the seed decides, not their positions; fitted on data, it asks for rows of the
+    pool; labels that are hidden never matter; in a loop the budget is spent exactly.
 
     Parameters
     ----------
@@ -228,6 +229,20 @@ def _check_order_of(strategy: QueryStrategy, fields: Fields) -> None:
             _require(same, f"other utilities are chosen, {_short(utilities[moved])}")
 
 
+def _check_ties(strategy: QueryStrategy) -> None:
+    view = view_of(take_fields(make_fields(), np.zeros(12, dtype=np.int64)), strategy.needs)
+    with _rule(strategy, "among candidates that are all the same the seed decides, not the position"):
+        chosen = set(strategy.select(view, 4, random_state=0).tolist())
+        for seed in range(1, 60):
+            chosen |= set(strategy.select(view, 4, random_state=seed).tolist())
+        never = sorted(set(range(12)) - chosen)
+        _require(
+            not never,
+            f"positions {never} of 12 are never chosen, whatever the seed; break ties by the rng that _select is "
+            "given, as skada_active.selection.top_k(scores, n_queries, rng) does",
+        )
+
+
 def _data() -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return rows, true labels, known labels and domains: two sources, two targets, a few answers."""
     rng = np.random.default_rng(1)
@@ -297,6 +312,7 @@ _CHECKS = (
     _check_choices,
     _check_purity,
     _check_order,
+    _check_ties,
     _check_query,
     _check_hidden_labels,
     _check_loop,

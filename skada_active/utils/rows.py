@@ -12,7 +12,7 @@ from scipy import sparse
 
 from skada_active.utils._sklearn import num_samples, safe_indexing
 
-__all__ = ["as_rows", "is_dataset", "n_rows", "take_rows"]
+__all__ = ["as_row_numbers", "as_rows", "is_dataset", "n_rows", "take_rows"]
 
 # What numpy reads as an array, and pandas-like tables: rows are taken from them at once, not one by one.
 _ARRAY_LIKE = ("shape", "__array__", "__array_interface__", "__dataframe__", "iloc")
@@ -38,6 +38,25 @@ def as_rows(X: Any) -> Any:
     if _is_list_of_items(X):
         return np.stack([np.asarray(item[0]) for item in X])
     return X if is_dataset(X) or (hasattr(X, "shape") and hasattr(X, "__getitem__")) else np.asarray(X)
+
+
+def as_row_numbers(name: str, values: Any, what: str = "integers") -> NDArray[np.int64]:
+    """Return a list of integers, such as an argument `name` holds, as int64; anything else is an error."""
+    array = np.asarray(values)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} is a masked array in which {np.ma.count_masked(values)} of {values.size} are masked, and which of "
+            "them count is not clear; give those that do, by .compressed()."
+        )
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(
+            f"{name} must be a list of {what}, got dtype {array.dtype} of shape {array.shape}; put a single number "
+            "into a list, make one of a set or generator by list(...), and turn a mask into numbers with "
+            "numpy.flatnonzero(mask)."
+        )
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} holds {array.max()}, which is no row number.")
+    return array.astype(np.int64, copy=False)
 
 
 def n_rows(X: Any) -> int:

@@ -45,6 +45,7 @@ from skada_active.query import (
     vote_entropy,
 )
 from skada_active.selection import kmeans, kmeans_picks
+from skada_active.utils.random import TiesByPosition
 
 torch = pytest.importorskip("torch")
 
@@ -513,7 +514,7 @@ def test_gala_picks_one_row_a_cluster_and_for_empty_ones_the_largest_gaps_left(g
         expected.append(by_gap(kept, values, norms)[0])
     rest = [i for i in by_gap(range(len(view)), values, norms) if i not in expected]
     expected += rest[: min(n_queries, len(view)) - len(expected)]
-    assert GALA(alpha, gap=gap).select(view, n_queries, random_state=seed).tolist() == expected
+    assert GALA(alpha, gap=gap).select(view, n_queries, random_state=TiesByPosition(seed)).tolist() == expected
 
 
 # Clusters
@@ -539,7 +540,7 @@ def test_k_means_and_the_global_step_of_gala_take_the_rows_nearest_to_the_means(
         (KMeansSampling(), view.features, exact(view.features)),
         (GALA(mode="global"), gradients, explicit_gradients(view.proba, view.features)),
     ]:
-        picks = strategy.select(view, n_queries, random_state=seed)
+        picks = strategy.select(view, n_queries, random_state=TiesByPosition(seed))
         assert is_distinct(picks, n_queries, len(view))
         assert_nearest_to_means(picks, X, kmeans(vectors, n_queries, random_state=seed))
 
@@ -562,6 +563,7 @@ def test_clue_picks_are_nearest_to_means_that_certain_rows_hardly_move(view, n_q
     options = {"sample_weight": weights, "random_state": seed}
     picks = CLUE(temperature).select(view, n_queries, random_state=seed)
     assert picks.tolist() == kmeans_picks(view.features, n_queries, **options).tolist()
+    picks = CLUE(temperature).select(view, n_queries, random_state=TiesByPosition(seed))
     assert_nearest_to_means(picks, exact(view.features), kmeans(view.features, n_queries, **options), weights)
 
 
@@ -588,7 +590,7 @@ def test_badge_starts_at_the_first_longest_gradient_and_takes_all_distinct_ones_
     residuals = exact(view.proba) - np.eye(view.proba.shape[1])[np.argmax(view.proba, axis=1)]
     np.testing.assert_allclose(BADGE().utilities(view), np.linalg.norm(gradients, axis=1), rtol=1e-6)
     for first, vectors in [("grad_norm", gradients), ("residual_norm", residuals)]:
-        picks = BADGE(first, n_trials).select(view, n_queries, random_state=seed)
+        picks = BADGE(first, n_trials).select(view, n_queries, random_state=TiesByPosition(seed))
         assert is_distinct(picks, n_queries, len(view))
         assert picks[0] == np.square(vectors).sum(axis=1).argmax()
         n_distinct = min(len(picks), len(np.unique(gradients, axis=0)))

@@ -15,6 +15,8 @@ from sklearn.preprocessing import OneHotEncoder
 from skada_active.domains import resolve_roles
 from skada_active.pool import PoolView
 from skada_active.query import (
+    GALA,
+    LAS,
     SDM,
     CoreSet,
     EntropySampling,
@@ -358,6 +360,32 @@ class TestCandidates:
         assert len(strategy.query(0, candidates=[])) == 0
 
     @pytest.mark.parametrize(
+        "candidates",
+        [
+            (30, 33, 35),
+            range(30, 36),
+            np.array([35, 30], dtype=np.uint8),
+            pd.Series([30, 33], index=[7, 2]),
+            pd.Index([30, 33]),
+            np.ma.masked_array([30, 33]),
+        ],
+        ids=repr,
+    )
+    def test_row_numbers_come_in_any_one_dimensional_container(self, candidates):
+        assert MarginSampling().fit(X, KNOWN, DOMAIN).query(1, candidates=candidates)[0] in list(candidates)
+
+    @pytest.mark.parametrize(
+        "strategy",
+        [LAS(3), LAS(3, oversampling=0), GALA(outlier_neighbors=2), CoreSet(), QueryByCommittee(n_members=2)],
+    )
+    def test_the_neighbours_of_a_candidate_are_those_in_the_whole_pool(self, strategy):
+        strategy.set_params(random_state=0).fit(X, KNOWN, DOMAIN)
+        ids, utilities = strategy.query(4, candidates=[26, 30, 33, 35, 38], return_utilities=True)
+        assert set(ids.tolist()) < {26, 30, 33, 35, 38}
+        if strategy.has_utilities():
+            np.testing.assert_array_equal(utilities, strategy.utilities(strategy.pool_)[ids - 25])
+
+    @pytest.mark.parametrize(
         ("candidates", "message"),
         [
             ([25, 24], r"candidates names row 24, which is not in the pool of 15 row\(s\).*strategy\.pool_\.index"),
@@ -366,6 +394,15 @@ class TestCandidates:
             ([25.0], r"candidates must be a list of row numbers of X, got dtype float64"),
             (np.ones(40, dtype=bool), r"candidates must be .* dtype bool .*numpy\.flatnonzero\(mask\)"),
             ([[25]], r"candidates must be a list .* of shape \(1, 1\)"),
+            (25, r"candidates must be a list .* of shape \(\); put a single number into a list"),
+            ({25, 26}, r"candidates must be a list .* make one of a set or generator by list"),
+            ([-1], r"candidates names row -1, which is not in the pool"),
+            (np.array([2**63 + 25], dtype=np.uint64), r"candidates holds 9223372036854775833, which is no row number"),
+            ([True, False], r"candidates must be .* dtype bool .*numpy\.flatnonzero\(mask\)"),
+            (pd.Series([True] * 40), r"candidates must be .* dtype bool"),
+            (pd.DataFrame({"id": [25]}), r"candidates must be a list .* of shape \(1, 1\)"),
+            (np.ma.masked_array([25, 26], [False, True]), r"candidates is a masked array in which 1 of 2 are masked"),
+            (["25"], r"candidates must be a list of row numbers of X, got dtype <U2"),
         ],
     )
     def test_what_are_no_rows_of_the_pool_is_refused(self, candidates, message):

@@ -106,6 +106,11 @@ class ByPosition(Largest):
         return np.arange(n_queries)
 
 
+class StableSort(Largest):
+    def _select(self, view, n_queries, rng):
+        return np.argsort(-self._utilities(view), kind="stable")[:n_queries]
+
+
 class ReadsMore(Largest):
     def _utilities(self, view):
         return view.proba[:, 0].astype(np.float64)
@@ -185,6 +190,7 @@ BROKEN = [
     (Scribbling(), "ValueError: assignment destination is read-only"),
     (Learning(), "writes to nothing .*: the strategy is Learning.* afterwards"),
     (ByPosition(), "the order of the candidates changes no choice"),
+    (StableSort(), r"the seed decides, not the position: positions \[4, 5, .* are never chosen, .*top_k\("),
     (ReadsMore(), r"needs names what is read .*\['proba'\] is read, and needs is \['features'\]"),
     (ReadsAnswers(), r"\['labeled_y'\] is read, and needs is \['features'\]"),
     (NeedsMore(), r"\['head_bias'\] in needs is never read"),
