@@ -33,6 +33,7 @@ from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.random import check_rng
 from skada_active.utils.rows import is_dataset
+from skada_active.utils.warn import warn_user
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -236,9 +237,19 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         ------
         ValueError
             If no row has a label, or data, labels and domains do not fit together.
+
+        Warns
+        -----
+        UserWarning
+            If the objective reads target rows and there are none.
         """
         self._validate_params()
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
+        if self.objective is not None and self.objective.reads_target and not len(roles.target):
+            warn_user(
+                f"objective={self.objective!r} reads target rows, but there are none, so it does nothing; number their "
+                "sample_domain below 0, or leave the objective out."
+            )
         self._start(X, y, np.unique(native_labels(y[roles.labeled])), roles)
         return self._train(X, y, roles, own_net_params(self).get("max_epochs", self.max_epochs))
 

@@ -58,7 +58,8 @@ def check_answers(
     `kinds` are those of the labels that are known (`label_kinds`), empty where none is. With `classes`, a label that is
     none of them is refused.
     """
-    answers = as_labels(np.atleast_1d(labels) if np.ndim(labels) == 0 else labels)
+    listed: Any = [labels] if np.ndim(labels) == 0 else labels  # not by numpy, which would cut a string at its end
+    answers = as_labels(listed)
     n_ids = len(np.atleast_1d(np.asarray(ids)))
     if n_ids != len(answers):
         raise ValueError(

@@ -25,8 +25,9 @@ from skada_active.utils.fitting import (
     seed_estimator,
     split_pipeline,
 )
+from skada_active.utils.warn import warn_user
 
-__all__ = ["TrainedModel", "Trainer"]
+__all__ = ["TrainedModel", "Trainer", "fit_strategy_model"]
 
 _Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
 
@@ -84,6 +85,7 @@ class Trainer:
         self.template = seed_estimator(clone(settings.estimator), seed)
         # Replaced as a whole, so that an interruption leaves nothing half done.
         self.model = TrainedModel(None, {}, [], None)
+        self._is_outdated = False  # the estimator knows of answers that its history was cut back from
 
     @cached_property
     def eval_hash(self) -> str | None:
@@ -103,6 +105,7 @@ class Trainer:
         done = self.model.purchases or []
         n_valid = next((n for n, pair in enumerate(zip(done, wanted, strict=False)) if pair[0] != pair[1]), len(done))
         if n_valid < len(done):
+            self._is_outdated = True
             self.model = self.model._replace(history=self.model.history[:n_valid], purchases=done[:n_valid])
         for finished in state.closed[n_valid:]:
             self._train_round(state, finished, wanted[: finished.number])
@@ -121,21 +124,40 @@ class Trainer:
         start, known = time.perf_counter(), state.as_of(0)
         estimator = fit_estimator(clone(self.template), self.X, known[0], known[1])
         initial = self._entry(estimator, known, Round(0), time.perf_counter() - start)
-        self.model = TrainedModel(estimator, initial, [], [])
+        self.model, self._is_outdated = TrainedModel(estimator, initial, [], []), False
 
     def _train_round(self, state: SessionState, finished: Round, purchases: list[list[Any]]) -> None:
         start, estimator = time.perf_counter(), self.model.estimator
         known = y, roles, _ = state.as_of(finished.number)
         if finished.bought_ids:
-            new_class = not np.isin(y[finished.bought_ids], estimator.classes_).all()
+            new_class = len(_new_labels(y[roles.labeled_target], estimator.classes_)) > 0
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained from scratch; others always are.
-                estimator = fit_estimator(clone(self.template), self.X, y, roles)
+                estimator = self._train_anew(state, finished, y, roles)
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
         entry = self._entry(estimator, known, finished, time.perf_counter() - start)
         self.model = TrainedModel(estimator, self.model.initial, [*self.model.history, entry], purchases)
+        self._is_outdated = False
+
+    def _train_anew(self, state: SessionState, finished: Round, y: NDArray[Any], roles: Roles) -> Any:
+        """Return an estimator trained from scratch, or the last one where a class is new that it cannot learn yet."""
+        try:
+            return fit_estimator(clone(self.template), self.X, y, roles)
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:
+            if self._is_outdated:
+                # The model must not depend on answers that were corrected: the last one is made again from the start.
+                self._train_start(state)
+                for number, earlier in enumerate(state.closed[: finished.number - 1], start=1):
+                    self._train_round(state, earlier, state.purchases()[:number])
+            new = _new_labels(y[roles.labeled_target], self.model.estimator.classes_)
+            if not len(new):
+                raise
+            _warn_of_unlearned("The model", new, error)
+            return self.model.estimator
 
     def _epochs_after(self, number: int) -> int:
         epochs = np.atleast_1d(self.settings.round_epochs)
@@ -162,3 +184,32 @@ class Trainer:
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
             "accuracy": accuracies(estimator, self.X, roles, query_round, self.y_true, self.eval_set),
         }
+
+
+def fit_strategy_model(strategy: Any, X: Any, state: SessionState) -> Any:
+    """Return a strategy's own estimator, fitted on what is known, if need be without classes new since the start."""
+    try:
+        return strategy.fit_model(X, state.y, state.roles)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:
+        at_start = state.y[state.initial_roles.labeled]
+        new = _new_labels(state.y[state.roles.labeled_target], at_start)
+        if not len(new) or not len(at_start):
+            raise
+        _warn_of_unlearned("The strategy's own estimator", new, error)
+        return strategy.fit_model(X, state.y, state.roles.hide(np.isin(state.y, new)))
+
+
+def _new_labels(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+    """Return the labels that are none of the classes, as often as they occur."""
+    return labels[~np.isin(labels, classes)]
+
+
+def _warn_of_unlearned(what: str, labels: NDArray[Any], error: Exception) -> None:
+    counts = ", ".join(f"{label!r} ({n} label{'s' * (n > 1)})" for label, n in class_counts(labels).items())
+    warn_user(
+        f"{what} could not be trained with the new class {counts}: {error} Until it can, it goes without that class, "
+        "whose rows count as wrong; the next round tries again with more labels. Choose an estimator that learns a "
+        "class from so few labels, if that is too late."
+    )
