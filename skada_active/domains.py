@@ -162,7 +162,8 @@ def resolve_roles(y: ArrayLike, sample_domain: ArrayLike | None = None) -> Roles
             "(integer y), NaN (float y) and None (object y) mean 'missing'; give every source row a label, drop it, "
             "or number its domain below 0 if it belongs to the target."
         )
-    check_label_types(y[roles.is_labeled])
+    if y.dtype.kind == "O":
+        check_label_types(y[roles.is_labeled])
     return roles
 
 
@@ -209,13 +210,18 @@ def check_inputs(
     >>> X.shape, roles.unlabeled_target
     ((2, 1), array([1]))
     """
-    _check_row_order(X=X, y=y, sample_domain=sample_domain)
+    indexed = {"X": X, "y": y, "sample_domain": sample_domain}
+    indexes = {name: table.index for name, table in indexed.items() if hasattr(table, "iloc")}
+    if len(indexes) > 1:
+        _check_row_order(indexes)
     X, y = as_rows(X), as_labels(y)
-    if sample_domain is None and not allow_missing:
+    if sample_domain is None and not allow_missing and y.dtype.kind in "fO":  # the integer -1 is an ordinary class then
         _refuse_missing(y)
     roles = resolve_roles(y, sample_domain)
     check_consistent_length(range(n_rows(X)), y)
-    _warn_of_disguised(y, roles)
+    new = set(y[roles.labeled_target].tolist()).difference(y[roles.domain >= 0].tolist())
+    if new:
+        _warn_of_disguised(y, roles, new)
     return X, y, roles
 
 
@@ -284,11 +290,8 @@ def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:
     return mask_labels(as_labels(y), roles.is_target)
 
 
-def _check_row_order(**tables: Any) -> None:
-    """Raise a ValueError if pandas tables have the same index in another order: rows go by position here."""
-    indexes = {name: table.index for name, table in tables.items() if hasattr(table, "iloc")}
-    if len(indexes) < 2:
-        return
+def _check_row_order(indexes: dict[str, Any]) -> None:
+    """Raise a ValueError if tables of pandas have the same index in another order: rows go by position here."""
     (first, index), *others = indexes.items()
     for name, other in others:
         is_shuffled = not index.equals(other) and len(index) == len(other) and index.is_unique
@@ -300,7 +303,7 @@ def _check_row_order(**tables: Any) -> None:
 
 
 def _refuse_missing(y: NDArray[Any]) -> None:
-    missing = np.flatnonzero(is_missing(y) & (y.dtype.kind != "i"))  # the integer -1 is an ordinary class then
+    missing = np.flatnonzero(is_missing(y))
     if len(missing):
         raise ValueError(
             f"y has no label for {len(missing)} row(s), the first is row {missing[0]} (y={y[missing[0]]!r}), but "
@@ -309,12 +312,12 @@ def _refuse_missing(y: NDArray[Any]) -> None:
         )
 
 
-def _warn_of_disguised(y: NDArray[Any], roles: Roles) -> None:
-    """Warn if labels of target rows only stand for missing ones."""
-    source, target = (set(y[rows].tolist()) for rows in (roles.source, roles.labeled_target))
-    new = target - source
-    disguised = [label for label in new if looks_missing(label, among=(source | target) - {label})]
-    if not disguised and source and len(target) == len(new) == 1 and 1 < len(roles.labeled_target) == len(roles.target):
+def _warn_of_disguised(y: NDArray[Any], roles: Roles, new: set[Any]) -> None:
+    """Warn if labels, `new` ones that no source row has, only stand for missing ones."""
+    known = set(y[roles.labeled].tolist())
+    disguised = [label for label in new if looks_missing(label, among=known - {label})]
+    is_only_one = len(set(y[roles.labeled_target].tolist())) == 1 < len(roles.labeled_target) == len(roles.target)
+    if not disguised and is_only_one and len(roles.source):
         disguised = list(new)
     if disguised:
         n_disguised = int((y[roles.labeled_target] == disguised[0]).sum())

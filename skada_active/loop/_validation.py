@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skada_active.domains import Roles, check_inputs
-from skada_active.labels import is_missing
 from skada_active.utils.warn import warn_user
 
 __all__ = ["check_eval_set", "check_oracle", "check_reply", "require_target", "warn_of_no_question"]
@@ -47,7 +46,7 @@ def require_target(roles: Roles, what: str) -> None:
 
 
 def warn_of_no_question(roles: Roles, y_true: NDArray[Any] | None) -> None:
-    """Warn, where labels are to be bought, that none can be; `y_true` are the answers where there is no oracle."""
+    """Warn that no label can be bought, and why; `y_true` are the answers where there is no oracle."""
     n_target = len(roles.target)
     if not n_target:
         why = f"sample_domain {_describe_sources(roles)}: all rows count as source"
@@ -60,11 +59,9 @@ def warn_of_no_question(roles: Roles, y_true: NDArray[Any] | None) -> None:
     elif not len(roles.candidates):
         why = f"labeled_target names each of the {n_target} target row(s) with a label"
         remedy = "name fewer rows in it"
-    elif y_true is not None and is_missing(y_true[roles.candidates]).all():
+    else:
         why = f"y holds no label of the {len(roles.candidates)} target row(s) to buy, and there is no oracle"
         remedy = "pass oracle=..., who answers, or use loop.session(...), in which a person does"
-    else:
-        return
     warn_user(f"There is a budget, but no label is bought: {why}. To buy labels, {remedy}; otherwise set budget=0.")
 
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from skada_active.domains import Roles, check_domain_coding, check_inputs, hide_target
+from skada_active.labels import is_missing
 from skada_active.loop._validation import (
     check_eval_set,
     check_oracle,
@@ -471,7 +472,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
                 f"round_epochs must be an integer >= 0 or a list of them, one per round, got {self.round_epochs!r}."
             )
         X, y, roles = check_inputs(X, y, sample_domain)
-        check_domain_coding(roles)
+        if not len(roles.target):
+            check_domain_coding(roles)
         return X, y, roles
 
     def _start_session(
@@ -488,7 +490,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
     ) -> AdaptationSession:
         held_out = None if eval_set is None else check_eval_set(eval_set)
         settings = self._settings(roles, costs, n_annotators)
-        if np.any(np.greater(getattr(self.budget, "budget", self.budget), 0)):
+        answers = y[roles.candidates] if y_true is None else y_true[roles.candidates]
+        has_answers = len(answers) and (y_true is None or not is_missing(answers).all())
+        if not has_answers and np.any(np.greater(getattr(self.budget, "budget", self.budget), 0)):
             warn_of_no_question(roles, y_true)
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:

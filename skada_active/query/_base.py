@@ -118,7 +118,8 @@ class QueryStrategy(BaseEstimator):
         """
         self._validate_params()
         X, labels, roles = check_inputs(X, y, sample_domain)
-        check_domain_coding(roles)
+        if not len(roles.target):
+            check_domain_coding(roles)
         remember_columns(self, X)
         rng = check_rng(self.random_state)
         self.estimator_ = self.fit_model(X, labels, roles)

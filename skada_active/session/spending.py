@@ -123,7 +123,7 @@ class BudgetSchedule(BaseEstimator):
             planned = _per_round(list(self.budget), n_pool)
         else:
             planned = self._split(count_of(self.budget, n_pool))
-        if n_pool:
+        if n_pool and (sum(planned) > n_pool or 0 in planned):
             self._warn_of_size(planned, n_pool)
         bounds = np.minimum(np.cumsum([0, *planned]), n_pool)
         return [int(size) for size in np.diff(bounds) if size > 0]

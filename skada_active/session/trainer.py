@@ -130,10 +130,13 @@ class Trainer:
         start, estimator = time.perf_counter(), self.model.estimator
         known = y, roles, _ = state.as_of(finished.number)
         if finished.bought_ids:
-            new_class = len(_new_labels(y[roles.labeled_target], estimator.classes_)) > 0
+            new_class = not np.isin(y[roles.labeled_target], estimator.classes_).all()
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained from scratch; others always are.
-                estimator = self._train_anew(state, finished, y, roles)
+                try:
+                    estimator = fit_estimator(clone(self.template), self.X, y, roles)
+                except Exception as error:
+                    estimator = self._keep(state, finished, y[roles.labeled_target], error)
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
@@ -141,23 +144,20 @@ class Trainer:
         self.model = TrainedModel(estimator, self.model.initial, [*self.model.history, entry], purchases)
         self._is_outdated = False
 
-    def _train_anew(self, state: SessionState, finished: Round, y: NDArray[Any], roles: Roles) -> Any:
-        """Return an estimator trained from scratch, or the last one where a class is new that it cannot learn yet."""
-        try:
-            return fit_estimator(clone(self.template), self.X, y, roles)
-        except (MemoryError, OSError):
-            raise
-        except Exception as error:
-            if self._is_outdated:
-                # The model must not depend on answers that were corrected: the last one is made again from the start.
-                self._train_start(state)
-                for number, earlier in enumerate(state.closed[: finished.number - 1], start=1):
-                    self._train_round(state, earlier, state.purchases()[:number])
-            new = _new_labels(y[roles.labeled_target], self.model.estimator.classes_)
-            if not len(new):
-                raise
-            _warn_of_unlearned("The model", new, error)
-            return self.model.estimator
+    def _keep(self, state: SessionState, finished: Round, labels: NDArray[Any], error: Exception) -> Any:
+        """Return the last model where a class among the labels is new, so that it could not be learned; or raise."""
+        if isinstance(error, MemoryError | OSError):
+            raise error
+        if self._is_outdated:
+            # The model must not depend on answers that were corrected: the last one is made again from the start.
+            self._train_start(state)
+            for number, earlier in enumerate(state.closed[: finished.number - 1], start=1):
+                self._train_round(state, earlier, state.purchases()[:number])
+        new = _new_labels(labels, self.model.estimator.classes_)
+        if not len(new):
+            raise error
+        _warn_of_unlearned("The model", new, error)
+        return self.model.estimator
 
     def _epochs_after(self, number: int) -> int:
         epochs = np.atleast_1d(self.settings.round_epochs)
@@ -190,12 +190,10 @@ def fit_strategy_model(strategy: Any, X: Any, state: SessionState) -> Any:
     """Return a strategy's own estimator, fitted on what is known, if need be without classes new since the start."""
     try:
         return strategy.fit_model(X, state.y, state.roles)
-    except (MemoryError, OSError):
-        raise
     except Exception as error:
         at_start = state.y[state.initial_roles.labeled]
         new = _new_labels(state.y[state.roles.labeled_target], at_start)
-        if not len(new) or not len(at_start):
+        if isinstance(error, MemoryError | OSError) or not len(new) or not len(at_start):
             raise
         _warn_of_unlearned("The strategy's own estimator", new, error)
         return strategy.fit_model(X, state.y, state.roles.hide(np.isin(state.y, new)))
