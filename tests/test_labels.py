@@ -72,6 +72,16 @@ def test_a_loop_predicts_the_integers_of_an_extension_array():
     assert session.estimator_.predict(X).tolist() == [BIG, BIG, BIG + 1, BIG + 1, BIG, BIG + 1]
 
 
+def test_integers_among_objects_are_answered_by_whole_floats_too():
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=1, n_rounds=1)
+    session = loop.session([[0.0], [1.0], [2.0]], pd.Series([3, 4, None], dtype="Int64"), sample_domain=[1, 1, -1])
+    with pytest.raises(ValueError, match="labels must be of the type of y"):
+        session.tell(session.ask(), [4.5])
+    session.tell(session.ask(), np.array([4.0]))
+    assert session.answers()["label"].tolist() == [4]
+    assert isinstance(session.answers()["label"][0], int)
+
+
 @pytest.mark.parametrize(
     "y", [["abc\0", "b"], np.array(["abc\0", None], dtype=object), pd.Series(["abc\0", "b"]), ["abc\0", None]], ids=repr
 )

@@ -128,6 +128,9 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     parameters. What a module of one's own keeps in attributes that are neither parameters, buffers nor plain values
     survives `copy.deepcopy` only; a callback of one's own is carried as it is, by what can carry its class.
 
+    A `Pipeline` that is fitted by itself hands missing labels to its earlier steps, as labels: one that learns from
+    them (`SelectKBest`, `TargetEncoder`) is fitted on the labelled rows by a loop, which with ``budget=0`` buys none.
+
     Examples
     --------
     >>> from skada_active.datasets import make_shifted_blobs

@@ -132,6 +132,9 @@ def _refuse_nan(labels: NDArray[Any], y: NDArray[Any]) -> None:
 
 def _converted(known: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[Any] | None:
     """Return the labels in the type of `y`, None where that loses something or a value is not a class."""
+    if y.dtype.kind == "O" and kinds == {"i"} and known.dtype.kind == "f":
+        whole = _converted(known, np.empty(0, dtype=np.int64), kinds)
+        return None if whole is None else whole.astype(object)
     if y.dtype.kind == "O":
         return known.astype(object) if not len(known) or not kinds or label_kinds(known) <= kinds else None
     try:

@@ -208,6 +208,6 @@ def _warn_of_unlearned(what: str, labels: NDArray[Any], error: Exception) -> Non
     counts = ", ".join(f"{label!r} ({n} label{'s' * (n > 1)})" for label, n in class_counts(labels).items())
     warn_user(
         f"{what} could not be trained with the new class {counts}: {error} Until it can, it goes without that class, "
-        "whose rows count as wrong; the next round tries again with more labels. Choose an estimator that learns a "
-        "class from so few labels, if that is too late."
+        "whose rows count as wrong; the next round tries again with more labels. If that is too late, choose an "
+        "estimator that learns a class from so few; if the answer was a slip, change it by correct(ids, labels)."
     )
