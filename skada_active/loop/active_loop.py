@@ -195,8 +195,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         Warns
         -----
         UserWarning
-            If there is a budget and nothing to ask about; if the estimator cannot learn a class that was met (it then
-            stays as it was, and each later round tries again).
+            If there is a budget and nothing to ask about; if the estimator cannot learn a class that it met, from so
+            few labels (it then goes without that class, and each later round tries again).
 
         Notes
         -----

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from skada_active.utils.fitting import (
 )
 from skada_active.utils.warn import warn_user
 
-__all__ = ["TrainedModel", "Trainer", "fit_strategy_model"]
+__all__ = ["TrainedModel", "Trainer", "fit_strategy_model", "fit_without_new"]
 
 _Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
 
@@ -85,7 +85,6 @@ class Trainer:
         self.template = seed_estimator(clone(settings.estimator), seed)
         # Replaced as a whole, so that an interruption leaves nothing half done.
         self.model = TrainedModel(None, {}, [], None)
-        self._is_outdated = False  # the estimator knows of answers that its history was cut back from
 
     @cached_property
     def eval_hash(self) -> str | None:
@@ -105,7 +104,6 @@ class Trainer:
         done = self.model.purchases or []
         n_valid = next((n for n, pair in enumerate(zip(done, wanted, strict=False)) if pair[0] != pair[1]), len(done))
         if n_valid < len(done):
-            self._is_outdated = True
             self.model = self.model._replace(history=self.model.history[:n_valid], purchases=done[:n_valid])
         for finished in state.closed[n_valid:]:
             self._train_round(state, finished, wanted[: finished.number])
@@ -124,7 +122,7 @@ class Trainer:
         start, known = time.perf_counter(), state.as_of(0)
         estimator = fit_estimator(clone(self.template), self.X, known[0], known[1])
         initial = self._entry(estimator, known, Round(0), time.perf_counter() - start)
-        self.model, self._is_outdated = TrainedModel(estimator, initial, [], []), False
+        self.model = TrainedModel(estimator, initial, [], [])
 
     def _train_round(self, state: SessionState, finished: Round, purchases: list[list[Any]]) -> None:
         start, estimator = time.perf_counter(), self.model.estimator
@@ -133,31 +131,21 @@ class Trainer:
             new_class = not np.isin(y[roles.labeled_target], estimator.classes_).all()
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained from scratch; others always are.
-                try:
-                    estimator = fit_estimator(clone(self.template), self.X, y, roles)
-                except Exception as error:
-                    estimator = self._keep(state, finished, y[roles.labeled_target], error)
+                estimator = self._train_anew(y, roles, state)
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
         entry = self._entry(estimator, known, finished, time.perf_counter() - start)
         self.model = TrainedModel(estimator, self.model.initial, [*self.model.history, entry], purchases)
-        self._is_outdated = False
 
-    def _keep(self, state: SessionState, finished: Round, labels: NDArray[Any], error: Exception) -> Any:
-        """Return the last model where a class among the labels is new, so that it could not be learned; or raise."""
-        if isinstance(error, MemoryError | OSError):
-            raise error
-        if self._is_outdated:
-            # The model must not depend on answers that were corrected: the last one is made again from the start.
-            self._train_start(state)
-            for number, earlier in enumerate(state.closed[: finished.number - 1], start=1):
-                self._train_round(state, earlier, state.purchases()[:number])
-        new = _new_labels(labels, self.model.estimator.classes_)
-        if not len(new):
-            raise error
-        _warn_of_unlearned("The model", new, error)
-        return self.model.estimator
+    def _train_anew(self, y: NDArray[Any], roles: Roles, state: SessionState) -> Any:
+        def fit(y: NDArray[Any], roles: Roles) -> Any:
+            return fit_estimator(clone(self.template), self.X, y, roles)
+
+        try:
+            return fit(y, roles)
+        except Exception as error:
+            return fit_without_new(fit, y, roles, state, error)
 
     def _epochs_after(self, number: int) -> int:
         epochs = np.atleast_1d(self.settings.round_epochs)
@@ -187,27 +175,35 @@ class Trainer:
 
 
 def fit_strategy_model(strategy: Any, X: Any, state: SessionState) -> Any:
-    """Return a strategy's own estimator, fitted on what is known, if need be without classes new since the start."""
+    """Return a strategy's own estimator, fitted on what is known."""
     try:
         return strategy.fit_model(X, state.y, state.roles)
     except Exception as error:
-        at_start = state.y[state.initial_roles.labeled]
-        new = _new_labels(state.y[state.roles.labeled_target], at_start)
-        if isinstance(error, MemoryError | OSError) or not len(new) or not len(at_start):
-            raise
-        _warn_of_unlearned("The strategy's own estimator", new, error)
-        return strategy.fit_model(X, state.y, state.roles.hide(np.isin(state.y, new)))
+        return fit_without_new(partial(strategy.fit_model, X), state.y, state.roles, state, error)
 
 
-def _new_labels(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
-    """Return the labels that are none of the classes, as often as they occur."""
-    return labels[~np.isin(labels, classes)]
+def fit_without_new(
+    fit: Callable[[NDArray[Any], Roles], Any], y: NDArray[Any], roles: Roles, state: SessionState, error: Exception
+) -> Any:
+    """Return what `fit` makes of labels without the rarest classes that are new since the start, as few as will do.
 
-
-def _warn_of_unlearned(what: str, labels: NDArray[Any], error: Exception) -> None:
-    counts = ", ".join(f"{label!r} ({n} label{'s' * (n > 1)})" for label, n in class_counts(labels).items())
-    warn_user(
-        f"{what} could not be trained with the new class {counts}: {error} Until it can, it goes without that class, "
-        "whose rows count as wrong; the next round tries again with more labels. If that is too late, choose an "
-        "estimator that learns a class from so few; if the answer was a slip, change it by correct(ids, labels)."
-    )
+    An estimator that fails, with `error`, on a class of which few labels have been bought learns from the other answers
+    until it has enough of them. It depends on what is known alone, so that a replay leaves out the same.
+    """
+    labels = y[roles.labeled_target]
+    counts = class_counts(labels[~np.isin(labels, state.y[state.initial_roles.labeled])])
+    left_out = sorted(counts, key=lambda label: counts[label])
+    for n_classes in range(1, 1 + len(left_out) * (not isinstance(error, MemoryError | OSError))):
+        try:
+            estimator = fit(y, roles.hide(np.isin(y, left_out[:n_classes])))
+        except Exception:  # not these alone
+            continue
+        warn_user(
+            f"{type(estimator).__name__} could not be trained with the new class "
+            f"{', '.join(f'{label!r} ({counts[label]} label(s))' for label in left_out[:n_classes])}: {error} It is "
+            "trained without these labels, their rows count as wrong, and the next round tries again with more of "
+            "them. If that is too late, choose an estimator that learns a class from so few; if the answer was a slip, "
+            "change it by correct(ids, labels)."
+        )
+        return estimator
+    raise error

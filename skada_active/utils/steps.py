@@ -75,7 +75,7 @@ def learns_from_labels(step: Any) -> bool | None:
 
 def _parts(step: Any) -> list[Any]:
     if isinstance(step, ColumnTransformer):
-        return [part for _, part, _ in step.transformers]
+        return [*(part for _, part, _ in step.transformers), step.remainder]
     return [part for _, part in (step.steps if isinstance(step, Pipeline) else step.transformer_list)]
 
 

@@ -106,6 +106,7 @@ STEPS = {
     "elimination": RFE(LogisticRegression(), n_features_to_select=1),
     "sequential": SequentialFeatureSelector(LogisticRegression(), n_features_to_select=1, cv=2),
     "columns": make_column_transformer((SelectKBest(k=1), [0, 1])),
+    "columns that remain": make_column_transformer(("drop", []), remainder=SelectKBest(k=1)),
     "columns of a pipeline": make_column_transformer((make_pipeline(StandardScaler(), SelectKBest(k=1)), [0, 1])),
     "union": make_union(SelectKBest(k=1)),
     "undeclared": BestColumn(),
