@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from skada_active.labels import as_labels, is_missing, mask_labels
+from skada_active.labels import as_labels, check_label_types, is_missing, looks_missing, mask_labels
 from skada_active.utils.rows import as_rows, n_rows
+from skada_active.utils.warn import warn_user
 
-__all__ = ["Roles", "check_inputs", "hide_target", "mask_target", "resolve_roles"]
+__all__ = ["Roles", "check_domain_coding", "check_inputs", "hide_target", "mask_target", "resolve_roles"]
 
 #: Domain number of every row when no ``sample_domain`` is given.
 _DEFAULT_SOURCE = 0
@@ -139,8 +140,8 @@ def resolve_roles(y: ArrayLike, sample_domain: ArrayLike | None = None) -> Roles
     Raises
     ------
     ValueError
-        If the lengths differ, `y` is a masked array, `sample_domain` holds something else than integers, or a source
-        row has no label.
+        If the lengths differ, `y` is a masked array or mixes types, `sample_domain` holds something else than integers,
+        or a source row has no label.
 
     Examples
     --------
@@ -161,10 +162,14 @@ def resolve_roles(y: ArrayLike, sample_domain: ArrayLike | None = None) -> Roles
             "(integer y), NaN (float y) and None (object y) mean 'missing'; give every source row a label, drop it, "
             "or number its domain below 0 if it belongs to the target."
         )
+    if y.dtype.kind == "O":
+        check_label_types(y[roles.is_labeled])
     return roles
 
 
-def check_inputs(X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> tuple[Any, NDArray[Any], Roles]:
+def check_inputs(
+    X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None, *, allow_missing: bool = False
+) -> tuple[Any, NDArray[Any], Roles]:
     """Check rows, labels and domains against each other: the one border where their conventions are converted.
 
     Parameters
@@ -175,6 +180,8 @@ def check_inputs(X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -
         Labels, see `resolve_roles`.
     sample_domain : array-like of shape (n,) of int, default=None
         Domain number per row, see `resolve_roles`.
+    allow_missing : bool, default=False
+        Whether `y` may hold NaN or None without a `sample_domain`, as in rows that are held out.
 
     Returns
     -------
@@ -188,7 +195,13 @@ def check_inputs(X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -
     Raises
     ------
     ValueError
-        If the lengths differ, or labels and domains are not valid.
+        If the lengths differ, labels and domains are not valid, or tables hold the same index in another order.
+
+    Warns
+    -----
+    UserWarning
+        If target rows carry a label that only stands for a missing one: text such as ``"nan"``, a number such as 255
+        in place of -1, or one label for all of them that no source row has.
 
     Examples
     --------
@@ -197,10 +210,28 @@ def check_inputs(X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -
     >>> X.shape, roles.unlabeled_target
     ((2, 1), array([1]))
     """
+    indexed = {"X": X, "y": y, "sample_domain": sample_domain}
+    indexes = {name: table.index for name, table in indexed.items() if hasattr(table, "iloc")}
+    if len(indexes) > 1:
+        _check_row_order(indexes)
     X, y = as_rows(X), as_labels(y)
+    if sample_domain is None and not allow_missing and y.dtype.kind in "fO":  # the integer -1 is an ordinary class then
+        _refuse_missing(y)
     roles = resolve_roles(y, sample_domain)
     check_consistent_length(range(n_rows(X)), y)
+    new = set(y[roles.labeled_target].tolist()).difference(y[roles.domain >= 0].tolist())
+    if new:
+        _warn_of_disguised(y, roles, new)
     return X, y, roles
+
+
+def check_domain_coding(roles: Roles) -> None:
+    """Raise a ValueError if the domains are numbered 0 and 1 without a target: the usual coding of other packages."""
+    if not len(roles.target) and np.array_equal(np.unique(roles.domain), [0, 1]):
+        raise ValueError(
+            "sample_domain holds 0 and 1 only, so that every row counts as source: a target is numbered below 0. If 1 "
+            "stands for the target, pass np.where(sample_domain == 1, -1, 1); if both are sources, number them 1 and 2."
+        )
 
 
 def hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None) -> Roles:
@@ -239,7 +270,8 @@ def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If lengths or domain numbers are not valid, or a source row has no label.
+        If lengths or domain numbers are not valid (``0`` and ``1`` only: nothing is below 0), or a source row has no
+        label.
 
     Examples
     --------
@@ -249,13 +281,74 @@ def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:
     >>> mask_target(["a", "b"], sample_domain=[1, -1])
     array(['a', None], dtype=object)
     """
+    if sample_domain is None:
+        raise ValueError(
+            "sample_domain is None, so it names no target row; pass one number per row, < 0 for the target."
+        )
     roles = resolve_roles(y, sample_domain)
+    check_domain_coding(roles)
     return mask_labels(as_labels(y), roles.is_target)
 
 
+def _check_row_order(indexes: dict[str, Any]) -> None:
+    """Raise a ValueError if tables of pandas have the same index in another order: rows go by position here."""
+    (first, index), *others = indexes.items()
+    for name, other in others:
+        is_shuffled = not index.equals(other) and len(index) == len(other) and index.is_unique
+        if is_shuffled and set(index) == set(other):
+            raise ValueError(
+                f"{name} has the index of {first} in another order, and rows are matched by position: pass "
+                f"{name}.loc[{first}.index], or {name}.to_numpy() if its order is right already."
+            )
+
+
+def _refuse_missing(y: NDArray[Any]) -> None:
+    missing = np.flatnonzero(is_missing(y))
+    if len(missing):
+        raise ValueError(
+            f"y has no label for {len(missing)} row(s), the first is row {missing[0]} (y={y[missing[0]]!r}), but "
+            "sample_domain is None, so that all rows count as source. Pass sample_domain, < 0 for the target rows, or "
+            "drop the rows without a label."
+        )
+
+
+def _warn_of_disguised(y: NDArray[Any], roles: Roles, new: set[Any]) -> None:
+    """Warn if labels, `new` ones that no source row has, only stand for missing ones."""
+    known = set(y[roles.labeled].tolist())
+    disguised = [label for label in new if looks_missing(label, among=known - {label})]
+    is_only_one = len(set(y[roles.labeled_target].tolist())) == 1 < len(roles.labeled_target) == len(roles.target)
+    if not disguised and is_only_one and len(roles.source):
+        disguised = list(new)
+    if disguised:
+        n_disguised = int((y[roles.labeled_target] == disguised[0]).sum())
+        warn_user(
+            f"y holds {disguised[0]!r} for {n_disguised} of {len(roles.target)} target row(s) and for no source row, "
+            f"which counts as a class of its own ({y.dtype}). If it stands for a missing label, write -1 (integers), "
+            "NaN (floats) or None (anything else), as mask_target(y, sample_domain) does."
+        )
+
+
 def _check_sample_domain(sample_domain: ArrayLike, y: NDArray[Any]) -> NDArray[np.int64]:
+    shape = np.shape(sample_domain)
+    if len(shape) != 1 and shape[1:] != (1,):
+        raise ValueError(
+            "sample_domain must hold one integer per row (>= 0 source, < 0 target), got "
+            f"{f'an array of shape {shape}' if shape else repr(sample_domain)}; for a single domain pass "
+            "np.full(len(y), number)."
+        )
+    if isinstance(sample_domain, np.ma.MaskedArray):
+        raise ValueError("sample_domain is a masked array, whose mask says nothing here; fill it: .filled(number).")
     domain = column_or_1d(sample_domain)
-    check_consistent_length(y, domain)
+    if len(domain) != len(y):
+        raise ValueError(
+            f"y and sample_domain have inconsistent numbers of samples: {len(y)} label(s) and {len(domain)} domain "
+            "number(s); give one of each per row."
+        )
+    if domain.dtype.kind == "b":
+        raise ValueError(
+            "sample_domain must hold one integer per row (>= 0 source, < 0 target), got booleans. Number the domains, "
+            "for example by np.where(is_target, -1, 1)."
+        )
     whole = None if domain.dtype.kind in "iu" else _are_whole(domain)
     if whole is not None and not whole.all():
         row = int(np.argmin(whole))

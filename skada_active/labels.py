@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,23 @@ from sklearn.utils.validation import column_or_1d
 
 __all__ = [
     "as_labels",
+    "check_label_types",
     "encode_labels",
     "is_missing",
     "label_kinds",
     "labels_from_list",
     "labels_to_list",
+    "looks_missing",
     "mask_labels",
     "native_labels",
 ]
+
+_LARGEST = int(np.iinfo(np.int64).max)
+
+#: What None, NaN, pandas.NA, NaT, an empty cell and -1 are as text, in small letters ...
+_MISSING_TEXT = frozenset({"nan", "none", "<na>", "nat", "", "na", "n/a", "null", "-1", "-1.0"})
+#: ... and -1 and NaN after a cast to other numbers.
+_MISSING_NUMBERS = frozenset({-1, *(2**bits - 1 for bits in (8, 16, 32, 64)), *(-(2**bits) for bits in (15, 31, 63))})
 
 
 def mask_labels(y: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
@@ -73,9 +82,50 @@ def as_labels(y: ArrayLike) -> NDArray[Any]:
     # Kind T is numpy's StringDType, which scikit-learn does not read.
     if labels.dtype.kind == "T" or (labels.dtype.kind == "U" and not hasattr(y, "dtype")):
         labels = np.asarray(y, dtype=object)
-        if all(isinstance(label, str) for label in labels.ravel()):
+        if all(isinstance(label, str) for label in _checked_strings(labels.ravel())):
             labels = labels.astype(str)
+    elif labels.dtype.kind == "f" and not isinstance(getattr(y, "dtype", None), np.dtype):
+        labels = _exact(y, labels)
+    if labels.dtype.kind in "mM":
+        raise ValueError(
+            f"y holds dates or times ({labels.dtype}), which are no class labels; write them as strings, and None "
+            "where a label is missing."
+        )
+    if labels.dtype.kind == "u" and labels.size and int(labels.max()) > _LARGEST:
+        raise ValueError(
+            f"y holds {labels.max()}, more than int64 holds; number the classes anew, for example by LabelEncoder, and "
+            "write a missing label as -1 in signed integers."
+        )
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise ValueError(
+            f"y should be a 1d array, got an array of shape {labels.shape} instead; of one column per class "
+            "y.argmax(axis=1) makes labels."
+        )
+    if labels.dtype.kind == "O":
+        _checked_strings(labels.ravel())
     return column_or_1d(labels, warn=True)
+
+
+def _checked_strings(labels: NDArray[Any]) -> Iterable[Any]:
+    cut = next((label for label in labels if isinstance(label, str) and label.endswith("\0")), None)
+    if cut is not None:
+        raise ValueError(
+            f"The label {cut!r} ends in a NUL character, which numpy's strings drop; take it off: label.rstrip('\\0')."
+        )
+    return labels
+
+
+def _exact(y: Any, floats: NDArray[Any]) -> NDArray[Any]:
+    """Return labels that numpy reads as floats as the integers (next to missing labels) that they are."""
+    # Extension arrays of pandas, polars and pyarrow; for Categorical even numpy's objects have been floats.
+    read = next((getattr(y, name) for name in ("to_pylist", "tolist", "to_list") if hasattr(y, name)), None)
+    values = np.empty(floats.shape, dtype=object)
+    values[...] = read() if read is not None else np.asarray(y.astype(object) if hasattr(y, "iloc") else y, object)
+    known = values[~is_missing(values.ravel()).reshape(values.shape)]
+    integers = [label for label in known if not isinstance(label, float | np.floating)]
+    # A list of numbers is what numpy makes of it, as long as floats can hold them.
+    is_kept = all(abs(label) <= 2**53 for label in integers) if isinstance(y, list | tuple) else not integers
+    return floats if is_kept else values
 
 
 def label_kinds(labels: NDArray[Any]) -> set[str]:
@@ -83,6 +133,30 @@ def label_kinds(labels: NDArray[Any]) -> set[str]:
     if labels.dtype.kind != "O":
         return {labels.dtype.kind}
     return {np.asarray(example).dtype.kind for example in {type(label): label for label in labels}.values()}
+
+
+def check_label_types(labels: NDArray[Any]) -> None:
+    """Raise a ValueError unless known labels are all integers, all floats, all booleans or all strings."""
+    kinds = label_kinds(labels)
+    if kinds and kinds not in ({"b"}, {"i"}, {"u"}, {"f"}, {"U"}) and labels.dtype.kind == "O":
+        types = {type(label).__name__: label for label in labels}
+        raise ValueError(
+            f"y holds labels of type {' and '.join(sorted(types))}, such as {str(list(types.values())[:3])[1:-1]}; "
+            "give all of them as integers, as booleans or as strings, for example by [str(label) for label in y], with "
+            "None where a label is missing."
+        )
+
+
+def looks_missing(label: Any, among: Collection[Any] = ()) -> bool:
+    """Tell whether a label, not missing by the convention of its type, is what a cast makes of one that is.
+
+    A number in the range of the labels `among` which it stands is an ordinary one.
+    """
+    if isinstance(label, str):
+        return label.strip().lower() in _MISSING_TEXT
+    if isinstance(label, bool) or not isinstance(label, int | float) or label not in _MISSING_NUMBERS:
+        return False
+    return not among or not min(among) <= label <= max(among) + 1
 
 
 def native_labels(labels: NDArray[Any]) -> NDArray[Any]:
@@ -94,10 +168,11 @@ def native_labels(labels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _is_missing_object(label: Any) -> bool:
-    # pandas.NA is neither equal nor unequal to anything, so it is known by its type's name: pandas stays optional.
+    # pandas.NA is neither equal nor unequal to anything, so it is known by its type's name, as NaT is: pandas stays
+    # optional.
     return (
         label is None
-        or type(label).__name__ == "NAType"
+        or type(label).__name__ in ("NAType", "NaTType")
         or (isinstance(label, float | np.floating) and bool(label != label))
     )
 

@@ -23,6 +23,8 @@ class TargetShuffleSplit(BaseShuffleSplit):
 
     The domains are passed as `groups`, as in ``GridSearchCV(loop, grid, cv=TargetShuffleSplit(3)).fit(X, y,
     sample_domain=sample_domain, groups=sample_domain)``. Target rows whose label is missing never go into a test fold.
+    A plain `KFold` puts source rows into its test folds, whose score says little about the target, and may leave a
+    training fold without one.
 
     Parameters
     ----------

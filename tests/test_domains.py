@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skada_active.domains import mask_target, resolve_roles
+from skada_active.domains import check_inputs, mask_target, resolve_roles
 from skada_active.labels import as_labels, encode_labels
 from skada_active.model_selection import TargetShuffleSplit
 
@@ -224,3 +224,130 @@ def test_excluded_rows_stay_unlabelled_but_are_no_candidates():
     assert excluded.candidates.tolist() == [2]
     assert excluded.unlabeled_target.tolist() == [1, 2, 3]
     assert excluded.reveal([2]).candidates.size == 0
+
+
+# Numbers of domains that were meant otherwise
+
+
+@pytest.mark.parametrize("number", [1, np.int64(-1), "target"], ids=repr)
+def test_one_number_for_all_rows_is_refused(number):
+    with pytest.raises(
+        ValueError, match=r"sample_domain must hold one integer per row.*got .*np\.full\(len\(y\), number\)"
+    ):
+        resolve_roles([0, 1, 1], sample_domain=number)
+
+
+def test_a_table_of_domain_numbers_is_refused_by_its_own_name():
+    with pytest.raises(ValueError, match=r"sample_domain must hold.*shape \(3, 2\)"):
+        resolve_roles([0, 1, 1], sample_domain=np.ones((3, 2), dtype=int))
+
+
+def test_masked_domain_numbers_are_refused():
+    with pytest.raises(ValueError, match="sample_domain is a masked array"):
+        resolve_roles([0, 1, 1], sample_domain=np.ma.array([1, 1, -1], mask=[0, 0, 1]))
+
+
+def test_booleans_are_refused_with_what_to_write():
+    with pytest.raises(ValueError, match=r"np\.where\(is_target, -1, 1\)"):
+        resolve_roles([0, 1, 1], sample_domain=np.array([False, False, True]))
+
+
+@pytest.mark.parametrize("domain", [None, [0, 1, 1], [0.0, 1.0, 1.0]], ids=repr)
+def test_masking_without_a_target_is_refused(domain):
+    with pytest.raises(
+        ValueError, match=r"sample_domain (is None|holds 0 and 1 only.*np\.where\(sample_domain == 1, -1, 1\))"
+    ):
+        mask_target([0, 1, 1], domain)
+
+
+# Tables whose rows are in another order
+
+
+def orders():
+    X = pd.DataFrame({"x": np.arange(4.0)})
+    y, domain = pd.Series([0, 1, 0, 1]), pd.Series([1, 1, -1, -1])
+    shuffled = [2, 0, 3, 1]
+    return X, y, domain, shuffled
+
+
+def test_labels_with_the_index_of_the_rows_in_another_order_are_refused():
+    X, y, domain, shuffled = orders()
+    with pytest.raises(ValueError, match=r"y has the index of X in another order.*y\.loc\[X\.index\]"):
+        check_inputs(X, y.loc[shuffled], domain)
+    with pytest.raises(ValueError, match="sample_domain has the index of X"):
+        check_inputs(X, y, domain.loc[shuffled])
+    with pytest.raises(ValueError, match="sample_domain has the index of y"):
+        check_inputs(X.to_numpy(), y, domain.loc[shuffled])
+
+
+def test_any_other_index_says_nothing_of_the_order():
+    X, y, domain, shuffled = orders()
+    check_inputs(X.loc[shuffled], y.loc[shuffled], domain.loc[shuffled])
+    check_inputs(X.loc[shuffled], y.to_numpy(), domain.set_axis(list("abcd")))
+    check_inputs(X.set_axis([0, 0, 1, 1]), y.set_axis([1, 1, 0, 0]), domain)
+
+
+# Missing labels without domains, and missing ones that became a value
+
+
+@pytest.mark.parametrize("y", [["a", None], [0.0, np.nan], np.array([0, pd.NA], dtype=object)], ids=repr)
+def test_a_missing_label_without_domains_is_refused(y):
+    with pytest.raises(ValueError, match=r"y has no label for 1 row.*row 1.*sample_domain is None.*< 0 for the target"):
+        check_inputs(np.zeros((2, 1)), y)
+    assert check_inputs(np.zeros((2, 1)), y, allow_missing=True)[1].shape == (2,)
+
+
+WORDS = np.array(["a", "b", "a", "b", "a", "b"])
+HALF = np.array([1, 1, 1, -1, -1, -1])
+NUMBERS = np.array([0, 1, 2, -1, -1, -1])
+
+
+def disguised(label):
+    return np.where(HALF < 0, label, WORDS)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        *(disguised(label) for label in ("nan", "None", "<NA>", "NaT", "NaN", "", " ", "NULL", "-1", "?", "unknown")),
+        *(NUMBERS.astype(dtype) for dtype in (np.uint8, np.uint16, np.uint32, float, str)),
+        NUMBERS.astype(np.uint8).astype(int),
+        np.where(HALF < 0, 99, NUMBERS),
+        np.where(HALF < 0, np.iinfo(np.int64).min, NUMBERS),
+        np.array(["a", "b", "a", "nan", "a", "b"]),
+        np.array(["a", "b", "a", "nan", None, None], dtype=object),
+        np.array([0, 1, 0, -1, None, None], dtype=object),
+        np.array([0, 1, 0, -1.0, np.nan, 1.0]),
+    ],
+    ids=lambda y: f"{y.dtype} {y[3]!r}",
+)
+def test_a_missing_label_that_became_a_value_is_said(y):
+    with pytest.warns(
+        UserWarning, match=r"y holds .* for [13] of 3 target row\(s\) and for no source row.*mask_target"
+    ):
+        check_inputs(np.zeros((6, 1)), y, HALF)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        WORDS,
+        np.array(["a", "nan", "a", "nan", "a", "nan"]),
+        np.array(["a", "b", "a", "c", "a", "b"]),
+        np.array(["a", "b", "a", "c", None, None], dtype=object),
+        np.array(["a", "b", "a", None, None, None], dtype=object),
+        NUMBERS,
+        np.array([253, 254, 254, 255, 255, 253]),
+        np.array([0, 300, 0, 255, 300, 0]),
+        np.array([False, True, True, False, True, True]),
+    ],
+    ids=str,
+)
+def test_nothing_is_said_of_ordinary_labels(y, recwarn):
+    check_inputs(np.zeros((6, 1)), y, HALF)
+    assert not recwarn.list
+
+
+def test_a_value_for_a_missing_label_is_said_without_source_rows_too():
+    with pytest.warns(UserWarning, match="y holds 'nan' for 2 of 4"):
+        check_inputs(np.zeros((4, 1)), ["a", "nan", "b", "nan"], np.full(4, -1))

@@ -34,6 +34,7 @@ from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.random import check_rng
 from skada_active.utils.rows import is_dataset
+from skada_active.utils.warn import warn_user
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -127,6 +128,9 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     plain values; read on any device, it predicts and goes on training alike. The network is made again from the
     parameters. What a module of one's own keeps in attributes that are neither parameters, buffers nor plain values
     survives `copy.deepcopy` only; a callback of one's own is carried as it is, by what can carry its class.
+
+    A `Pipeline` that is fitted by itself hands missing labels to its earlier steps, as labels: one that learns from
+    them (`SelectKBest`, `TargetEncoder`) is fitted on the labelled rows by a loop, which with ``budget=0`` buys none.
 
     Examples
     --------
@@ -237,9 +241,19 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         ------
         ValueError
             If no row has a label, or data, labels and domains do not fit together.
+
+        Warns
+        -----
+        UserWarning
+            If the objective reads target rows and there are none.
         """
         self._validate_params()
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
+        if self.objective is not None and self.objective.reads_target and not len(roles.target):
+            warn_user(
+                f"objective={self.objective!r} reads target rows, but there are none, so it does nothing; number their "
+                "sample_domain below 0, or leave the objective out."
+            )
         self._start(X, y, np.unique(native_labels(y[roles.labeled])), roles)
         return self._train(X, y, roles, own_net_params(self).get("max_epochs", self.max_epochs))
 

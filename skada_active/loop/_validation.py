@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from skada_active.domains import check_inputs
+from skada_active.domains import Roles, check_inputs
+from skada_active.utils.warn import warn_user
 
-__all__ = ["check_eval_set", "check_oracle", "check_reply"]
+__all__ = ["check_eval_set", "check_oracle", "check_reply", "require_target", "warn_of_no_question"]
 
 
 def check_oracle(oracle: Any) -> None:
@@ -24,7 +26,7 @@ def check_eval_set(eval_set: Any) -> tuple[Any, NDArray[Any]]:
     """Return the held-out rows and labels as the package holds rows and labels."""
     if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
         raise ValueError(f"eval_set must be a tuple (X, y) of held-out rows and their labels, got {type(eval_set)}.")
-    return check_inputs(*eval_set)[:2]
+    return check_inputs(*eval_set, allow_missing=True)[:2]
 
 
 def check_reply(labels: Any) -> Any:
@@ -32,3 +34,39 @@ def check_reply(labels: Any) -> Any:
     if labels is None:
         raise ValueError("oracle returned None; it must return one label per row, a missing one (-1, None) to abstain.")
     return labels
+
+
+def require_target(roles: Roles, what: str) -> None:
+    """Raise a ValueError if there is no target row for `what` needs one."""
+    if not len(roles.target):
+        raise ValueError(
+            f"{what} needs target rows, but sample_domain {_describe_sources(roles)}, so that every row counts as "
+            "source and is labelled by its y. Pass sample_domain with one number per row, below 0 for the target."
+        )
+
+
+def warn_of_no_question(roles: Roles, y_true: NDArray[Any] | None) -> None:
+    """Warn that no label can be bought, and why; `y_true` are the answers where there is no oracle."""
+    n_target = len(roles.target)
+    if not n_target:
+        why = f"sample_domain {_describe_sources(roles)}: all rows count as source"
+        if y_true is not None and y_true.dtype.kind == "i" and (y_true == -1).any():
+            why += ", and -1 as a class"
+        remedy = "pass sample_domain, with a number below 0 for each target row"
+    elif y_true is None and not len(roles.candidates):
+        why = f"y holds a label for each of the {n_target} target row(s), and a label that is present is known"
+        remedy = "hide them by mask_target(y, sample_domain)"
+    elif not len(roles.candidates):
+        why = f"labeled_target names each of the {n_target} target row(s) with a label"
+        remedy = "name fewer rows in it"
+    else:
+        why = f"y holds no label of the {len(roles.candidates)} target row(s) to buy, and there is no oracle"
+        remedy = "pass oracle=..., who answers, or use loop.session(...), in which a person does"
+    warn_user(f"There is a budget, but no label is bought: {why}. To buy labels, {remedy}; otherwise set budget=0.")
+
+
+def _describe_sources(roles: Roles) -> str:
+    if not roles.has_domains:
+        return "is None (or 0 for every row)"
+    numbers = np.unique(roles.domain).tolist()
+    return f"holds no number below 0, but {str(numbers[:5])[1:-1]}{', ...' if len(numbers) > 5 else ''}"

@@ -13,8 +13,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from skada_active.domains import Roles, check_inputs, hide_target
-from skada_active.loop._validation import check_eval_set, check_oracle, check_reply
+from skada_active.domains import Roles, check_domain_coding, check_inputs, hide_target
+from skada_active.labels import is_missing
+from skada_active.loop._validation import (
+    check_eval_set,
+    check_oracle,
+    check_reply,
+    require_target,
+    warn_of_no_question,
+)
 from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
@@ -181,10 +188,26 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         Raises
         ------
         ValueError
-            If the data do not fit together, or the estimator lacks what the strategy reads (before any training).
+            If the data do not fit together, the target was surely meant but named by no number below 0 (an `oracle` or
+            a `labeled_target`, or domains numbered 0 and 1), or the estimator lacks what the strategy reads. All before
+            any training.
+
+        Warns
+        -----
+        UserWarning
+            If there is a budget and nothing to ask about; if the estimator cannot learn a class that it met, from so
+            few labels (it then goes without that class, and each later round tries again).
+
+        Notes
+        -----
+        In cross-validation `sample_domain` goes along (``params={"sample_domain": sample_domain}``), and the splitter
+        is `TargetShuffleSplit`: test folds of a plain `KFold` hold source rows too, whose labels were trained for, and
+        their scores say little about the target.
         """
         X, y, roles = self._check_data(X, y, sample_domain)
         y_true = None
+        if oracle is not None or labeled_target is not None:
+            require_target(roles, "labeled_target" if oracle is None else "oracle")
         if oracle is None:
             roles, y_true = hide_target(y, roles, labeled_target), y.copy()
         elif labeled_target is not None:
@@ -254,9 +277,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         JournalError
             If the file is damaged or no journal; it is left as it is.
         ValueError
-            If data or settings are not valid, or not those of the journal.
+            If data or settings are not valid, there is no target row, or they are not those of the journal.
         """
         X, y, roles = self._check_data(X, y, sample_domain)
+        require_target(roles, "A session")
         return self._start_session(
             X,
             y,
@@ -447,7 +471,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
             raise ValueError(
                 f"round_epochs must be an integer >= 0 or a list of them, one per round, got {self.round_epochs!r}."
             )
-        return check_inputs(X, y, sample_domain)
+        X, y, roles = check_inputs(X, y, sample_domain)
+        if not len(roles.target):
+            check_domain_coding(roles)
+        return X, y, roles
 
     def _start_session(
         self,
@@ -463,6 +490,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
     ) -> AdaptationSession:
         held_out = None if eval_set is None else check_eval_set(eval_set)
         settings = self._settings(roles, costs, n_annotators)
+        answers = y[roles.candidates] if y_true is None else y_true[roles.candidates]
+        has_answers = len(answers) and (y_true is None or not is_missing(answers).all())
+        if not has_answers and np.any(np.greater(getattr(self.budget, "budget", self.budget), 0)):
+            warn_of_no_question(roles, y_true)
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
             make_loop = clone(self)._fitted_clone

@@ -46,7 +46,7 @@ def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLi
     >>> target_accuracy(model, [[0], [1], [2]], [1, 0, -1])
     0.5
     """
-    X, labels, roles = check_inputs(X, y, sample_domain)
+    X, labels, roles = check_inputs(X, y, sample_domain, allow_missing=True)
     rows = np.flatnonzero(~is_missing(labels)) if sample_domain is None else roles.labeled_target
     if not len(rows):
         raise ValueError("y has no label of a target row to score against; score on rows whose labels are known.")

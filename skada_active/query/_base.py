@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skada_active.domains import Roles, check_inputs
+from skada_active.domains import Roles, check_domain_coding, check_inputs
 from skada_active.pool import PoolView, snapshot
 from skada_active.pool.readers import ModelReader
 from skada_active.pool.view import named
@@ -122,6 +122,8 @@ class QueryStrategy(BaseEstimator):
         """
         self._validate_params()
         X, labels, roles = check_inputs(X, y, sample_domain)
+        if not len(roles.target):
+            check_domain_coding(roles)
         remember_columns(self, X)
         rng = check_rng(self.random_state)
         self.estimator_ = self.fit_model(X, labels, roles)

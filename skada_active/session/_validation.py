@@ -58,7 +58,8 @@ def check_answers(
     `kinds` are those of the labels that are known (`label_kinds`), empty where none is. With `classes`, a label that is
     none of them is refused.
     """
-    answers = as_labels(np.atleast_1d(labels) if np.ndim(labels) == 0 else labels)
+    listed: Any = [labels] if np.ndim(labels) == 0 else labels  # not by numpy, which would cut a string at its end
+    answers = as_labels(listed)
     n_ids = len(np.atleast_1d(np.asarray(ids)))
     if n_ids != len(answers):
         raise ValueError(
@@ -131,6 +132,9 @@ def _refuse_nan(labels: NDArray[Any], y: NDArray[Any]) -> None:
 
 def _converted(known: NDArray[Any], y: NDArray[Any], kinds: set[str]) -> NDArray[Any] | None:
     """Return the labels in the type of `y`, None where that loses something or a value is not a class."""
+    if y.dtype.kind == "O" and kinds == {"i"} and known.dtype.kind == "f":
+        whole = _converted(known, np.empty(0, dtype=np.int64), kinds)
+        return None if whole is None else whole.astype(object)
     if y.dtype.kind == "O":
         return known.astype(object) if not len(known) or not kinds or label_kinds(known) <= kinds else None
     try:

@@ -22,7 +22,7 @@ from skada_active.session.events import Asked, Corrected, Event, Extended, Readm
 from skada_active.session.state import Round, SessionState
 from skada_active.session.status import SessionStatus
 from skada_active.session.store import MemoryStore
-from skada_active.session.trainer import Trainer
+from skada_active.session.trainer import Trainer, fit_strategy_model
 from skada_active.utils.fitting import seed_estimator
 from skada_active.utils.warn import warn_user
 
@@ -485,7 +485,7 @@ class AdaptationSession:
         start, state, strategy = time.perf_counter(), self.state, self.strategy_
         model = self.trainer.model.estimator
         if strategy.estimator is not None:
-            model = strategy.fit_model(self.X, state.y, state.roles)
+            model = fit_strategy_model(strategy, self.X, state)
         _, view_seed, choice_seed = self._round_seeds(current.number)
         roles = state.askable_roles(current, model.classes_)
         view = strategy.view(model, self.X, state.y, roles, random_state=view_seed, n_initial=state.n_initial)

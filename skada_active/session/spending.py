@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from skada_active.utils.warn import warn_user
+
 __all__ = ["BudgetSchedule", "Spending"]
 
 #: What sums of costs may be off by.
@@ -111,13 +113,33 @@ class BudgetSchedule(BaseEstimator):
         ------
         ValueError
             If budget, rounds or allocation are not valid.
+
+        Warns
+        -----
+        UserWarning
+            If a fraction above 0 of the pool rounds to no label, or a count exceeds the pool.
         """
         if isinstance(self.budget, (Sequence, np.ndarray)) and not isinstance(self.budget, str):
             planned = _per_round(list(self.budget), n_pool)
         else:
             planned = self._split(count_of(self.budget, n_pool))
+        if n_pool and (sum(planned) > n_pool or 0 in planned):
+            self._warn_of_size(planned, n_pool)
         bounds = np.minimum(np.cumsum([0, *planned]), n_pool)
         return [int(size) for size in np.diff(bounds) if size > 0]
+
+    def _warn_of_size(self, planned: list[int], n_pool: int) -> None:
+        wanted = np.atleast_1d(self.budget)
+        n_empty = int(np.sum(wanted > 0)) - sum(size > 0 for size in planned)
+        of_pool = f"budget={self.budget!r} of a pool of {n_pool}"
+        if sum(planned) > n_pool:
+            warn_user(f"{of_pool} is more than there is, and buys all of it; lower it, or say budget=1.0.")
+        elif n_empty > 0 and wanted.dtype.kind == "f":
+            where = f" in {n_empty} of {len(wanted)} rounds" if len(wanted) > 1 else ""
+            warn_user(
+                f"{of_pool} is rounded to 0 labels{where}, so nothing is bought then; one label is a fraction of "
+                f"{1 / n_pool:.2g}. Raise the fraction, or give counts (int)."
+            )
 
     def _split(self, total: int) -> list[int]:
         if not isinstance(self.n_rounds, Integral) or isinstance(self.n_rounds, bool) or self.n_rounds < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +25,9 @@ from skada_active.utils.fitting import (
     seed_estimator,
     split_pipeline,
 )
+from skada_active.utils.warn import warn_user
 
-__all__ = ["TrainedModel", "Trainer"]
+__all__ = ["TrainedModel", "Trainer", "fit_strategy_model", "fit_without_new"]
 
 _Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
 
@@ -127,15 +128,24 @@ class Trainer:
         start, estimator = time.perf_counter(), self.model.estimator
         known = y, roles, _ = state.as_of(finished.number)
         if finished.bought_ids:
-            new_class = not np.isin(y[finished.bought_ids], estimator.classes_).all()
+            new_class = not np.isin(y[roles.labeled_target], estimator.classes_).all()
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained from scratch; others always are.
-                estimator = fit_estimator(clone(self.template), self.X, y, roles)
+                estimator = self._train_anew(y, roles, state)
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
         entry = self._entry(estimator, known, finished, time.perf_counter() - start)
         self.model = TrainedModel(estimator, self.model.initial, [*self.model.history, entry], purchases)
+
+    def _train_anew(self, y: NDArray[Any], roles: Roles, state: SessionState) -> Any:
+        def fit(y: NDArray[Any], roles: Roles) -> Any:
+            return fit_estimator(clone(self.template), self.X, y, roles)
+
+        try:
+            return fit(y, roles)
+        except Exception as error:
+            return fit_without_new(fit, y, roles, state, error)
 
     def _epochs_after(self, number: int) -> int:
         epochs = np.atleast_1d(self.settings.round_epochs)
@@ -162,3 +172,38 @@ class Trainer:
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
             "accuracy": accuracies(estimator, self.X, roles, query_round, self.y_true, self.eval_set),
         }
+
+
+def fit_strategy_model(strategy: Any, X: Any, state: SessionState) -> Any:
+    """Return a strategy's own estimator, fitted on what is known."""
+    try:
+        return strategy.fit_model(X, state.y, state.roles)
+    except Exception as error:
+        return fit_without_new(partial(strategy.fit_model, X), state.y, state.roles, state, error)
+
+
+def fit_without_new(
+    fit: Callable[[NDArray[Any], Roles], Any], y: NDArray[Any], roles: Roles, state: SessionState, error: Exception
+) -> Any:
+    """Return what `fit` makes of labels without the rarest classes that are new since the start, as few as will do.
+
+    An estimator that fails, with `error`, on a class of which few labels have been bought learns from the other answers
+    until it has enough of them. It depends on what is known alone, so that a replay leaves out the same.
+    """
+    labels = y[roles.labeled_target]
+    counts = class_counts(labels[~np.isin(labels, state.y[state.initial_roles.labeled])])
+    left_out = sorted(counts, key=lambda label: counts[label])
+    for n_classes in range(1, 1 + len(left_out) * (not isinstance(error, MemoryError | OSError))):
+        try:
+            estimator = fit(y, roles.hide(np.isin(y, left_out[:n_classes])))
+        except Exception:  # not these alone
+            continue
+        warn_user(
+            f"{type(estimator).__name__} could not be trained with the new class "
+            f"{', '.join(f'{label!r} ({counts[label]} label(s))' for label in left_out[:n_classes])}: {error} It is "
+            "trained without these labels, their rows count as wrong, and the next round tries again with more of "
+            "them. If that is too late, choose an estimator that learns a class from so few; if the answer was a slip, "
+            "change it by correct(ids, labels)."
+        )
+        return estimator
+    raise error

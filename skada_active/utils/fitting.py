@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.feature_selection import SelectorMixin, VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import has_fit_parameter
 
@@ -19,6 +17,7 @@ from skada_active.domains import Roles
 from skada_active.labels import mask_labels, native_labels
 from skada_active.utils._sklearn import check_feature_names, check_n_features
 from skada_active.utils.rows import is_dataset, take_rows
+from skada_active.utils.steps import fitted_on_labels
 
 __all__ = [
     "continue_fitting",
@@ -32,6 +31,9 @@ __all__ = [
     "seed_estimator",
     "split_pipeline",
 ]
+
+#: Folds that are stratified, and held-out rows for early stopping, need up to so many rows of every class.
+_FEW_ROWS = 10
 
 
 def split_pipeline(estimator: Any) -> tuple[Pipeline | None, Any]:
@@ -56,6 +58,7 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
     """Fit and return the estimator; a frozen one is returned as it is.
 
     A domain-aware estimator sees all rows, with the labels that are not known missing; any other one the labelled rows.
+    So do the steps before a domain-aware one that learn from labels, see `fitted_on_labels`.
     """
     if isinstance(estimator, FrozenEstimator):
         return estimator
@@ -66,11 +69,23 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
         )
     labels = native_labels(y[roles.labeled])
     check_classification_targets(labels)
-    if not is_domain_aware(estimator):
-        return estimator.fit(take_rows(X, roles.labeled), labels)
-    if not roles.is_labeled.all():
-        _check_earlier_steps(estimator)
-    return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
+    try:
+        if not is_domain_aware(estimator):
+            return estimator.fit(take_rows(X, roles.labeled), labels)
+        with fitted_on_labels(estimator, roles.is_labeled):
+            return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
+    except ValueError as error:
+        raise _with_rarest_class(error, labels) from error.__cause__
+
+
+def _with_rarest_class(error: ValueError, labels: NDArray[Any]) -> ValueError:
+    """Return an error of an estimator, which seldom names the class that it has too few rows of, with its name."""
+    classes, counts = np.unique(labels, return_counts=True)
+    if type(error) not in (ValueError, np.linalg.LinAlgError) or counts.min() >= _FEW_ROWS:
+        return error
+    rarest = classes.tolist()[counts.argmin()]
+    named = ValueError(f"{error} (The rarest class, {rarest!r}, has {counts.min()} labelled row(s).)")
+    return named.with_traceback(error.__traceback__)
 
 
 def known_labels(y: NDArray[Any], roles: Roles) -> NDArray[Any]:
@@ -82,25 +97,6 @@ def domain_params(estimator: Any, roles: Roles) -> dict[str, NDArray[Any]]:
     """Return the fit parameter that hands the domains to a domain-aware estimator."""
     # Nothing to say where nobody named a domain; and then -1 stays an ordinary label.
     return {_domain_keyword(estimator): roles.domain} if roles.has_domains else {}
-
-
-def _check_earlier_steps(estimator: Any) -> None:
-    if not isinstance(estimator, Pipeline):
-        return
-    for name, step in estimator.steps[:-1]:
-        if step not in (None, "passthrough") and not is_frozen(step) and _learns_from_labels(step):
-            raise ValueError(
-                f"estimator: step {name!r} of the Pipeline ({step!r}) learns from labels, but a Pipeline that ends in "
-                "a domain-aware classifier hands all rows to every step, also those without a label. Fit the step on "
-                "the labelled rows first and pass it as sklearn.frozen.FrozenEstimator(step)."
-            )
-    _check_earlier_steps(estimator.steps[-1][1])
-
-
-def _learns_from_labels(step: Any) -> bool:
-    # Feature selectors read labels without declaring that they need them.
-    selects = isinstance(step, SelectorMixin) and not isinstance(step, VarianceThreshold)
-    return selects or get_tags(step).target_tags.required
 
 
 def is_frozen(estimator: Any) -> bool:

@@ -408,7 +408,7 @@ def test_round_epochs_may_be_a_list_whose_last_entry_stays(fit):
 
 def test_a_session_leaves_a_fitted_loop_alone(fit, blobs):
     loop = fit(linear())
-    loop.session(blobs[0][:, :1], blobs[1])
+    loop.session(blobs[0][:, :1], mask_target(*blobs[1:]), sample_domain=blobs[2])
     assert loop.predict(blobs[0]).shape == (120,)
 
 

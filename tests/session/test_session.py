@@ -233,12 +233,11 @@ def test_a_target_without_a_pool_ends_with_the_pool(blobs):
 
 
 @pytest.mark.parametrize("domain", [None, 1])
-def test_ends_without_target_rows(blobs, domain):
+def test_without_target_rows_there_is_no_session(blobs, domain):
     X, y, _ = blobs
     sample_domain = None if domain is None else np.full(len(y), domain)
-    session = ActiveAdaptationLoop(LogisticRegression()).session(X, y, sample_domain=sample_domain)
-    assert session.termination_condition_ == "no_target"
-    assert len(session.ask()) == 0
+    with pytest.raises(ValueError, match=r"A session needs target rows, but sample_domain (is None|holds no number)"):
+        ActiveAdaptationLoop(LogisticRegression()).session(X, y, sample_domain=sample_domain)
 
 
 def test_no_condition_holds_while_questions_are_open(start):

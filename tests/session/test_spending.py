@@ -162,3 +162,27 @@ def test_decay_outside_of_zero_and_one_is_refused(decay):
 def test_schedule_is_cloned_by_its_parameters():
     schedule = BudgetSchedule([3, 4], n_rounds=2, allocation="front_loaded", decay=0.3)
     assert clone(schedule).get_params() == schedule.get_params()
+
+
+@pytest.mark.parametrize("budget", [0.001, [0.001, 0.001], np.float32(0.001)], ids=repr)
+def test_a_fraction_that_rounds_to_nothing_is_said(budget):
+    with pytest.warns(UserWarning, match=r"0\.001.* of a pool of 200 is rounded to 0 labels.*fraction of 0\.005"):
+        assert BudgetSchedule(budget).rounds(200) == []
+
+
+def test_rounds_that_get_nothing_are_counted():
+    with pytest.warns(UserWarning, match="0 labels in 2 of 3 rounds"):
+        assert BudgetSchedule([0.001, 0.1, 0.001]).rounds(200) == [20]
+
+
+@pytest.mark.parametrize("budget", [300, [100, 150]], ids=repr)
+def test_a_count_above_the_pool_is_said(budget):
+    with pytest.warns(UserWarning, match="of a pool of 200 is more than there is"):
+        assert sum(BudgetSchedule(budget).rounds(200)) == 200
+
+
+@pytest.mark.parametrize("budget", [0, 0.0, [0, 0], [0.0, 0.1], 200, 1.0, [3, 0]], ids=repr)
+def test_nothing_is_said_of_a_budget_that_is_spent_as_it_says(budget, recwarn):
+    BudgetSchedule(budget).rounds(200)
+    BudgetSchedule(0.001).rounds(0)
+    assert not recwarn.list

@@ -100,8 +100,9 @@ def test_a_session_whose_pool_is_used_up(begin, blobs, finish):
     assert status["state"] == "done: no row is left to ask about"
 
 
-def test_a_session_without_target_rows(begin, blobs):
-    status = shown(begin(sample_domain=np.ones(120, dtype=int)))
+def test_a_session_without_target_rows(blobs):
+    loop = ActiveAdaptationLoop(LogisticRegression()).fit(*blobs[:2], sample_domain=np.ones(120, dtype=int))
+    status = shown(loop.session_)
     assert (status["state"], status["rounds"]) == ("done: there are no target rows", "0 of 0 done")
 
 
