@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone, is_regressor
+from sklearn.base import MetaEstimatorMixin, clone, is_regressor
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ActiveAdaptationLoop"]
 
 
-class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPrediction):
+class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
     """Classifier that is adapted to a target domain by buying the labels that help most.
 
     The estimator is trained on the labelled rows; then, round by round, the query strategy chooses target rows, the

@@ -34,7 +34,7 @@ __all__ = ["load_loop", "save_loop"]
 
 _FORMAT = 1
 _PARTS = ("estimator", "strategy")  # what can be given again to `load`
-_COLUMNS = ("n_features_in_", "feature_names_in_")
+_COLUMNS = ("n_features_in_", "feature_names_in_", "_sklearn_output_config")
 
 
 def save_loop(loop: Any, path: Path) -> None:
