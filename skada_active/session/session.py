@@ -172,7 +172,9 @@ class AdaptationSession:
         ids : array-like of int
             Rows that are answered: all or some of those asked about.
         labels : array-like
-            Their labels. A missing one (-1, NaN or None, by the type of `y`) is an abstention, see `abstain`.
+            Their labels. A missing one (-1, NaN or None, by the type of `y`) is an abstention, see `abstain`. A pandas
+            Series goes by its index: that of `ids`, the ids themselves in any order, the names of these rows in `X`, or
+            0, 1, 2, ... for the order of `ids`; any other one is refused.
         annotator : str, default=None
             Whose answers these are; needed where several annotators answer for a row. A row gets the label of the
             majority when as many have answered as the session asks for; a tie is asked again, of anybody.
@@ -255,7 +257,7 @@ class AdaptationSession:
         ids : array-like of int
             Rows that were answered.
         labels : array-like
-            Their labels; no missing ones, for a label that was bought is not given back.
+            Their labels, as in `tell`; no missing ones, for a label that was bought is not given back.
         annotator : str, default=None
             Whose answers are replaced. ``None``: the label itself is set, whatever the annotators said.
 
@@ -523,5 +525,6 @@ class AdaptationSession:
             describe_row=self.state.describe_row,
             kinds=self.state.label_kinds,
             classes=classes,
+            index=self.X.index if hasattr(self.X, "iloc") else None,
         )
         return rows, labels_to_list(answers)
