@@ -52,6 +52,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         Labels to buy: a count, a fraction of the initial pool, one of them per round, or a schedule.
     n_rounds : int, default=5
         Number of rounds, where `budget` does not say it.
+    scoring : str, callable, list, tuple, set or dict, default=None
+        Metrics of each round beside accuracy and balanced accuracy, as in `sklearn.model_selection.cross_validate`:
+        names, scorers, or a dict of them. They change neither the model nor what is asked.
     round_epochs : int or sequence of int, default=5
         Epochs of training after each round, for estimators that go on training; a sequence gives the rounds one by one,
         its last entry standing for all later ones.
@@ -86,8 +89,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
     history_ : list of dict
         One entry per round: ``round``, ``ids`` bought and their ``utilities``, ``abstained_ids``, ``n_queries`` so far,
         ``class_counts`` of the revealed target labels, ``seconds`` (query, oracle, train), ``loss`` of the last epoch
-        by term, and ``accuracy``: *transductive* (all target rows), *unqueried* (target rows never bought), *holdout*
-        (`eval_set`), each None where the labels are not known.
+        by term, and ``accuracy``, ``balanced_accuracy`` (the mean over the classes, which a majority cannot hide
+        behind) and what `scoring` names (a single callable: ``score``), each a dict: *transductive* (all target rows),
+        *unqueried* (target rows never bought), *holdout* (`eval_set`), from the rows whose labels are known, None
+        without any. `skada_active.metrics.history_records` makes plain values of it, for JSON or a table.
     initial_ : dict
         The same entry for the model before any purchase (round 0).
     session_ : AdaptationSession
@@ -112,6 +117,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [HasMethods(["fit"]), None],
         "strategy": [QueryStrategy, None],
+        "scoring": [str, callable, list, tuple, set, dict, None],
         "warm_start": ["boolean"],
         "new_classes": [StrOptions({"refuse", "learn"})],
         "verbose": ["verbose"],
@@ -126,6 +132,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         *,
         budget: Any = 0.05,
         n_rounds: int = 5,
+        scoring: Any = None,
         round_epochs: Any = 5,
         warm_start: bool = True,
         new_classes: str = "refuse",
@@ -136,6 +143,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         self.strategy = strategy
         self.budget = budget
         self.n_rounds = n_rounds
+        self.scoring = scoring
         self.round_epochs = round_epochs
         self.warm_start = warm_start
         self.new_classes = new_classes
@@ -171,7 +179,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         labeled_target : array-like of shape (n,), bool, default=None
             Target rows whose label in `y` is known from the start; only without an `oracle`.
         eval_set : tuple (X, y), default=None
-            Held-out rows for the holdout accuracy of each round.
+            Held-out rows for the holdout accuracy of each round; those without a label are left out.
 
         Returns
         -------
@@ -336,6 +344,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             round_epochs=settings.round_epochs,
             warm_start=settings.warm_start,
             new_classes=settings.new_classes,
+            scoring=session.trainer.scoring.given,
             random_state=settings.seed if settings.given_seed is None else settings.given_seed,
         )
         _ = session.estimator_  # trained first where that was interrupted
@@ -368,6 +377,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         *,
         X: Any = None,
         eval_set: tuple[Any, ArrayLike] | None = None,
+        scoring: Any = None,
         estimator: Any = None,
         strategy: QueryStrategy | None = None,
         trusted: Any = (),
@@ -382,6 +392,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             The rows that the loop was fitted on, for one that was saved without them; needed to go on, not to predict.
         eval_set : tuple (X, y), default=None
             Likewise.
+        scoring : callable or dict, default=None
+            Likewise, for one that holds functions, which a file cannot hold.
         estimator, strategy : default=None
             The unfitted estimator or strategy of the loop, for one that holds code of yours (a module, callbacks, a
             class), which a file cannot hold.
@@ -407,17 +419,22 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             Path(path),
             X=X,
             eval_set=eval_set,
+            scoring=scoring,
             given={"estimator": estimator, "strategy": strategy},
             trusted=trusted,
         )
 
-    def learning_curve(self, accuracy: str = "unqueried") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def learning_curve(
+        self, accuracy: str = "unqueried", *, metric: str = "accuracy"
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return how an accuracy grew with the labels bought.
 
         Parameters
         ----------
         accuracy : {"unqueried", "transductive", "holdout"}, default="unqueried"
-            Which accuracy.
+            On which rows.
+        metric : str, default="accuracy"
+            Which metric: ``"accuracy"``, ``"balanced_accuracy"``, or a name in `scoring`.
 
         Returns
         -------
@@ -429,13 +446,16 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         Raises
         ------
         ValueError
-            If there is no accuracy of that name.
+            If there is no accuracy, or no metric, of that name.
         """
         check_is_fitted(self)
         entries = [self.initial_, *self.history_]
+        metrics = ["accuracy", "balanced_accuracy", *self.session_.trainer.scoring.names]
+        if metric not in metrics:
+            raise ValueError(f"metric must be one of {metrics}, got {metric!r}.")
         if accuracy not in self.initial_["accuracy"]:
             raise ValueError(f"accuracy must be one of {list(self.initial_['accuracy'])}, got {accuracy!r}.")
-        values = [entry["accuracy"][accuracy] for entry in entries]
+        values = [entry.get(metric, {}).get(accuracy) for entry in entries]
         return np.array([entry["n_queries"] for entry in entries]), np.array(values, dtype=np.float64)
 
     def _check_data(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None) -> tuple[Any, NDArray[Any], Roles]:
@@ -461,12 +481,13 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         costs: NDArray[np.float64] | None = None,
         n_annotators: int = 1,
     ) -> AdaptationSession:
-        held_out = None if eval_set is None else check_eval_set(eval_set)
+        held_out = None if eval_set is None else check_eval_set(eval_set, y[roles.is_labeled])
         settings = self._settings(roles, costs, n_annotators)
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
             make_loop = clone(self)._fitted_clone
-            return AdaptationSession(store, X, y, roles, y_true=y_true, eval_set=held_out, make_loop=make_loop)
+            known = {"y_true": y_true, "eval_set": held_out, "scoring": self.scoring}
+            return AdaptationSession(store, X, y, roles, **known, make_loop=make_loop)
         except BaseException:
             store.close()
             raise

@@ -9,9 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active.domains import Roles, check_inputs
 from skada_active.labels import as_labels, is_missing
+from skada_active.metrics.scoring import Scoring
 from skada_active.utils.rows import take_rows
+from skada_active.utils.scores import known_positions, score_known
 
-__all__ = ["accuracies", "class_counts", "known_accuracies", "target_accuracy"]
+__all__ = ["class_counts", "known_accuracies", "listed", "round_scores", "target_accuracy"]
+
+_GROUPS = ("transductive", "unqueried", "holdout")
 
 
 def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> float:
@@ -36,7 +40,7 @@ def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLi
     Raises
     ------
     ValueError
-        If no target row has a label.
+        If no target row has a label, or the labels cannot be compared with those of the estimator.
 
     Examples
     --------
@@ -47,32 +51,53 @@ def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLi
     0.5
     """
     X, labels, roles = check_inputs(X, y, sample_domain)
-    rows = np.flatnonzero(~is_missing(labels)) if sample_domain is None else roles.labeled_target
-    if not len(rows):
-        raise ValueError("y has no label of a target row to score against; score on rows whose labels are known.")
-    return float(_are_correct(labels[rows], estimator.predict(take_rows(X, rows))).mean())
+    rows = np.arange(len(labels)) if sample_domain is None else roles.labeled_target
+    return score_known(estimator, take_rows(X, rows), labels[rows])
 
 
-def accuracies(
+def round_scores(
     estimator: Any,
     X: Any,
     roles: Roles,
     query_round: NDArray[np.int64],
     y_true: NDArray[Any] | None,
     eval_set: tuple[Any, Any] | None,
-) -> dict[str, float | None]:
-    """Return transductive, unqueried and holdout accuracy, None where nobody knows the labels."""
-    transductive = unqueried = holdout = None
+    scoring: Scoring | None = None,
+    *,
+    must_succeed: bool = True,
+) -> dict[str, dict[str, float | None]]:
+    """Return accuracy, balanced accuracy and the metrics of `scoring`, by name and group of rows; known labels only.
+
+    The groups are *transductive* (target rows), *unqueried* (those of them never bought) and *holdout* (`eval_set`);
+    None where nobody knows a label. A metric of `scoring` that cannot be computed is an error, or, unless
+    `must_succeed`, NaN with a warning.
+    """
+    names = ["accuracy", "balanced_accuracy", *(() if scoring is None else scoring.names)]
+    scores: dict[str, dict[str, float | None]] = {name: dict.fromkeys(_GROUPS) for name in names}
+
+    def measure(group: str, rows: Any, labels: NDArray[Any], predicted: NDArray[Any]) -> None:
+        if len(labels):
+            correct = _are_correct(labels, predicted)
+            scores["accuracy"][group], scores["balanced_accuracy"][group] = (
+                float(correct.mean()),
+                _balanced(labels, correct),
+            )
+            of_user = {} if scoring is None else scoring.measure(estimator, rows, labels, group, must_succeed)
+            for name, value in of_user.items():
+                scores.setdefault(name, dict.fromkeys(_GROUPS))[group] = value
+
     if y_true is not None:
-        rows = roles.target[~is_missing(y_true[roles.target])]
-        if len(rows):
-            correct = _are_correct(y_true[rows], estimator.predict(take_rows(X, rows)))
-            transductive = float(correct.mean())
-            never = query_round[rows] == -1
-            unqueried = float(correct[never].mean()) if never.any() else None
+        target = roles.target[~is_missing(y_true[roles.target])]
+        predicted = np.asarray(estimator.predict(take_rows(X, target))) if len(target) else np.empty(0)
+        measure("transductive", take_rows(X, target), y_true[target], predicted)
+        never = query_round[target] == -1
+        measure("unqueried", take_rows(X, target[never]), y_true[target[never]], predicted[never])
     if eval_set is not None:
-        holdout = float(_are_correct(as_labels(eval_set[1]), estimator.predict(eval_set[0])).mean())
-    return {"transductive": transductive, "unqueried": unqueried, "holdout": holdout}
+        labels = as_labels(eval_set[1])
+        known = known_positions(labels, estimator.classes_)
+        rows = take_rows(eval_set[0], known)
+        measure("holdout", rows, labels[known], np.asarray(estimator.predict(rows)))
+    return scores
 
 
 def class_counts(labels: NDArray[Any]) -> dict[Any, int]:
@@ -81,9 +106,19 @@ def class_counts(labels: NDArray[Any]) -> dict[Any, int]:
     return dict(zip(classes.tolist(), counts.tolist(), strict=True))
 
 
-def known_accuracies(accuracy: dict[str, float | None]) -> dict[str, str]:
-    """Return the accuracies that are known, as a progress bar shows them."""
-    return {name: f"{value:.3f}" for name, value in accuracy.items() if value is not None}
+def known_accuracies(
+    accuracy: dict[str, float | None], balanced: dict[str, float | None] | None = None
+) -> dict[str, str]:
+    """Return the accuracies that are known, and the balanced ones with them, as people are shown them."""
+    with_balanced = dict.fromkeys(accuracy, "") | {
+        group: f" (balanced {value:.3f})" for group, value in (balanced or {}).items() if value is not None
+    }
+    return {group: f"{value:.3f}{with_balanced[group]}" for group, value in accuracy.items() if value is not None}
+
+
+def listed(values: dict[str, str]) -> str:
+    """Return names and values as one line."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _are_correct(labels: NDArray[Any], predicted: ArrayLike) -> NDArray[np.bool_]:
@@ -91,3 +126,10 @@ def _are_correct(labels: NDArray[Any], predicted: ArrayLike) -> NDArray[np.bool_
     # Compared as objects: labels that were held with missing ones are objects, which scikit-learn's metrics refuse,
     # and a hidden label need not be of the type of those that are known.
     return labels.astype(object) == np.asarray(predicted).astype(object)
+
+
+def _balanced(labels: NDArray[Any], correct: NDArray[np.bool_]) -> float:
+    """Return the mean over the classes of the labels (n,) of the share that is correct."""
+    number = {label: position for position, label in enumerate(dict.fromkeys(labels.tolist()))}
+    codes = np.array([number[label] for label in labels.tolist()])
+    return float((np.bincount(codes, weights=correct) / np.bincount(codes)).mean())

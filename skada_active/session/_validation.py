@@ -122,8 +122,8 @@ def check_answers(
     rows = _row_numbers(ids)
     if len(rows) != len(answers):
         raise ValueError(
-            f"labels must hold one label for each of the {len(rows)} ids, got {len(answers)}; a row that nobody can label "
-            "gets a missing label (-1 or None)."
+            f"labels must hold one label for each of the {len(rows)} ids, got {len(answers)}; a row that nobody can "
+            "label gets a missing label (-1 or None)."
         )
     rows = check_ids(rows, among, what, describe_row)
     names, ids_index = None if index is None else index[rows], ids.index if hasattr(ids, "iloc") else None

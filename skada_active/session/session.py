@@ -54,6 +54,8 @@ class AdaptationSession:
         Labels of all rows, for the accuracies in the history and nothing else.
     eval_set : tuple (X, y), default=None
         Held-out rows for the holdout accuracy.
+    scoring : str, callable, list, tuple, set or dict, default=None
+        Further metrics of the history, see `ActiveAdaptationLoop`.
     make_loop : callable, default=None
         Returns the fitted loop of a session, for `loop_`.
 
@@ -105,6 +107,7 @@ class AdaptationSession:
         *,
         y_true: NDArray[Any] | None = None,
         eval_set: tuple[Any, NDArray[Any]] | None = None,
+        scoring: Any = None,
         make_loop: Callable[[AdaptationSession], Any] | None = None,
     ) -> None:
         self._call_lock, self._state_lock = RLock(), RLock()
@@ -122,7 +125,8 @@ class AdaptationSession:
         model_seed, strategy_seed, _ = self._round_seeds(0)
         if own is not None:
             self.strategy_.estimator = seed_estimator(own, strategy_seed)
-        self.trainer = Trainer(self.settings, X, seed=model_seed, y_true=y_true, eval_set=eval_set)
+        known = {"y_true": y_true, "eval_set": eval_set, "scoring": scoring}
+        self.trainer = Trainer(self.settings, X, seed=model_seed, **known)
         store.restore_model(self.trainer, self.state)
         try:
             self._train_to_state()

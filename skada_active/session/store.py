@@ -131,7 +131,7 @@ class JournalStore(MemoryStore):
                 return
             info = json.loads(checkpoint[0])
             now = self._info(trainer, state.purchases()[: len(info["purchases"])])
-            if changed := [name for name, value in now.items() if info[name] != value]:
+            if changed := [name for name, value in now.items() if info.get(name) != value]:
                 raise ValueError(f"it was not trained with the {' and '.join(changed)} of the session")
             estimator, initial, history = loads(checkpoint[1])
             estimator = unpacked(estimator, self._missing, trainer.template)
@@ -155,7 +155,12 @@ class JournalStore(MemoryStore):
             warn_user(f"The model could not be written to {self.path} ({error}). The answers are safe.")
 
     def _info(self, trainer: Trainer, purchases: Any) -> dict[str, Any]:
-        return {"versions": package_versions(), "eval_set": trainer.eval_hash, "purchases": purchases}
+        return {
+            "versions": package_versions(),
+            "eval_set": trainer.eval_hash,
+            "scoring": trainer.scoring.describe(),
+            "purchases": purchases,
+        }
 
     @cached_property
     def _missing(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -15,7 +16,8 @@ from sklearn.base import clone
 from skada_active.domains import Roles
 from skada_active.io.fingerprint import fingerprint
 from skada_active.io.hashing import value_hash
-from skada_active.metrics.accuracy import accuracies, class_counts
+from skada_active.metrics.accuracy import class_counts, known_accuracies, listed, round_scores
+from skada_active.metrics.scoring import Scoring
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import Round, SessionState
 from skada_active.utils.fitting import (
@@ -27,6 +29,8 @@ from skada_active.utils.fitting import (
 )
 
 __all__ = ["TrainedModel", "Trainer"]
+
+logger = logging.getLogger(__name__)
 
 _Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
 
@@ -66,8 +70,8 @@ class Trainer:
         All rows.
     seed : int
         Seed of the estimator.
-    y_true, eval_set
-        For the accuracies of the history, see `AdaptationSession`.
+    y_true, eval_set, scoring
+        For the accuracies and other metrics of the history, see `AdaptationSession`.
 
     Attributes
     ----------
@@ -78,10 +82,18 @@ class Trainer:
     """
 
     def __init__(
-        self, settings: SessionSettings, X: Any, *, seed: int, y_true: Any = None, eval_set: Any = None
+        self,
+        settings: SessionSettings,
+        X: Any,
+        *,
+        seed: int,
+        y_true: Any = None,
+        eval_set: Any = None,
+        scoring: Any = None,
     ) -> None:
         self.settings, self.X, self.y_true, self.eval_set = settings, X, y_true, eval_set
         self.template = seed_estimator(clone(settings.estimator), seed)
+        self.scoring = Scoring(scoring, self.template)
         # Replaced as a whole, so that an interruption leaves nothing half done.
         self.model = TrainedModel(None, {}, [], None)
 
@@ -151,7 +163,17 @@ class Trainer:
 
     def _entry(self, estimator: Any, known: _Known, finished: Round, train_seconds: float) -> dict[str, Any]:
         y, roles, query_round = known
-        return {
+        scores = round_scores(
+            estimator,
+            self.X,
+            roles,
+            query_round,
+            self.y_true,
+            self.eval_set,
+            self.scoring,
+            must_succeed=not finished.number,  # later, labels have been bought
+        )
+        entry = {
             "round": finished.number,
             "ids": np.array(finished.bought_ids, dtype=np.int64),
             "utilities": np.array([finished.utilities[row] for row in finished.bought_ids], dtype=np.float64),
@@ -160,5 +182,14 @@ class Trainer:
             "class_counts": class_counts(y[roles.labeled_target]),
             "seconds": {"query": finished.query_seconds, "oracle": finished.oracle_seconds, "train": train_seconds},
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
-            "accuracy": accuracies(estimator, self.X, roles, query_round, self.y_true, self.eval_set),
+            **scores,
         }
+        logger.info(
+            "round %d: %d label(s) bought, %d in all; accuracy: %s; seconds: %s",
+            entry["round"],
+            len(entry["ids"]),
+            entry["n_queries"],
+            listed(known_accuracies(entry["accuracy"], entry["balanced_accuracy"])) or "not known",
+            listed({name: f"{seconds:.1f}" for name, seconds in entry["seconds"].items()}),
+        )
+        return entry

@@ -1,0 +1,99 @@
+"""Metrics that a user adds to the history of a loop, by scikit-learn's ``scoring``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from numpy.typing import NDArray
+from sklearn.metrics import check_scoring
+
+from skada_active.labels import native_labels
+from skada_active.utils.warn import warn_user
+
+__all__ = ["Scoring"]
+
+_BUILT_IN = ("accuracy", "balanced_accuracy")
+_ENTRY = (
+    "round",
+    "ids",
+    "utilities",
+    "abstained_ids",
+    "n_queries",
+    "class_counts",
+    "seconds",
+    "loss",
+    *_BUILT_IN,
+)
+
+
+class Scoring:
+    """Metrics of a history beside accuracy and balanced accuracy, which are measured anyway.
+
+    Parameters
+    ----------
+    scoring : str, callable, list, tuple, set or dict
+        As in `sklearn.model_selection.cross_validate`; a callable is named ``"score"``, or returns a dict by name.
+    estimator : estimator
+        Classifier that is measured, fitted or not.
+
+    Attributes
+    ----------
+    names : list of str
+        Names that are known before the first measurement.
+    """
+
+    def __init__(self, scoring: Any, estimator: Any) -> None:
+        self.given = scoring
+        if isinstance(scoring, str):
+            scoring = [scoring]
+        if isinstance(scoring, Mapping):
+            scoring = {name: scorer for name, scorer in scoring.items() if scorer != name or name not in _BUILT_IN}
+        elif isinstance(scoring, list | tuple | set):
+            scoring = [name for name in scoring if name not in _BUILT_IN]
+        self.names: list[str] = ["score"] if callable(scoring) else list(scoring or ())
+        _refuse_taken(self.names)
+        self._scorer = check_scoring(estimator, scoring) if self.names else None
+
+    def describe(self) -> list[str]:
+        """Return what is measured, by name: two of equal descriptions give equal histories."""
+        given = self.given if isinstance(self.given, Mapping) else dict.fromkeys(self.names, self.given)
+        return [*_BUILT_IN, *(f"{name}: {_described(given[name], name)}" for name in self.names)]
+
+    def measure(self, estimator: Any, X: Any, labels: NDArray[Any], group: str, must_succeed: bool) -> dict[str, float]:
+        """Return the metrics by name for rows whose labels are known; one that fails is an error or NaN."""
+        if self._scorer is None:
+            return {}
+        try:
+            found = self._scorer(estimator, X, native_labels(labels))
+            found = dict(found) if isinstance(found, Mapping) else {"score": found}
+            _refuse_taken(set(found) - set(self.names))
+            if wrong := [name for name, value in found.items() if not isinstance(value, Real)]:
+                raise ValueError(f"{wrong[0]!r} is {found[wrong[0]]!r}, which is no number")
+        except Exception as error:
+            words = f"scoring={self.given!r} cannot be computed on the {len(labels)} {group} row(s): {error}"
+            if must_succeed:
+                raise ValueError(
+                    f"{words.rstrip('.')}. Give metrics that take these labels, or scoring=None."
+                ) from error
+            warn_user(f"{words.rstrip('.')}. It is NaN in this round.")
+            return dict.fromkeys(self.names, float("nan"))
+        return {name: float(value) for name, value in found.items()}
+
+
+def _refuse_taken(names: Any) -> None:
+    if taken := sorted(set(names).intersection(_ENTRY)):
+        raise ValueError(
+            f"scoring names a metric {taken[0]!r}, which entries of the history hold already; give it another name."
+        )
+
+
+def _described(scorer: Any, name: str) -> str:
+    if isinstance(scorer, str | list | tuple | set):
+        return name
+    text = repr(scorer)
+    # A function's repr is the place where it is in memory.
+    return (
+        f"{scorer.__module__}.{scorer.__qualname__}" if hasattr(scorer, "__qualname__") else text.partition(" at 0x")[0]
+    )
