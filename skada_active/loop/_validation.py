@@ -29,8 +29,11 @@ def check_eval_set(eval_set: Any, known: NDArray[Any] | None = None) -> tuple[An
     A ValueError without any label, or, where labels (n_known,) of the data are given, with none that could be theirs.
     """
     if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
-        raise ValueError(f"eval_set must be a tuple (X, y) of held-out rows and their labels, got {type(eval_set)}.")
-    X, y, _ = check_inputs(*eval_set)
+        raise ValueError(f"eval_set must be a tuple (X, y) of held-out rows and their labels, got {eval_set!r:.80}.")
+    try:
+        X, y, _ = check_inputs(*eval_set)
+    except ValueError as error:
+        raise ValueError(f"eval_set=(X, y): {error}") from error
     known = np.empty(0) if known is None else known
     labels = y[known_positions(y, known)]
     if not len(labels):

@@ -11,17 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import MetaEstimatorMixin, clone, is_regressor
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from skada_active.domains import Roles, check_inputs, hide_target
 from skada_active.loop._validation import check_eval_set, check_oracle, check_reply
 from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
-from skada_active.metrics.accuracy import known_accuracies
 from skada_active.query import MarginSampling, QueryStrategy
 from skada_active.session import AdaptationSession
 from skada_active.session._validation import check_annotators, check_costs
+from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
 from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
@@ -66,7 +65,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         class, for which the estimator is trained from scratch. Without an oracle, `fit` always learns: the answers are
         in `y`.
     verbose : int, default=0
-        1: a progress bar over the labels bought, with the accuracies that are known.
+        1: a progress bar over the labels bought, with the epoch while a network is trained and the accuracies that are
+        known; in a session, one for every training. The logger ``"skada_active"`` says the same at the level INFO.
     random_state : int, RandomState instance or None, default=None
         Seed of the loop, of the estimator (where its own ``random_state`` is None) and of the strategy (likewise).
 
@@ -201,23 +201,24 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             )
         else:
             check_oracle(oracle)
-        return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
+        with Progress(self.verbose) as progress:
+            session = self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set, progress=progress)
+            return self._run(session, oracle)
 
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
         known: Any = session.y_true  # what answers where there is no oracle
-        bar = tqdm(total=session.budget, initial=session.spent) if self.verbose else None
+        progress = session.trainer.progress
+        progress.verbose = self.verbose
         try:
-            while len(ids := session.ask(annotator=annotator)):
-                # A copy: what an oracle does to its rows must not change what is told about.
-                labels = known[ids] if oracle is None else check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
-                session.tell(ids, labels, annotator=annotator)
-                if bar is not None:
-                    bar.update(session.spent - bar.n)
-                    bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
+            with progress:
+                while len(ids := session.ask(annotator=annotator)):
+                    # A copy: what an oracle does to its rows must not change what is told about.
+                    labels = (
+                        known[ids] if oracle is None else check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
+                    )
+                    session.tell(ids, labels, annotator=annotator)
         finally:
             self._adopt(session)
-            if bar is not None:
-                bar.close()
         return self
 
     def session(
@@ -480,6 +481,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         journal: Any = None,
         costs: NDArray[np.float64] | None = None,
         n_annotators: int = 1,
+        progress: Progress | None = None,
     ) -> AdaptationSession:
         held_out = None if eval_set is None else check_eval_set(eval_set, y[roles.is_labeled])
         settings = self._settings(roles, costs, n_annotators)
@@ -487,7 +489,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         try:
             make_loop = clone(self)._fitted_clone
             known = {"y_true": y_true, "eval_set": held_out, "scoring": self.scoring}
-            return AdaptationSession(store, X, y, roles, **known, make_loop=make_loop)
+            progress = Progress(self.verbose) if progress is None else progress
+            return AdaptationSession(store, X, y, roles, **known, progress=progress, make_loop=make_loop)
         except BaseException:
             store.close()
             raise

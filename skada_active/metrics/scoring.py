@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from numbers import Real
 from typing import Any
 
@@ -41,25 +41,24 @@ class Scoring:
     Attributes
     ----------
     names : list of str
-        Names that are known before the first measurement.
+        Names of the metrics; those of a callable are known once it was called.
+    description : list of str
+        What is measured: two of equal descriptions give equal histories.
     """
 
     def __init__(self, scoring: Any, estimator: Any) -> None:
         self.given = scoring
-        if isinstance(scoring, str):
-            scoring = [scoring]
+        if isinstance(scoring, str | set):
+            scoring = [scoring] if isinstance(scoring, str) else sorted(scoring, key=str)
         if isinstance(scoring, Mapping):
             scoring = {name: scorer for name, scorer in scoring.items() if scorer != name or name not in _BUILT_IN}
-        elif isinstance(scoring, list | tuple | set):
+        elif isinstance(scoring, list | tuple):
             scoring = [name for name in scoring if name not in _BUILT_IN]
-        self.names: list[str] = ["score"] if callable(scoring) else list(scoring or ())
+        self.names: list[str] = [] if callable(scoring) else list(scoring or ())
         _refuse_taken(self.names)
-        self._scorer = check_scoring(estimator, scoring) if self.names else None
-
-    def describe(self) -> list[str]:
-        """Return what is measured, by name: two of equal descriptions give equal histories."""
-        given = self.given if isinstance(self.given, Mapping) else dict.fromkeys(self.names, self.given)
-        return [*_BUILT_IN, *(f"{name}: {_described(given[name], name)}" for name in self.names)]
+        self._scorer = check_scoring(estimator, scoring) if scoring else None
+        scorers = scoring.items() if isinstance(scoring, Mapping) else [("score", scoring)] if callable(scoring) else []
+        self.description = [*_BUILT_IN, *self.names, *(f"{name}: {_described(scorer)}" for name, scorer in scorers)]
 
     def measure(self, estimator: Any, X: Any, labels: NDArray[Any], group: str, must_succeed: bool) -> dict[str, float]:
         """Return the metrics by name for rows whose labels are known; one that fails is an error or NaN."""
@@ -68,7 +67,7 @@ class Scoring:
         try:
             found = self._scorer(estimator, X, native_labels(labels))
             found = dict(found) if isinstance(found, Mapping) else {"score": found}
-            _refuse_taken(set(found) - set(self.names))
+            _refuse_taken(found)
             if wrong := [name for name, value in found.items() if not isinstance(value, Real)]:
                 raise ValueError(f"{wrong[0]!r} is {found[wrong[0]]!r}, which is no number")
         except Exception as error:
@@ -79,21 +78,18 @@ class Scoring:
                 ) from error
             warn_user(f"{words.rstrip('.')}. It is NaN in this round.")
             return dict.fromkeys(self.names, float("nan"))
+        self.names = list(found)
         return {name: float(value) for name, value in found.items()}
 
 
-def _refuse_taken(names: Any) -> None:
-    if taken := sorted(set(names).intersection(_ENTRY)):
+def _refuse_taken(names: Collection[Any]) -> None:
+    if taken := [name for name in _ENTRY if name in names]:
         raise ValueError(
             f"scoring names a metric {taken[0]!r}, which entries of the history hold already; give it another name."
         )
 
 
-def _described(scorer: Any, name: str) -> str:
-    if isinstance(scorer, str | list | tuple | set):
-        return name
-    text = repr(scorer)
-    # A function's repr is the place where it is in memory.
-    return (
-        f"{scorer.__module__}.{scorer.__qualname__}" if hasattr(scorer, "__qualname__") else text.partition(" at 0x")[0]
-    )
+def _described(scorer: Any) -> str:
+    # The repr of a function says where it is in memory.
+    named = hasattr(scorer, "__qualname__")
+    return f"{scorer.__module__}.{scorer.__qualname__}" if named else repr(scorer).partition(" at 0x")[0]

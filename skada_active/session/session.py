@@ -19,6 +19,7 @@ from skada_active.labels import labels_to_list
 from skada_active.query._base import check_n_queries
 from skada_active.session._validation import check_annotator, check_answers, check_ids, check_rounds
 from skada_active.session.events import Asked, Corrected, Event, Extended, Readmitted, Told
+from skada_active.session.progress import Progress
 from skada_active.session.state import Round, SessionState
 from skada_active.session.status import SessionStatus
 from skada_active.session.store import MemoryStore
@@ -56,6 +57,8 @@ class AdaptationSession:
         Held-out rows for the holdout accuracy.
     scoring : str, callable, list, tuple, set or dict, default=None
         Further metrics of the history, see `ActiveAdaptationLoop`.
+    progress : Progress, default=None
+        Progress bar; ``None``: nothing is shown.
     make_loop : callable, default=None
         Returns the fitted loop of a session, for `loop_`.
 
@@ -108,6 +111,7 @@ class AdaptationSession:
         y_true: NDArray[Any] | None = None,
         eval_set: tuple[Any, NDArray[Any]] | None = None,
         scoring: Any = None,
+        progress: Progress | None = None,
         make_loop: Callable[[AdaptationSession], Any] | None = None,
     ) -> None:
         self._call_lock, self._state_lock = RLock(), RLock()
@@ -125,7 +129,7 @@ class AdaptationSession:
         model_seed, strategy_seed, _ = self._round_seeds(0)
         if own is not None:
             self.strategy_.estimator = seed_estimator(own, strategy_seed)
-        known = {"y_true": y_true, "eval_set": eval_set, "scoring": scoring}
+        known = {"y_true": y_true, "eval_set": eval_set, "scoring": scoring, "progress": progress}
         self.trainer = Trainer(self.settings, X, seed=model_seed, **known)
         store.restore_model(self.trainer, self.state)
         try:

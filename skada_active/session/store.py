@@ -158,7 +158,7 @@ class JournalStore(MemoryStore):
         return {
             "versions": package_versions(),
             "eval_set": trainer.eval_hash,
-            "scoring": trainer.scoring.describe(),
+            "scoring": trainer.scoring.description,
             "purchases": purchases,
         }
 

@@ -18,6 +18,7 @@ from skada_active.io.fingerprint import fingerprint
 from skada_active.io.hashing import value_hash
 from skada_active.metrics.accuracy import class_counts, known_accuracies, listed, round_scores
 from skada_active.metrics.scoring import Scoring
+from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import Round, SessionState
 from skada_active.utils.fitting import (
@@ -72,6 +73,8 @@ class Trainer:
         Seed of the estimator.
     y_true, eval_set, scoring
         For the accuracies and other metrics of the history, see `AdaptationSession`.
+    progress : Progress, default=None
+        What shows how far it is; ``None``: nothing does.
 
     Attributes
     ----------
@@ -90,7 +93,9 @@ class Trainer:
         y_true: Any = None,
         eval_set: Any = None,
         scoring: Any = None,
+        progress: Progress | None = None,
     ) -> None:
+        self.progress = Progress() if progress is None else progress
         self.settings, self.X, self.y_true, self.eval_set = settings, X, y_true, eval_set
         self.template = seed_estimator(clone(settings.estimator), seed)
         self.scoring = Scoring(scoring, self.template)
@@ -109,7 +114,8 @@ class Trainer:
         """Train the model on the rounds of the state that it lacks; `save` is called after every training."""
         wanted, done = state.purchases(), self.model.purchases
         if done is None or (done != wanted[: len(done)] and self._goes_on()):
-            self._train_start(state)
+            with self.progress.training(state, self._last_entry):
+                self._train_start(state)
             save(self)
         # Trained from scratch after every round, a model needs only the rounds from the first change on.
         done = self.model.purchases or []
@@ -117,7 +123,8 @@ class Trainer:
         if n_valid < len(done):
             self.model = self.model._replace(history=self.model.history[:n_valid], purchases=done[:n_valid])
         for finished in state.closed[n_valid:]:
-            self._train_round(state, finished, wanted[: finished.number])
+            with self.progress.training(state, self._last_entry):
+                self._train_round(state, finished, wanted[: finished.number])
             save(self)
 
     def restore(self, model: TrainedModel) -> None:
@@ -125,6 +132,9 @@ class Trainer:
         if type(model.estimator) is not type(self.template):
             raise ValueError(f"it is a {type(model.estimator).__name__}, not a {type(self.template).__name__}")
         self.model = model
+
+    def _last_entry(self) -> dict[str, Any]:
+        return [self.model.initial, *self.model.history][-1]
 
     def _goes_on(self) -> bool:
         return self.settings.warm_start and continues_training(self.model.estimator)
