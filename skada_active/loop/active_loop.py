@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +18,7 @@ from skada_active.loop._validation import check_eval_set, check_oracle, check_re
 from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
+from skada_active.metrics.scoring import BUILT_IN
 from skada_active.query import MarginSampling, QueryStrategy
 from skada_active.session import AdaptationSession
 from skada_active.session._validation import check_annotators, check_costs
@@ -201,16 +203,16 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             )
         else:
             check_oracle(oracle)
-        with Progress(self.verbose) as progress:
+        progress = Progress() if self.verbose else None
+        with progress or nullcontext():
             session = self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set, progress=progress)
             return self._run(session, oracle)
 
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
         known: Any = session.y_true  # what answers where there is no oracle
-        progress = session.trainer.progress
-        progress.verbose = self.verbose
+        session.trainer.progress = (session.trainer.progress or Progress()) if self.verbose else None
         try:
-            with progress:
+            with session.trainer.progress or nullcontext():
                 while len(ids := session.ask(annotator=annotator)):
                     # A copy: what an oracle does to its rows must not change what is told about.
                     labels = (
@@ -345,7 +347,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             round_epochs=settings.round_epochs,
             warm_start=settings.warm_start,
             new_classes=settings.new_classes,
-            scoring=session.trainer.scoring.given,
+            scoring=None if session.trainer.scoring is None else session.trainer.scoring.given,
             random_state=settings.seed if settings.given_seed is None else settings.given_seed,
         )
         _ = session.estimator_  # trained first where that was interrupted
@@ -451,7 +453,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         """
         check_is_fitted(self)
         entries = [self.initial_, *self.history_]
-        metrics = ["accuracy", "balanced_accuracy", *self.session_.trainer.scoring.names]
+        scoring = self.session_.trainer.scoring
+        metrics = [*BUILT_IN, *(scoring.names if scoring else ())]
         if metric not in metrics:
             raise ValueError(f"metric must be one of {metrics}, got {metric!r}.")
         if accuracy not in self.initial_["accuracy"]:
@@ -489,7 +492,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         try:
             make_loop = clone(self)._fitted_clone
             known = {"y_true": y_true, "eval_set": held_out, "scoring": self.scoring}
-            progress = Progress(self.verbose) if progress is None else progress
+            progress = Progress() if self.verbose and progress is None else progress
             return AdaptationSession(store, X, y, roles, **known, progress=progress, make_loop=make_loop)
         except BaseException:
             store.close()

@@ -122,8 +122,10 @@ class AbstainingOracle(BaseEstimator):
 
 def _reply(oracle: Oracle, ids: NDArray[np.int64], X_rows: Any) -> NDArray[Any]:
     reply = oracle(ids, X_rows)
-    order = label_order(reply, ids.tolist(), names=X_rows.index if hasattr(X_rows, "iloc") else None)
-    return as_labels(reply) if order is None else as_labels(reply)[order]
+    if not hasattr(reply, "iloc") or len(reply) != len(ids):
+        return as_labels(reply)
+    names = X_rows.index if hasattr(X_rows, "iloc") else None
+    return as_labels(reply)[label_order(reply, ids.tolist(), names=names)]
 
 
 def _row_rng(seed: int, purpose: int, row: int) -> np.random.Generator:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skada_active.utils._sklearn import wrap_output
 from skada_active.utils.fitting import split_pipeline
-from skada_active.utils.methods import DomainMetadata, offers
+from skada_active.utils.methods import DomainMetadata, gets_at_fit
 from skada_active.utils.rows import as_rows, is_dataset
 from skada_active.utils.scores import score_known
 
@@ -27,7 +27,8 @@ def _estimator_has(*names: str) -> Callable[[Any], bool]:
     def has(loop: Any) -> bool:
         if hasattr(loop, "estimator_"):
             return all(hasattr(loop.estimator_, name) for name in names)
-        return loop.estimator is None or all(offers(loop.estimator, name) for name in names)
+        estimator = loop.estimator
+        return estimator is None or all(hasattr(estimator, name) or gets_at_fit(estimator, name) for name in names)
 
     return has
 

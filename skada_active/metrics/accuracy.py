@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active.domains import Roles, check_inputs
 from skada_active.labels import as_labels, is_missing
-from skada_active.metrics.scoring import Scoring
+from skada_active.metrics.scoring import BUILT_IN, Scoring
 from skada_active.utils.rows import take_rows
 from skada_active.utils.scores import known_positions, score_known
 
-__all__ = ["class_counts", "known_accuracies", "listed", "round_scores", "target_accuracy"]
+__all__ = ["accuracies", "class_counts", "known_accuracies", "listed", "target_accuracy"]
 
 _GROUPS = ("transductive", "unqueried", "holdout")
 
@@ -55,7 +55,7 @@ def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLi
     return score_known(estimator, take_rows(X, rows), labels[rows])
 
 
-def round_scores(
+def accuracies(
     estimator: Any,
     X: Any,
     roles: Roles,
@@ -72,31 +72,31 @@ def round_scores(
     None where nobody knows a label. A metric of `scoring` that cannot be computed is an error, or, unless
     `must_succeed`, NaN with a warning.
     """
-    names = ["accuracy", "balanced_accuracy", *(() if scoring is None else scoring.names)]
-    scores: dict[str, dict[str, float | None]] = {name: dict.fromkeys(_GROUPS) for name in names}
-
-    def measure(group: str, rows: Any, labels: NDArray[Any], predicted: NDArray[Any]) -> None:
-        if len(labels):
-            correct = _are_correct(labels, predicted)
-            scores["accuracy"][group], scores["balanced_accuracy"][group] = (
-                float(correct.mean()),
-                _balanced(labels, correct),
-            )
-            of_user = {} if scoring is None else scoring.measure(estimator, rows, labels, group, must_succeed)
-            for name, value in of_user.items():
-                scores.setdefault(name, dict.fromkeys(_GROUPS))[group] = value
-
+    groups = {}
     if y_true is not None:
         target = roles.target[~is_missing(y_true[roles.target])]
         predicted = np.asarray(estimator.predict(take_rows(X, target))) if len(target) else np.empty(0)
-        measure("transductive", take_rows(X, target), y_true[target], predicted)
         never = query_round[target] == -1
-        measure("unqueried", take_rows(X, target[never]), y_true[target[never]], predicted[never])
+        groups["transductive"] = take_rows(X, target), y_true[target], predicted
+        groups["unqueried"] = take_rows(X, target[never]), y_true[target[never]], predicted[never]
     if eval_set is not None:
         labels = as_labels(eval_set[1])
         known = known_positions(labels, estimator.classes_)
         rows = take_rows(eval_set[0], known)
-        measure("holdout", rows, labels[known], np.asarray(estimator.predict(rows)))
+        groups["holdout"] = rows, labels[known], estimator.predict(rows)
+    names = [*BUILT_IN, *(scoring.names if scoring else ())]
+    scores: dict[str, dict[str, float | None]] = {name: dict.fromkeys(_GROUPS) for name in names}
+    for group, (rows, labels, predicted) in groups.items():
+        if len(labels):
+            correct, values = _are_correct(labels, predicted), labels.tolist()
+            number = {label: position for position, label in enumerate(dict.fromkeys(values))}
+            codes = np.array([number[label] for label in values])
+            recalls = np.bincount(codes, weights=correct) / np.bincount(codes)
+            measured = {"accuracy": float(correct.mean()), "balanced_accuracy": float(recalls.mean())}
+            if scoring is not None:
+                measured |= scoring.measure(estimator, rows, labels, group, must_succeed)
+            for name, value in measured.items():
+                scores.setdefault(name, dict.fromkeys(_GROUPS))[group] = value
     return scores
 
 
@@ -126,10 +126,3 @@ def _are_correct(labels: NDArray[Any], predicted: ArrayLike) -> NDArray[np.bool_
     # Compared as objects: labels that were held with missing ones are objects, which scikit-learn's metrics refuse,
     # and a hidden label need not be of the type of those that are known.
     return labels.astype(object) == np.asarray(predicted).astype(object)
-
-
-def _balanced(labels: NDArray[Any], correct: NDArray[np.bool_]) -> float:
-    """Return the mean over the classes of the labels (n,) of the share that is correct."""
-    number = {label: position for position, label in enumerate(dict.fromkeys(labels.tolist()))}
-    codes = np.array([number[label] for label in labels.tolist()])
-    return float((np.bincount(codes, weights=correct) / np.bincount(codes)).mean())

@@ -12,9 +12,10 @@ from sklearn.metrics import check_scoring
 from skada_active.labels import native_labels
 from skada_active.utils.warn import warn_user
 
-__all__ = ["Scoring"]
+__all__ = ["BUILT_IN", "Scoring"]
 
-_BUILT_IN = ("accuracy", "balanced_accuracy")
+#: Metrics that are measured anyway.
+BUILT_IN = ("accuracy", "balanced_accuracy")
 _ENTRY = (
     "round",
     "ids",
@@ -24,7 +25,7 @@ _ENTRY = (
     "class_counts",
     "seconds",
     "loss",
-    *_BUILT_IN,
+    *BUILT_IN,
 )
 
 
@@ -51,19 +52,17 @@ class Scoring:
         if isinstance(scoring, str | set):
             scoring = [scoring] if isinstance(scoring, str) else sorted(scoring, key=str)
         if isinstance(scoring, Mapping):
-            scoring = {name: scorer for name, scorer in scoring.items() if scorer != name or name not in _BUILT_IN}
+            scoring = {name: scorer for name, scorer in scoring.items() if scorer != name or name not in BUILT_IN}
         elif isinstance(scoring, list | tuple):
-            scoring = [name for name in scoring if name not in _BUILT_IN]
+            scoring = [name for name in scoring if name not in BUILT_IN]
         self.names: list[str] = [] if callable(scoring) else list(scoring or ())
         _refuse_taken(self.names)
-        self._scorer = check_scoring(estimator, scoring) if scoring else None
+        self._scorer = check_scoring(estimator, scoring) if scoring else lambda estimator, X, labels: {}
         scorers = scoring.items() if isinstance(scoring, Mapping) else [("score", scoring)] if callable(scoring) else []
-        self.description = [*_BUILT_IN, *self.names, *(f"{name}: {_described(scorer)}" for name, scorer in scorers)]
+        self.description = [*self.names, *(f"{name}: {_described(scorer)}" for name, scorer in scorers)]
 
     def measure(self, estimator: Any, X: Any, labels: NDArray[Any], group: str, must_succeed: bool) -> dict[str, float]:
         """Return the metrics by name for rows whose labels are known; one that fails is an error or NaN."""
-        if self._scorer is None:
-            return {}
         try:
             found = self._scorer(estimator, X, native_labels(labels))
             found = dict(found) if isinstance(found, Mapping) else {"score": found}

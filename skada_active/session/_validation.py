@@ -29,21 +29,6 @@ def check_ids(
 
     `describe_row` says in the error what such a row is instead.
     """
-    rows = _row_numbers(ids)
-    if len(set(rows)) < len(rows):
-        raise ValueError("ids names a row twice; give each row one label.")
-    known = among if len(rows) < 2 or isinstance(among, dict) else set(among)
-    other = next((row for row in rows if row not in known), None)
-    if other is not None:
-        examples = list(among)[:10]
-        raise ValueError(
-            f"ids holds row {other}, which is not {what}{describe_row(other)}; {len(among)} row(s) are: {examples}"
-            f"{'...' if len(among) > 10 else ''}."
-        )
-    return rows
-
-
-def _row_numbers(ids: ArrayLike) -> list[int]:
     if isinstance(ids, np.ma.MaskedArray):
         raise ValueError(
             "ids is a masked array, whose mask says nothing here; pass the row numbers alone: ids.compressed()."
@@ -63,17 +48,26 @@ def _row_numbers(ids: ArrayLike) -> list[int]:
             f"ids must be row numbers (integers), got {rows[:3]} (dtype {array.dtype}); convert them by "
             "numpy.asarray(ids).astype(int)."
         )
-    return [int(row) for row in rows]
+    rows = [int(row) for row in rows]
+    if len(set(rows)) < len(rows):
+        raise ValueError("ids names a row twice; give each row one label.")
+    known = among if len(rows) < 2 or isinstance(among, dict) else set(among)
+    other = next((row for row in rows if row not in known), None)
+    if other is not None:
+        examples = list(among)[:10]
+        raise ValueError(
+            f"ids holds row {other}, which is not {what}{describe_row(other)}; {len(among)} row(s) are: {examples}"
+            f"{'...' if len(among) > 10 else ''}."
+        )
+    return rows
 
 
-def label_order(labels: Any, rows: list[int], *, names: Any = None, ids_index: Any = None) -> list[int] | None:
-    """Return the positions in `labels` of the labels of the rows, where `labels` is a Series; None for anything else.
+def label_order(labels: Any, rows: list[int], *, names: Any = None, ids_index: Any = None) -> list[int]:
+    """Return the positions of the labels of the rows in the Series `labels`, of as many.
 
     Its index has to tell whose labels these are: by the index of the ids, where these are a Series too, by the row
     numbers, by the `names` of these rows in the index of the data, or, if it is 0 to k - 1, by their order.
     """
-    if not hasattr(labels, "iloc") or len(labels) != len(rows):
-        return None
     given, n = labels.index.tolist(), len(rows)
     if ids_index is not None and (order := _order_by(given, ids_index.tolist())) is not None:
         return order
@@ -119,16 +113,15 @@ def check_answers(
     none of them is refused. Labels in a Series go by its index, see `label_order`.
     """
     answers = as_labels(np.atleast_1d(labels) if np.ndim(labels) == 0 else labels)
-    rows = _row_numbers(ids)
+    rows = check_ids(ids, among, what, describe_row)
     if len(rows) != len(answers):
         raise ValueError(
             f"labels must hold one label for each of the {len(rows)} ids, got {len(answers)}; a row that nobody can "
             "label gets a missing label (-1 or None)."
         )
-    rows = check_ids(rows, among, what, describe_row)
-    names, ids_index = None if index is None else index[rows], ids.index if hasattr(ids, "iloc") else None
-    if (order := label_order(labels, rows, names=names, ids_index=ids_index)) is not None:
-        answers = answers[order]
+    if hasattr(labels, "iloc"):
+        names, ids_index = None if index is None else index[rows], ids.index if hasattr(ids, "iloc") else None
+        answers = answers[label_order(labels, rows, names=names, ids_index=ids_index)]
     answers = _of_type(answers, y, kinds)
     if classes is not None:
         _refuse_new_classes(answers[~is_missing(answers)].tolist(), np.asarray(classes).tolist())

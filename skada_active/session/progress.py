@@ -19,15 +19,9 @@ class Progress:
     """Progress bar: labels bought, the epoch while a model is trained, then the accuracies that are known.
 
     Every training has a bar of its own; inside a ``with`` block all trainings share one.
-
-    Parameters
-    ----------
-    verbose : int, default=0
-        0: nothing is shown.
     """
 
-    def __init__(self, verbose: int = 0) -> None:
-        self.verbose = verbose
+    def __init__(self) -> None:
         self._bar: Any = None
         self._depth = 0
 
@@ -42,14 +36,11 @@ class Progress:
             self._bar = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"verbose": self.verbose, "_bar": None, "_depth": 0}
+        return {"_bar": None, "_depth": 0}  # a bar that is shown is not copied
 
     @contextmanager
     def training(self, state: SessionState, last_entry: Callable[[], dict[str, Any]]) -> Iterator[None]:
         """Show that a model is trained inside the block, and what `last_entry` of the history then says of it."""
-        if not self.verbose:
-            yield
-            return
         with self:
             if self._bar is None:
                 self._bar = tqdm(total=state.budget, initial=state.spent, desc="labels")

@@ -17,6 +17,7 @@ from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.journal import Journal
 from skada_active.io.packing import missing_parameters, packed, unpacked
 from skada_active.io.parameters import differences, stateful_parameters
+from skada_active.metrics.scoring import BUILT_IN
 from skada_active.session.events import Event, from_json, to_json
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import SessionState
@@ -158,7 +159,7 @@ class JournalStore(MemoryStore):
         return {
             "versions": package_versions(),
             "eval_set": trainer.eval_hash,
-            "scoring": trainer.scoring.description,
+            "scoring": [*BUILT_IN, *(trainer.scoring.description if trainer.scoring else ())],
             "purchases": purchases,
         }
 

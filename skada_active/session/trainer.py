@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.base import clone
 from skada_active.domains import Roles
 from skada_active.io.fingerprint import fingerprint
 from skada_active.io.hashing import value_hash
-from skada_active.metrics.accuracy import class_counts, known_accuracies, listed, round_scores
+from skada_active.metrics.accuracy import accuracies, class_counts, known_accuracies, listed
 from skada_active.metrics.scoring import Scoring
 from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
@@ -95,10 +96,10 @@ class Trainer:
         scoring: Any = None,
         progress: Progress | None = None,
     ) -> None:
-        self.progress = Progress() if progress is None else progress
         self.settings, self.X, self.y_true, self.eval_set = settings, X, y_true, eval_set
         self.template = seed_estimator(clone(settings.estimator), seed)
-        self.scoring = Scoring(scoring, self.template)
+        self.scoring = None if scoring is None else Scoring(scoring, self.template)
+        self.progress = progress
         # Replaced as a whole, so that an interruption leaves nothing half done.
         self.model = TrainedModel(None, {}, [], None)
 
@@ -113,8 +114,11 @@ class Trainer:
     def train_to(self, state: SessionState, save: Callable[[Trainer], None]) -> None:
         """Train the model on the rounds of the state that it lacks; `save` is called after every training."""
         wanted, done = state.purchases(), self.model.purchases
+        shown: Callable[[], AbstractContextManager[Any]] = nullcontext
+        if self.progress is not None:
+            shown = partial(self.progress.training, state, lambda: [self.model.initial, *self.model.history][-1])
         if done is None or (done != wanted[: len(done)] and self._goes_on()):
-            with self.progress.training(state, self._last_entry):
+            with shown():
                 self._train_start(state)
             save(self)
         # Trained from scratch after every round, a model needs only the rounds from the first change on.
@@ -123,7 +127,7 @@ class Trainer:
         if n_valid < len(done):
             self.model = self.model._replace(history=self.model.history[:n_valid], purchases=done[:n_valid])
         for finished in state.closed[n_valid:]:
-            with self.progress.training(state, self._last_entry):
+            with shown():
                 self._train_round(state, finished, wanted[: finished.number])
             save(self)
 
@@ -132,9 +136,6 @@ class Trainer:
         if type(model.estimator) is not type(self.template):
             raise ValueError(f"it is a {type(model.estimator).__name__}, not a {type(self.template).__name__}")
         self.model = model
-
-    def _last_entry(self) -> dict[str, Any]:
-        return [self.model.initial, *self.model.history][-1]
 
     def _goes_on(self) -> bool:
         return self.settings.warm_start and continues_training(self.model.estimator)
@@ -173,7 +174,7 @@ class Trainer:
 
     def _entry(self, estimator: Any, known: _Known, finished: Round, train_seconds: float) -> dict[str, Any]:
         y, roles, query_round = known
-        scores = round_scores(
+        scores = accuracies(
             estimator,
             self.X,
             roles,
@@ -194,12 +195,13 @@ class Trainer:
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
             **scores,
         }
-        logger.info(
-            "round %d: %d label(s) bought, %d in all; accuracy: %s; seconds: %s",
-            entry["round"],
-            len(entry["ids"]),
-            entry["n_queries"],
-            listed(known_accuracies(entry["accuracy"], entry["balanced_accuracy"])) or "not known",
-            listed({name: f"{seconds:.1f}" for name, seconds in entry["seconds"].items()}),
-        )
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(
+                "round %d: %d label(s) bought, %d in all; accuracy: %s; seconds: %s",
+                entry["round"],
+                len(entry["ids"]),
+                entry["n_queries"],
+                listed(known_accuracies(entry["accuracy"], entry["balanced_accuracy"])) or "not known",
+                listed({name: f"{seconds:.1f}" for name, seconds in entry["seconds"].items()}),
+            )
         return entry

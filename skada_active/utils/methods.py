@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-__all__ = ["DomainMetadata", "offers"]
+__all__ = ["DomainMetadata", "gets_at_fit"]
 
 _IGNORED = {"sample_domain": True, "allow_source": True}
 
@@ -22,8 +22,8 @@ class DomainMetadata:
     __metadata_request__score: ClassVar[dict[str, bool]] = _IGNORED
 
 
-def offers(estimator: Any, method: str) -> bool:
-    """Tell whether an estimator has a method, or gets it when it is fitted, as `StackingClassifier` does."""
+def gets_at_fit(estimator: Any, method: str) -> bool:
+    """Tell whether an estimator that lacks a method gets it when it is fitted, as `StackingClassifier` does."""
     try:
         getattr(estimator, method)
     except AttributeError as error:
@@ -32,8 +32,7 @@ def offers(estimator: Any, method: str) -> bool:
             if _comes_with_fit(cause, method):
                 return True
             cause = cause.__cause__ or cause.__context__
-        return False
-    return True
+    return False
 
 
 def _comes_with_fit(error: BaseException, method: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from skada_active.domains import resolve_roles
-from skada_active.metrics.accuracy import class_counts, known_accuracies, round_scores
+from skada_active.metrics.accuracy import accuracies, class_counts, known_accuracies
 
 X = np.arange(6.0)[:, None]
 DOMAIN = np.array([1, -1, -1, -1, -1, -1])
@@ -17,7 +17,7 @@ SAYS_ONE = DummyClassifier(strategy="constant", constant=1).fit(X[:2], [0, 1])
 
 
 def report(answers=None, eval_set=None, model=SAYS_ONE, roles=ROLES):
-    return round_scores(model, X, roles, QUERY_ROUND, answers, eval_set)["accuracy"]
+    return accuracies(model, X, roles, QUERY_ROUND, answers, eval_set)["accuracy"]
 
 
 def test_three_accuracies_are_kept_apart():
