@@ -121,7 +121,7 @@ class AbstainingOracle(BaseEstimator):
 
 
 def _reply(oracle: Oracle, ids: NDArray[np.int64], X_rows: Any) -> NDArray[Any]:
-    reply = oracle(ids, X_rows)
+    reply: Any = oracle(ids, X_rows)
     if not hasattr(reply, "iloc") or len(reply) != len(ids):
         return as_labels(reply)
     names = X_rows.index if hasattr(X_rows, "iloc") else None

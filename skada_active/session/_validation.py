@@ -96,8 +96,8 @@ def _order_by(given: list[Any], names: list[Any]) -> list[int] | None:
 
 
 def check_answers(
-    ids: ArrayLike,
-    labels: ArrayLike,
+    ids: Any,
+    labels: Any,
     among: Collection[int],
     y: NDArray[Any],
     *,

@@ -116,7 +116,7 @@ class Trainer:
         wanted, done = state.purchases(), self.model.purchases
         shown: Callable[[], AbstractContextManager[Any]] = nullcontext
         if self.progress is not None:
-            shown = partial(self.progress.training, state, lambda: [self.model.initial, *self.model.history][-1])
+            shown = partial(self.progress.training, state, lambda: self.last_entry)
         if done is None or (done != wanted[: len(done)] and self._goes_on()):
             with shown():
                 self._train_start(state)
@@ -136,6 +136,11 @@ class Trainer:
         if type(model.estimator) is not type(self.template):
             raise ValueError(f"it is a {type(model.estimator).__name__}, not a {type(self.template).__name__}")
         self.model = model
+
+    @property
+    def last_entry(self) -> dict[str, Any]:
+        """Entry of the history for the model as it is, empty before the first training."""
+        return [self.model.initial, *self.model.history][-1]
 
     def _goes_on(self) -> bool:
         return self.settings.warm_start and continues_training(self.model.estimator)
@@ -184,7 +189,7 @@ class Trainer:
             self.scoring,
             must_succeed=not finished.number,  # later, labels have been bought
         )
-        entry = {
+        entry: dict[str, Any] = {
             "round": finished.number,
             "ids": np.array(finished.bought_ids, dtype=np.int64),
             "utilities": np.array([finished.utilities[row] for row in finished.bought_ids], dtype=np.float64),
