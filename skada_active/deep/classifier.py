@@ -32,8 +32,10 @@ from skada_active.domains import Roles
 from skada_active.exceptions import TrainingError
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.utils.methods import DomainMetadata
 from skada_active.utils.random import check_rng
 from skada_active.utils.rows import is_dataset
+from skada_active.utils.scores import score_known
 from skada_active.utils.warn import warn_user
 
 if TYPE_CHECKING:
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
 __all__ = ["AdaptationClassifier"]
 
 
-class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
+class AdaptationClassifier(
+    DomainMetadata, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+):
     """Deep classifier for domain adaptation: labelled source rows, the labelled target rows there are, and a DA loss.
 
     Every training step sees a mixed batch: source rows, labelled target rows (which come back again and again, however
@@ -123,6 +127,9 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
     Seeded work takes turns between threads (torch has one global generator), so joblib threads give the same models as
     a single one. Training on the CPU is reproducible bit for bit for an integer `random_state`. There is no
     ``sample_weight``: mini-batches cannot keep its contract.
+
+    The methods that predict also take ``sample_domain`` and ``allow_source``, as skada's scorers pass them, and read
+    neither: the network predicts any row alike.
 
     A fitted model is pickled, copied and saved by joblib and skops as its parameters and one state of numpy arrays and
     plain values; read on any device, it predicts and goes on training alike. The network is made again from the
@@ -303,23 +310,42 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             self._start(X, y, np.unique(classes), roles)
         return self._train(X, y, roles, epochs)
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any, sample_domain: Any = None, *, allow_source: bool = False) -> NDArray[Any]:
         """Return the label of every row, shape (n,)."""
         logits = self.pool_outputs(X, {"logits"})["logits"]
         return self.classes_[logits.argmax(axis=1)]
 
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+    def predict_proba(self, X: Any, sample_domain: Any = None, *, allow_source: bool = False) -> NDArray[np.float32]:
         """Return class probabilities, shape (n, C)."""
         return self.pool_outputs(X, {"proba"})["proba"]
 
-    def decision_function(self, X: Any) -> NDArray[np.float32]:
+    def decision_function(
+        self, X: Any, sample_domain: Any = None, *, allow_source: bool = False
+    ) -> NDArray[np.float32]:
         """Return logits, shape (n, C); for two classes their difference, shape (n,)."""
         logits = self.pool_outputs(X, {"logits"})["logits"]
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        sample_domain: Any = None,
+        *,
+        allow_source: bool = False,
+    ) -> float:
+        """Return the accuracy on the rows whose label is known; a missing one (-1, NaN or None) leaves its row out."""
+        check_is_fitted(self, "net_")
+        return score_known(self, X, y, sample_weight)
+
+    def transform(self, X: Any, sample_domain: Any = None, *, allow_source: bool = False) -> NDArray[np.float32]:
         """Return the embedding, the input of the final classifier, shape (n, D)."""
         return self.pool_outputs(X, {"features"})["features"]
+
+    def fit_transform(self, X: Any, y: ArrayLike, **fit_params: Any) -> NDArray[np.float32]:
+        """Return the embedding of the rows that the network is trained on, shape (n, D); parameters as in `fit`."""
+        return self.fit(X, y, **fit_params).transform(X)
 
     def domain_logit(self, X: Any) -> NDArray[np.float32]:
         """Return the logit of P(source) of a trained domain discriminator, shape (n,).

@@ -25,6 +25,7 @@ from skada_active.deep.anchors import Anchors, AnchorSet
 from skada_active.deep.augmentation import mix_views
 from skada_active.deep.batches import Batch, DomainDataset, RoleBatches, RowBatches, as_input, read_rows
 from skada_active.deep.step import Step
+from skada_active.utils.progress import say_epoch
 
 __all__ = ["AdaptationNet"]
 
@@ -336,6 +337,8 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         if training and iterator.anchors is not None:
             self.anchor_counts_ = iterator.anchors.counts
             self._record("n_anchors", float(len(iterator.anchors)))
+        if training:
+            say_epoch(round(self._epochs * self.clock_.done / self.clock_.total), self._epochs)
 
     def _record_step(self, prefix: str, loss: float, n_rows: int) -> None:
         # Callbacks that listen to steps, such as a schedule by the step or a progress bar, read these entries.

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skada_active.domains import Roles, check_inputs
+from skada_active.labels import label_kinds
+from skada_active.utils.scores import known_positions
 from skada_active.utils.warn import warn_user
 
 __all__ = ["check_eval_set", "check_oracle", "check_reply", "require_target", "warn_of_no_question"]
@@ -22,11 +24,30 @@ def check_oracle(oracle: Any) -> None:
         )
 
 
-def check_eval_set(eval_set: Any) -> tuple[Any, NDArray[Any]]:
-    """Return the held-out rows and labels as the package holds rows and labels."""
+def check_eval_set(eval_set: Any, known: NDArray[Any] | None = None) -> tuple[Any, NDArray[Any]]:
+    """Return the held-out rows and labels as the package holds rows and labels.
+
+    A ValueError without any label, or, where labels (n_known,) of the data are given, with none that could be theirs.
+    """
     if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
-        raise ValueError(f"eval_set must be a tuple (X, y) of held-out rows and their labels, got {type(eval_set)}.")
-    return check_inputs(*eval_set, allow_missing=True)[:2]
+        raise ValueError(f"eval_set must be a tuple (X, y) of held-out rows and their labels, got {eval_set!r:.80}.")
+    try:
+        X, y, _ = check_inputs(*eval_set, allow_missing=True)
+    except ValueError as error:
+        raise ValueError(f"eval_set=(X, y): {error}") from error
+    known = np.empty(0) if known is None else known
+    labels = y[known_positions(y, known)]
+    if not len(labels):
+        raise ValueError(
+            f"eval_set=(X, y) has no label in its y of {len(y)} row(s), so that nothing can be measured on it; give "
+            "held-out rows whose labels are known, or leave it out."
+        )
+    if len(known) and _are_text(labels).isdisjoint(_are_text(known)):
+        raise ValueError(
+            f"eval_set=(X, y) has labels such as {labels[:1].tolist()[0]!r}, and the data such as "
+            f"{known[:1].tolist()[0]!r}: text and no text, so that none can be right. Convert the labels of one."
+        )
+    return X, y
 
 
 def check_reply(labels: Any) -> Any:
@@ -70,3 +91,7 @@ def _describe_sources(roles: Roles) -> str:
         return "is None (or 0 for every row)"
     numbers = np.unique(roles.domain).tolist()
     return f"holds no number below 0, but {str(numbers[:5])[1:-1]}{', ...' if len(numbers) > 5 else ''}"
+
+
+def _are_text(labels: NDArray[Any]) -> set[bool]:
+    return {kind in "UT" for kind in label_kinds(labels)}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone, is_regressor
+from sklearn.base import MetaEstimatorMixin, clone, is_regressor
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from skada_active.domains import Roles, check_domain_coding, check_inputs, hide_target
 from skada_active.labels import is_missing
@@ -25,10 +25,11 @@ from skada_active.loop._validation import (
 from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
-from skada_active.metrics.accuracy import known_accuracies
+from skada_active.metrics.scoring import BUILT_IN
 from skada_active.query import MarginSampling, QueryStrategy
 from skada_active.session import AdaptationSession
 from skada_active.session._validation import check_annotators, check_costs
+from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
 from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["ActiveAdaptationLoop"]
 
 
-class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPrediction):
+class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
     """Classifier that is adapted to a target domain by buying the labels that help most.
 
     The estimator is trained on the labelled rows; then, round by round, the query strategy chooses target rows, the
@@ -59,6 +60,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         Labels to buy: a count, a fraction of the initial pool, one of them per round, or a schedule.
     n_rounds : int, default=5
         Number of rounds, where `budget` does not say it.
+    scoring : str, callable, list, tuple, set or dict, default=None
+        Metrics of each round beside accuracy and balanced accuracy, as in `sklearn.model_selection.cross_validate`:
+        names, scorers, or a dict of them. They change neither the model nor what is asked.
     round_epochs : int or sequence of int, default=5
         Epochs of training after each round, for estimators that go on training; a sequence gives the rounds one by one,
         its last entry standing for all later ones.
@@ -70,7 +74,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         class, for which the estimator is trained from scratch. Without an oracle, `fit` always learns: the answers are
         in `y`.
     verbose : int, default=0
-        1: a progress bar over the labels bought, with the accuracies that are known.
+        1: a progress bar over the labels bought, with the epoch while a network is trained and the accuracies that are
+        known; in a session, one for every training. The logger ``"skada_active"`` says the same at the level INFO.
     random_state : int, RandomState instance or None, default=None
         Seed of the loop, of the estimator (where its own ``random_state`` is None) and of the strategy (likewise).
 
@@ -93,8 +98,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
     history_ : list of dict
         One entry per round: ``round``, ``ids`` bought and their ``utilities``, ``abstained_ids``, ``n_queries`` so far,
         ``class_counts`` of the revealed target labels, ``seconds`` (query, oracle, train), ``loss`` of the last epoch
-        by term, and ``accuracy``: *transductive* (all target rows), *unqueried* (target rows never bought), *holdout*
-        (`eval_set`), each None where the labels are not known.
+        by term, and ``accuracy``, ``balanced_accuracy`` (the mean over the classes, which a majority cannot hide
+        behind) and what `scoring` names (a single callable: ``score``), each a dict: *transductive* (all target rows),
+        *unqueried* (target rows never bought), *holdout* (`eval_set`), from the rows whose labels are known, None
+        without any. `skada_active.metrics.history_records` makes plain values of it, for JSON or a table.
     initial_ : dict
         The same entry for the model before any purchase (round 0).
     session_ : AdaptationSession
@@ -119,6 +126,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [HasMethods(["fit"]), None],
         "strategy": [QueryStrategy, None],
+        "scoring": [str, callable, list, tuple, set, dict, None],
         "warm_start": ["boolean"],
         "new_classes": [StrOptions({"refuse", "learn"})],
         "verbose": ["verbose"],
@@ -133,6 +141,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         *,
         budget: Any = 0.05,
         n_rounds: int = 5,
+        scoring: Any = None,
         round_epochs: Any = 5,
         warm_start: bool = True,
         new_classes: str = "refuse",
@@ -143,6 +152,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         self.strategy = strategy
         self.budget = budget
         self.n_rounds = n_rounds
+        self.scoring = scoring
         self.round_epochs = round_epochs
         self.warm_start = warm_start
         self.new_classes = new_classes
@@ -178,7 +188,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         labeled_target : array-like of shape (n,), bool, default=None
             Target rows whose label in `y` is known from the start; only without an `oracle`.
         eval_set : tuple (X, y), default=None
-            Held-out rows for the holdout accuracy of each round.
+            Held-out rows for the holdout accuracy of each round; those without a label are left out.
 
         Returns
         -------
@@ -216,23 +226,24 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
             )
         else:
             check_oracle(oracle)
-        return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
+        progress = Progress() if self.verbose else None
+        with progress or nullcontext():
+            session = self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set, progress=progress)
+            return self._run(session, oracle)
 
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
         known: Any = session.y_true  # what answers where there is no oracle
-        bar = tqdm(total=session.budget, initial=session.spent) if self.verbose else None
+        session.trainer.progress = (session.trainer.progress or Progress()) if self.verbose else None
         try:
-            while len(ids := session.ask(annotator=annotator)):
-                # A copy: what an oracle does to its rows must not change what is told about.
-                labels = known[ids] if oracle is None else check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
-                session.tell(ids, labels, annotator=annotator)
-                if bar is not None:
-                    bar.update(session.spent - bar.n)
-                    bar.set_postfix(known_accuracies((session.history_ or [session.initial_])[-1]["accuracy"]))
+            with session.trainer.progress or nullcontext():
+                while len(ids := session.ask(annotator=annotator)):
+                    # A copy: what an oracle does to its rows must not change what is told about.
+                    labels = (
+                        known[ids] if oracle is None else check_reply(oracle(ids.copy(), take_rows(session.X, ids)))
+                    )
+                    session.tell(ids, labels, annotator=annotator)
         finally:
             self._adopt(session)
-            if bar is not None:
-                bar.close()
         return self
 
     def session(
@@ -360,6 +371,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
             round_epochs=settings.round_epochs,
             warm_start=settings.warm_start,
             new_classes=settings.new_classes,
+            scoring=None if session.trainer.scoring is None else session.trainer.scoring.given,
             random_state=settings.seed if settings.given_seed is None else settings.given_seed,
         )
         _ = session.estimator_  # trained first where that was interrupted
@@ -392,6 +404,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         *,
         X: Any = None,
         eval_set: tuple[Any, ArrayLike] | None = None,
+        scoring: Any = None,
         estimator: Any = None,
         strategy: QueryStrategy | None = None,
         trusted: Any = (),
@@ -406,6 +419,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
             The rows that the loop was fitted on, for one that was saved without them; needed to go on, not to predict.
         eval_set : tuple (X, y), default=None
             Likewise.
+        scoring : callable or dict, default=None
+            Likewise, for one that holds functions, which a file cannot hold.
         estimator, strategy : default=None
             The unfitted estimator or strategy of the loop, for one that holds code of yours (a module, callbacks, a
             class), which a file cannot hold.
@@ -431,17 +446,22 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
             Path(path),
             X=X,
             eval_set=eval_set,
+            scoring=scoring,
             given={"estimator": estimator, "strategy": strategy},
             trusted=trusted,
         )
 
-    def learning_curve(self, accuracy: str = "unqueried") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def learning_curve(
+        self, accuracy: str = "unqueried", *, metric: str = "accuracy"
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return how an accuracy grew with the labels bought.
 
         Parameters
         ----------
         accuracy : {"unqueried", "transductive", "holdout"}, default="unqueried"
-            Which accuracy.
+            On which rows.
+        metric : str, default="accuracy"
+            Which metric: ``"accuracy"``, ``"balanced_accuracy"``, or a name in `scoring`.
 
         Returns
         -------
@@ -453,13 +473,17 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         Raises
         ------
         ValueError
-            If there is no accuracy of that name.
+            If there is no accuracy, or no metric, of that name.
         """
         check_is_fitted(self)
         entries = [self.initial_, *self.history_]
+        scoring = self.session_.trainer.scoring
+        metrics = [*BUILT_IN, *(scoring.names if scoring else ())]
+        if metric not in metrics:
+            raise ValueError(f"metric must be one of {metrics}, got {metric!r}.")
         if accuracy not in self.initial_["accuracy"]:
             raise ValueError(f"accuracy must be one of {list(self.initial_['accuracy'])}, got {accuracy!r}.")
-        values = [entry["accuracy"][accuracy] for entry in entries]
+        values = [entry.get(metric, {}).get(accuracy) for entry in entries]
         return np.array([entry["n_queries"] for entry in entries]), np.array(values, dtype=np.float64)
 
     def _check_data(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None) -> tuple[Any, NDArray[Any], Roles]:
@@ -487,8 +511,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         journal: Any = None,
         costs: NDArray[np.float64] | None = None,
         n_annotators: int = 1,
+        progress: Progress | None = None,
     ) -> AdaptationSession:
-        held_out = None if eval_set is None else check_eval_set(eval_set)
+        held_out = None if eval_set is None else check_eval_set(eval_set, y[roles.is_labeled])
         settings = self._settings(roles, costs, n_annotators)
         answers = y[roles.candidates] if y_true is None else y_true[roles.candidates]
         has_answers = len(answers) and (y_true is None or not is_missing(answers).all())
@@ -497,7 +522,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
             make_loop = clone(self)._fitted_clone
-            return AdaptationSession(store, X, y, roles, y_true=y_true, eval_set=held_out, make_loop=make_loop)
+            known = {"y_true": y_true, "eval_set": held_out, "scoring": self.scoring}
+            progress = Progress() if self.verbose and progress is None else progress
+            return AdaptationSession(store, X, y, roles, **known, progress=progress, make_loop=make_loop)
         except BaseException:
             store.close()
             raise

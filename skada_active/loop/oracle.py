@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from skada_active.labels import as_labels, is_missing, mask_labels
+from skada_active.session._validation import label_order
 
 __all__ = ["AbstainingOracle", "ArrayOracle", "NoisyOracle"]
 
@@ -73,7 +74,7 @@ class NoisyOracle(BaseEstimator):
     def __call__(self, ids: ArrayLike, X_rows: Any = None) -> NDArray[Any]:
         """Return the labels of the rows `ids`, some of them wrong, shape (len(ids),)."""
         rows = np.asarray(ids, dtype=np.int64)
-        labels, classes = as_labels(self.oracle(rows, X_rows)), as_labels(self.classes)
+        labels, classes = _reply(self.oracle, rows, X_rows), as_labels(self.classes)
         if len(np.unique(classes)) < 2:
             raise ValueError(f"classes must hold at least two labels to draw a wrong one from, got {self.classes!r}.")
         _check_rate("noise_rate", self.noise_rate)
@@ -113,10 +114,18 @@ class AbstainingOracle(BaseEstimator):
     def __call__(self, ids: ArrayLike, X_rows: Any = None) -> NDArray[Any]:
         """Return the labels of the rows `ids`, missing where the oracle abstains, shape (len(ids),)."""
         rows = np.asarray(ids, dtype=np.int64)
-        labels = as_labels(self.oracle(rows, X_rows))
+        labels = _reply(self.oracle, rows, X_rows)
         _check_rate("rate", self.rate)
         draws = [_row_rng(self.random_state, _ABSTENTION, row).random() for row in rows]
         return mask_labels(labels, np.array(draws) < self.rate)
+
+
+def _reply(oracle: Oracle, ids: NDArray[np.int64], X_rows: Any) -> NDArray[Any]:
+    reply: Any = oracle(ids, X_rows)
+    if not hasattr(reply, "iloc") or len(reply) != len(ids):
+        return as_labels(reply)
+    names = X_rows.index if hasattr(X_rows, "iloc") else None
+    return as_labels(reply)[label_order(reply, ids.tolist(), names=names)]
 
 
 def _row_rng(seed: int, purpose: int, row: int) -> np.random.Generator:

@@ -16,7 +16,7 @@ from sklearn.base import clone
 
 from skada_active.domains import Roles
 from skada_active.exceptions import DamagedFileError
-from skada_active.io.estimators import dumps, errors_of, loads, read_bytes, write_bytes
+from skada_active.io.estimators import dumps, errors_of, is_loadable, loads, read_bytes, write_bytes
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.packing import missing_parameters, packed, unpacked
 from skada_active.io.parameters import describe_parameters, differences
@@ -34,7 +34,7 @@ __all__ = ["load_loop", "save_loop"]
 
 _FORMAT = 1
 _PARTS = ("estimator", "strategy")  # what can be given again to `load`
-_COLUMNS = ("n_features_in_", "feature_names_in_")
+_COLUMNS = ("n_features_in_", "feature_names_in_", "_sklearn_output_config")
 
 
 def save_loop(loop: Any, path: Path) -> None:
@@ -43,6 +43,7 @@ def save_loop(loop: Any, path: Path) -> None:
     estimator, settings, (y, roles, _) = session.estimator_, session.settings, session.state.as_of(0)
     missing = {name: missing_parameters(params[name]) for name in _PARTS}
     eval_X, eval_y = session.eval_set or (None, None)
+    params["scoring"] = _packed_scoring(params["scoring"])
     content = {
         "format": _FORMAT,
         "versions": package_versions(),
@@ -67,7 +68,9 @@ def save_loop(loop: Any, path: Path) -> None:
     write_bytes(path, dumps(content))
 
 
-def load_loop(kind: Any, path: Path, *, X: Any, eval_set: Any, given: Mapping[str, Any], trusted: Any) -> Any:
+def load_loop(
+    kind: Any, path: Path, *, X: Any, eval_set: Any, scoring: Any, given: Mapping[str, Any], trusted: Any
+) -> Any:
     """Return the loop of a file, see `ActiveAdaptationLoop.load`."""
     X, eval_set = None if X is None else as_rows(X), None if eval_set is None else check_eval_set(eval_set)
     data, file_errors = read_bytes(path), partial(errors_of, "it holds no loop that can be used", f"{path}: ")
@@ -91,6 +94,7 @@ def load_loop(kind: Any, path: Path, *, X: Any, eval_set: Any, given: Mapping[st
     with file_errors():
         blobs = content["params"].items()
         params = {name: loads(blob, trusted) if given.get(name) is None else given[name] for name, blob in blobs}
+        params["scoring"] = params.get("scoring") if scoring is None else scoring
         loop, (estimator, initial, history) = kind(**params), loads(content["model"], trusted)
         estimator = unpacked(estimator, missing["estimator"], params["estimator"])
         settings = loop._settings(roles, content["costs"], content["n_annotators"])
@@ -99,7 +103,7 @@ def load_loop(kind: Any, path: Path, *, X: Any, eval_set: Any, given: Mapping[st
         store = MemoryStore(settings, [from_json(line) for line in content["events"]], model, recorded)
         if eval_set is None and content["eval_X"] is not None:
             eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])
-        known = {"y_true": _unpacked_labels(content["y_true"]), "eval_set": eval_set}
+        known = {"y_true": _unpacked_labels(content["y_true"]), "eval_set": eval_set, "scoring": params["scoring"]}
         rows, make_loop = saved_X if X is None else X, clone(loop)._fitted_clone
         loop._adopt(AdaptationSession(store, rows, y, roles, **known, make_loop=make_loop))
         vars(loop).update({name: value for name, value in content["columns"].items() if name in _COLUMNS})
@@ -113,6 +117,13 @@ def _check_given(path: Path, name: str, given: Any, described: Mapping[str, str]
     elif missing:
         parts = ", ".join(f"{name}__{part} ({described.get(f'{name}__{part}', 'unknown')})" for part in missing)
         raise ValueError(f"{path}: {parts} cannot be made from a file. Give it: load(path, {name}=...).")
+
+
+def _packed_scoring(scoring: Any) -> Any:
+    if is_loadable(scoring):
+        return scoring
+    warn_user("scoring holds functions, which are not saved; to go on with them, give them to load(path, scoring=...).")
+    return None
 
 
 def _packed_labels(labels: NDArray[Any] | None) -> Any:

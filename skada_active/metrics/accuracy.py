@@ -9,9 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active.domains import Roles, check_inputs
 from skada_active.labels import as_labels, is_missing
+from skada_active.metrics.scoring import BUILT_IN, Scoring
 from skada_active.utils.rows import take_rows
+from skada_active.utils.scores import known_positions, score_known
 
-__all__ = ["accuracies", "class_counts", "known_accuracies", "target_accuracy"]
+__all__ = ["accuracies", "class_counts", "known_accuracies", "listed", "target_accuracy"]
+
+_GROUPS = ("transductive", "unqueried", "holdout")
 
 
 def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> float:
@@ -36,7 +40,7 @@ def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLi
     Raises
     ------
     ValueError
-        If no target row has a label.
+        If no target row has a label, or the labels cannot be compared with those of the estimator.
 
     Examples
     --------
@@ -47,10 +51,8 @@ def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLi
     0.5
     """
     X, labels, roles = check_inputs(X, y, sample_domain, allow_missing=True)
-    rows = np.flatnonzero(~is_missing(labels)) if sample_domain is None else roles.labeled_target
-    if not len(rows):
-        raise ValueError("y has no label of a target row to score against; score on rows whose labels are known.")
-    return float(_are_correct(labels[rows], estimator.predict(take_rows(X, rows))).mean())
+    rows = np.arange(len(labels)) if sample_domain is None else roles.labeled_target
+    return score_known(estimator, take_rows(X, rows), labels[rows])
 
 
 def accuracies(
@@ -60,19 +62,42 @@ def accuracies(
     query_round: NDArray[np.int64],
     y_true: NDArray[Any] | None,
     eval_set: tuple[Any, Any] | None,
-) -> dict[str, float | None]:
-    """Return transductive, unqueried and holdout accuracy, None where nobody knows the labels."""
-    transductive = unqueried = holdout = None
+    scoring: Scoring | None = None,
+    *,
+    must_succeed: bool = True,
+) -> dict[str, dict[str, float | None]]:
+    """Return accuracy, balanced accuracy and the metrics of `scoring`, by name and group of rows; known labels only.
+
+    The groups are *transductive* (target rows), *unqueried* (those of them never bought) and *holdout* (`eval_set`);
+    None where nobody knows a label. A metric of `scoring` that cannot be computed is an error, or, unless
+    `must_succeed`, NaN with a warning.
+    """
+    groups = {}
     if y_true is not None:
-        rows = roles.target[~is_missing(y_true[roles.target])]
-        if len(rows):
-            correct = _are_correct(y_true[rows], estimator.predict(take_rows(X, rows)))
-            transductive = float(correct.mean())
-            never = query_round[rows] == -1
-            unqueried = float(correct[never].mean()) if never.any() else None
+        target = roles.target[~is_missing(y_true[roles.target])]
+        predicted = np.asarray(estimator.predict(take_rows(X, target))) if len(target) else np.empty(0)
+        never = query_round[target] == -1
+        groups["transductive"] = take_rows(X, target), y_true[target], predicted
+        groups["unqueried"] = take_rows(X, target[never]), y_true[target[never]], predicted[never]
     if eval_set is not None:
-        holdout = float(_are_correct(as_labels(eval_set[1]), estimator.predict(eval_set[0])).mean())
-    return {"transductive": transductive, "unqueried": unqueried, "holdout": holdout}
+        labels = as_labels(eval_set[1])
+        known = known_positions(labels, estimator.classes_)
+        rows = take_rows(eval_set[0], known)
+        groups["holdout"] = rows, labels[known], estimator.predict(rows)
+    names = [*BUILT_IN, *(scoring.names if scoring else ())]
+    scores: dict[str, dict[str, float | None]] = {name: dict.fromkeys(_GROUPS) for name in names}
+    for group, (rows, labels, predicted) in groups.items():
+        if len(labels):
+            correct, values = _are_correct(labels, predicted), labels.tolist()
+            number = {label: position for position, label in enumerate(dict.fromkeys(values))}
+            codes = np.array([number[label] for label in values])
+            recalls = np.bincount(codes, weights=correct) / np.bincount(codes)
+            measured = {"accuracy": float(correct.mean()), "balanced_accuracy": float(recalls.mean())}
+            if scoring is not None:
+                measured |= scoring.measure(estimator, rows, labels, group, must_succeed)
+            for name, value in measured.items():
+                scores.setdefault(name, dict.fromkeys(_GROUPS))[group] = value
+    return scores
 
 
 def class_counts(labels: NDArray[Any]) -> dict[Any, int]:
@@ -81,9 +106,19 @@ def class_counts(labels: NDArray[Any]) -> dict[Any, int]:
     return dict(zip(classes.tolist(), counts.tolist(), strict=True))
 
 
-def known_accuracies(accuracy: dict[str, float | None]) -> dict[str, str]:
-    """Return the accuracies that are known, as a progress bar shows them."""
-    return {name: f"{value:.3f}" for name, value in accuracy.items() if value is not None}
+def known_accuracies(
+    accuracy: dict[str, float | None], balanced: dict[str, float | None] | None = None
+) -> dict[str, str]:
+    """Return the accuracies that are known, and the balanced ones with them, as people are shown them."""
+    with_balanced = dict.fromkeys(accuracy, "") | {
+        group: f" (balanced {value:.3f})" for group, value in (balanced or {}).items() if value is not None
+    }
+    return {group: f"{value:.3f}{with_balanced[group]}" for group, value in accuracy.items() if value is not None}
+
+
+def listed(values: dict[str, str]) -> str:
+    """Return names and values as one line."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _are_correct(labels: NDArray[Any], predicted: ArrayLike) -> NDArray[np.bool_]:

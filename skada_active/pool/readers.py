@@ -18,6 +18,7 @@ from skada_active.pool.view import RowFunction, named
 from skada_active.utils._sklearn import LinearClassifierMixin
 from skada_active.utils.arrays import Array
 from skada_active.utils.fitting import split_pipeline
+from skada_active.utils.methods import gets_at_fit
 
 __all__ = ["ModelReader"]
 
@@ -48,7 +49,7 @@ class ModelReader:
         if hasattr(self.model, "pool_supplies"):
             return _ALWAYS | frozenset(self.model.pool_supplies)
         names = set(_ALWAYS)
-        if hasattr(self.model, "predict_proba"):
+        if hasattr(self.model, "predict_proba") or gets_at_fit(self.model, "predict_proba"):
             names.add("proba")
         if isinstance(self.model, LinearClassifierMixin):
             names |= {"logits", "head_weight", "head_bias"}

@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active.labels import as_labels, is_missing, label_kinds, mask_labels
 
-__all__ = ["check_annotator", "check_annotators", "check_answers", "check_costs", "check_ids", "check_rounds"]
+__all__ = [
+    "check_annotator",
+    "check_annotators",
+    "check_answers",
+    "check_costs",
+    "check_ids",
+    "check_rounds",
+    "label_order",
+]
 
 
 def check_ids(
@@ -21,14 +29,26 @@ def check_ids(
 
     `describe_row` says in the error what such a row is instead.
     """
-    array = np.atleast_1d(np.asarray(ids))
+    if isinstance(ids, np.ma.MaskedArray):
+        raise ValueError(
+            "ids is a masked array, whose mask says nothing here; pass the row numbers alone: ids.compressed()."
+        )
+    try:
+        array = np.atleast_1d(np.asarray(ids))
+    except ValueError:
+        raise ValueError(f"ids must be a list of row numbers, got lists of several lengths: {ids!r}.") from None
     if array.ndim > 1:
         raise ValueError(f"ids must be a list of row numbers, got an array of shape {array.shape}.")
-    if len(array) and array.dtype.kind not in "iu":
+    if len(array) and array.dtype.kind == "b":
+        raise ValueError("ids must be row numbers, got a boolean mask; turn it into them by numpy.flatnonzero(mask).")
+    rows = array.tolist()
+    is_whole = array.dtype.kind in "iu" or all(isinstance(row, Integral) and not isinstance(row, bool) for row in rows)
+    if not is_whole or array.dtype.kind in "mM":
         raise ValueError(
-            f"ids must be row numbers (integers), got dtype {array.dtype}; convert them by ids.astype(int)."
+            f"ids must be row numbers (integers), got {rows[:3]} (dtype {array.dtype}); convert them by "
+            "numpy.asarray(ids).astype(int)."
         )
-    rows = array.astype(np.int64).tolist()
+    rows = [int(row) for row in rows]
     if len(set(rows)) < len(rows):
         raise ValueError("ids names a row twice; give each row one label.")
     known = among if len(rows) < 2 or isinstance(among, dict) else set(among)
@@ -42,9 +62,42 @@ def check_ids(
     return rows
 
 
+def label_order(labels: Any, rows: list[int], *, names: Any = None, ids_index: Any = None) -> list[int]:
+    """Return the positions of the labels of the rows in the Series `labels`, of as many.
+
+    Its index has to tell whose labels these are: by the index of the ids, where these are a Series too, by the row
+    numbers, by the `names` of these rows in the index of the data, or, if it is 0 to k - 1, by their order.
+    """
+    given, n = labels.index.tolist(), len(rows)
+    if ids_index is not None and (order := _order_by(given, ids_index.tolist())) is not None:
+        return order
+    orders = [_order_by(given, rows), None if names is None else _order_by(given, names.tolist())]
+    orders += [list(range(n))] if given == list(range(n)) else []
+    found = [order for order in orders if order is not None]
+    if not found:
+        raise ValueError(
+            f"labels is a Series whose index ({str(given[:5])[1:-1]}{', ...' if n > 5 else ''}) holds neither the ids "
+            "nor 0, 1, 2, ..., so that it does not say whose labels these are; pass labels.to_numpy() if they are in "
+            "the order of the ids."
+        )
+    if any(order != found[0] for order in found):
+        raise ValueError(
+            "labels is a Series whose index may mean the ids or their order, and the two disagree; pass "
+            "labels.to_numpy() if they are in the order of the ids, labels.loc[ids].to_numpy() if the index holds ids."
+        )
+    return found[0]
+
+
+def _order_by(given: list[Any], names: list[Any]) -> list[int] | None:
+    if given == names:
+        return list(range(len(names)))
+    position = {name: number for number, name in enumerate(given)}
+    return [position[name] for name in names] if len(position) == len(given) and position.keys() == set(names) else None
+
+
 def check_answers(
-    ids: ArrayLike,
-    labels: ArrayLike,
+    ids: Any,
+    labels: Any,
     among: Collection[int],
     y: NDArray[Any],
     *,
@@ -52,21 +105,24 @@ def check_answers(
     what: str = "an open question",
     describe_row: Callable[[int], str] = lambda row: "",
     classes: Any = None,
+    index: Any = None,
 ) -> tuple[list[int], NDArray[Any]]:
     """Return row numbers and labels (of the type of `y`, missing by its convention), or raise a ValueError.
 
     `kinds` are those of the labels that are known (`label_kinds`), empty where none is. With `classes`, a label that is
-    none of them is refused.
+    none of them is refused. Labels in a Series go by its index, see `label_order`.
     """
     listed: Any = [labels] if np.ndim(labels) == 0 else labels  # not by numpy, which would cut a string at its end
     answers = as_labels(listed)
-    n_ids = len(np.atleast_1d(np.asarray(ids)))
-    if n_ids != len(answers):
-        raise ValueError(
-            f"labels must hold one label for each of the {n_ids} ids, got {len(answers)}; a row that nobody can label "
-            "gets a missing label (-1 or None)."
-        )
     rows = check_ids(ids, among, what, describe_row)
+    if len(rows) != len(answers):
+        raise ValueError(
+            f"labels must hold one label for each of the {len(rows)} ids, got {len(answers)}; a row that nobody can "
+            "label gets a missing label (-1 or None)."
+        )
+    if hasattr(labels, "iloc"):
+        names, ids_index = None if index is None else index[rows], ids.index if hasattr(ids, "iloc") else None
+        answers = answers[label_order(labels, rows, names=names, ids_index=ids_index)]
     answers = _of_type(answers, y, kinds)
     if classes is not None:
         _refuse_new_classes(answers[~is_missing(answers)].tolist(), np.asarray(classes).tolist())

@@ -18,7 +18,10 @@ from skada_active.exceptions import TrainingError
 from skada_active.labels import labels_to_list
 from skada_active.query._base import check_n_queries
 from skada_active.session._validation import check_annotator, check_answers, check_ids, check_rounds
+from skada_active.session.answers import LabelReader, answers_in
 from skada_active.session.events import Asked, Corrected, Event, Extended, Readmitted, Told
+from skada_active.session.progress import Progress
+from skada_active.session.questions import question_columns
 from skada_active.session.state import Round, SessionState
 from skada_active.session.status import SessionStatus
 from skada_active.session.store import MemoryStore
@@ -27,6 +30,8 @@ from skada_active.utils.fitting import seed_estimator
 from skada_active.utils.warn import warn_user
 
 __all__ = ["AdaptationSession"]
+
+_SHOWN_FAULTS = 50
 
 
 class AdaptationSession:
@@ -54,6 +59,10 @@ class AdaptationSession:
         Labels of all rows, for the accuracies in the history and nothing else.
     eval_set : tuple (X, y), default=None
         Held-out rows for the holdout accuracy.
+    scoring : str, callable, list, tuple, set or dict, default=None
+        Further metrics of the history, see `ActiveAdaptationLoop`.
+    progress : Progress, default=None
+        Progress bar; ``None``: nothing is shown.
     make_loop : callable, default=None
         Returns the fitted loop of a session, for `loop_`.
 
@@ -105,12 +114,16 @@ class AdaptationSession:
         *,
         y_true: NDArray[Any] | None = None,
         eval_set: tuple[Any, NDArray[Any]] | None = None,
+        scoring: Any = None,
+        progress: Progress | None = None,
         make_loop: Callable[[AdaptationSession], Any] | None = None,
     ) -> None:
         self._call_lock, self._state_lock = RLock(), RLock()
         self.store, self.settings = store, store.settings
         self.X, self.y_true, self.eval_set = X, y_true, eval_set
         self._make_loop = make_loop
+        # Answers from labels that were given beforehand cannot be slips of the pen.
+        self._learns = store.settings.new_classes == "learn" or y_true is not None
         settings = self.settings
         self._initial_state = partial(
             SessionState, y, roles, rounds=settings.rounds, costs=settings.costs, n_annotators=settings.n_annotators
@@ -122,7 +135,8 @@ class AdaptationSession:
         model_seed, strategy_seed, _ = self._round_seeds(0)
         if own is not None:
             self.strategy_.estimator = seed_estimator(own, strategy_seed)
-        self.trainer = Trainer(self.settings, X, seed=model_seed, y_true=y_true, eval_set=eval_set)
+        known = {"y_true": y_true, "eval_set": eval_set, "scoring": scoring, "progress": progress}
+        self.trainer = Trainer(self.settings, X, seed=model_seed, **known)
         store.restore_model(self.trainer, self.state)
         try:
             self._train_to_state()
@@ -174,7 +188,9 @@ class AdaptationSession:
         ids : array-like of int
             Rows that are answered: all or some of those asked about.
         labels : array-like
-            Their labels. A missing one (-1, NaN or None, by the type of `y`) is an abstention, see `abstain`.
+            Their labels. A missing one (-1, NaN or None, by the type of `y`) is an abstention, see `abstain`. A pandas
+            Series goes by its index: that of `ids`, the ids themselves in any order, the names of these rows in `X`, or
+            0, 1, 2, ... for the order of `ids`; any other one is refused.
         annotator : str, default=None
             Whose answers these are; needed where several annotators answer for a row. A row gets the label of the
             majority when as many have answered as the session asks for; a tie is asked again, of anybody.
@@ -206,6 +222,86 @@ class AdaptationSession:
                 self.store.append(Told(ids=rows, labels=answers, annotator=annotator))
                 if self.state.round is None:
                     self._train_to_state()
+
+    def questions(self, *, annotator: str | None = None) -> Any:
+        """Return the open questions as a table to be filled in, for `tell_table`.
+
+        Parameters
+        ----------
+        annotator : str, default=None
+            Only questions that this annotator has not answered, as in `ask`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per open question, in order of choice: ``id``; ``index``, its name in a DataFrame `X`; the columns
+            of `X` (``x0``, ``x1``, ... of an array; none of images, sparse matrices and datasets); ``prediction`` of
+            the model and its ``probability``; ``utility``, ``round`` and an empty ``label``. A column of `X` that has
+            one of these names gets ``x_`` before it. It asks nothing: `ask` does.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise ImportError("questions() returns a pandas DataFrame; install it: pip install pandas.") from error
+        with self._call_lock:
+            annotator = check_annotator(annotator)
+            self._check_rows()
+            estimator, state = self.estimator_, self.state
+            ids = [row for row in state.open_ids if state.is_open_to(row, annotator)]
+            return DataFrame(question_columns(self.X, ids, estimator, state.round))
+
+    def tell_table(self, table: Any, *, annotator: str | None = None, skip: str = "skip") -> int:
+        """Record the answers in a table that `questions` made and somebody filled in, perhaps as a spreadsheet.
+
+        Of the columns ``id`` and ``label`` are read. A blank label is no answer yet. A number is compared with the
+        classes by its value, so that ``"1"``, ``1`` and ``1.0`` are one label; text has to be the class as it is
+        written. Rows may be missing, in another order, or answered before in the same way.
+
+        Parameters
+        ----------
+        table : DataFrame, mapping of columns, list of records or structured array
+            The table, for example ``pandas.read_csv("questions.csv")``.
+        annotator : str, default=None
+            Whose answers these are, as in `tell`.
+        skip : str, default="skip"
+            What stands in the place of a label where a row cannot be labelled, see `abstain`; in any case of letters.
+
+        Returns
+        -------
+        int
+            How many answers were recorded.
+
+        Raises
+        ------
+        ValueError
+            If the table lacks a column or `skip` is a class: nothing is recorded then. If single cells are wrong (no
+            class, no open question, two answers to a row): all others are recorded, and the message names every one.
+        OSError, TrainingError
+            As `tell`.
+        """
+        with self._call_lock:
+            self._check_rows()
+            annotator = check_annotator(annotator, self.state.n_annotators)
+            classes = self.trainer.model.estimator.classes_
+            reader = LabelReader(np.asarray(classes).tolist(), skip, learns=self._learns)
+            answers, wrong = answers_in(table, self.state, reader, annotator)
+            if answers:
+                labels = np.empty(len(answers), dtype=object)
+                labels[:] = list(answers.values())
+                try:
+                    self.tell(list(answers), labels, annotator=annotator)
+                except TrainingError as error:
+                    if not wrong:
+                        raise
+                    raise TrainingError(f"{error}\n{_report(wrong, len(answers))}") from error
+            if wrong:
+                raise ValueError(_report(wrong, len(answers)))
+            return len(answers)
 
     def abstain(self, ids: ArrayLike, *, annotator: str | None = None) -> None:
         """Record that rows cannot be labelled: it costs nothing, and other rows take their place in the round.
@@ -257,7 +353,7 @@ class AdaptationSession:
         ids : array-like of int
             Rows that were answered.
         labels : array-like
-            Their labels; no missing ones, for a label that was bought is not given back.
+            Their labels, as in `tell`; no missing ones, for a label that was bought is not given back.
         annotator : str, default=None
             Whose answers are replaced. ``None``: the label itself is set, whatever the annotators said.
 
@@ -424,7 +520,7 @@ class AdaptationSession:
     def status(self) -> SessionStatus:
         """Return what was asked, answered and spent; it prints as text and shows as a table in a notebook."""
         with self._state_lock:
-            return SessionStatus.from_state(self.state, self.store.path)
+            return SessionStatus.from_state(self.state, self.store.path, self.trainer.last_entry)
 
     def close(self) -> None:
         """Close the journal, so that another process may open it; without a journal there is nothing to close."""
@@ -515,9 +611,6 @@ class AdaptationSession:
         return n_queries
 
     def _check_answers(self, ids: ArrayLike, labels: ArrayLike, among: Any, what: str) -> tuple[list[int], list[Any]]:
-        # Answers from labels that were given beforehand cannot be slips of the pen.
-        learns = self.settings.new_classes == "learn" or self.y_true is not None
-        classes = None if learns else self.trainer.model.estimator.classes_
         rows, answers = check_answers(
             ids,
             labels,
@@ -526,6 +619,16 @@ class AdaptationSession:
             what=what,
             describe_row=self.state.describe_row,
             kinds=self.state.label_kinds,
-            classes=classes,
+            classes=None if self._learns else self.trainer.model.estimator.classes_,
+            index=self.X.index if hasattr(self.X, "iloc") else None,
         )
         return rows, labels_to_list(answers)
+
+
+def _report(wrong: list[str], n_recorded: int) -> str:
+    shown = "\n".join(wrong[:_SHOWN_FAULTS])
+    more = f"\n... and {len(wrong) - _SHOWN_FAULTS} more" if len(wrong) > _SHOWN_FAULTS else ""
+    return (
+        f"table: {n_recorded} answer(s) were recorded, {len(wrong)} were not. Put them right and tell the table again; "
+        f"what is recorded is not counted twice.\n{shown}{more}"
+    )

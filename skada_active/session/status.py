@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from skada_active.metrics.accuracy import class_counts
+from skada_active.metrics.accuracy import class_counts, known_accuracies, listed
 from skada_active.session.state import SessionState
 
 __all__ = ["SessionStatus"]
@@ -46,6 +46,8 @@ class SessionStatus:
         Why there is nothing more to ask.
     journal : str or None
         File of the journal.
+    accuracies : dict of str -> str
+        Accuracy of the last model, and the balanced one, by group of rows, where labels to measure them are known.
     """
 
     budget: Any
@@ -63,10 +65,13 @@ class SessionStatus:
     pool: int
     termination_condition: str | None
     journal: str | None
+    accuracies: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_state(cls, state: SessionState, journal: Any = None) -> SessionStatus:
-        """Return where a session with this state stands; `journal` is its file."""
+    def from_state(
+        cls, state: SessionState, journal: Any = None, last_entry: dict[str, Any] | None = None
+    ) -> SessionStatus:
+        """Return where a session with this state stands; `journal` is its file, `last_entry` that of its history."""
         return cls(
             budget=state.budget,
             spent=state.spent,
@@ -83,6 +88,7 @@ class SessionStatus:
             pool=len(state.roles.candidates) - len(state.open_ids),
             termination_condition=state.termination_condition,
             journal=None if journal is None else str(journal),
+            accuracies=known_accuracies(last_entry["accuracy"], last_entry["balanced_accuracy"]) if last_entry else {},
         )
 
     def rows(self) -> list[tuple[str, str]]:
@@ -102,6 +108,8 @@ class SessionStatus:
             rows.append(("corrections", str(self.n_corrections)))
         if self.n_answers:
             rows.append(("annotators", _listed(f"{name}: {count}" for name, count in self.n_answers.items())))
+        if self.accuracies:
+            rows.append(("accuracy", listed(self.accuracies)))
         rows.append(("state", self._state()))
         if self.journal is not None:
             rows.append(("journal", self.journal))

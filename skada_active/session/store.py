@@ -17,6 +17,7 @@ from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.journal import Journal
 from skada_active.io.packing import missing_parameters, packed, unpacked
 from skada_active.io.parameters import differences, stateful_parameters
+from skada_active.metrics.scoring import BUILT_IN
 from skada_active.session.events import Event, from_json, to_json
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import SessionState
@@ -131,7 +132,7 @@ class JournalStore(MemoryStore):
                 return
             info = json.loads(checkpoint[0])
             now = self._info(trainer, state.purchases()[: len(info["purchases"])])
-            if changed := [name for name, value in now.items() if info[name] != value]:
+            if changed := [name for name, value in now.items() if info.get(name) != value]:
                 raise ValueError(f"it was not trained with the {' and '.join(changed)} of the session")
             estimator, initial, history = loads(checkpoint[1])
             estimator = unpacked(estimator, self._missing, trainer.template)
@@ -155,7 +156,12 @@ class JournalStore(MemoryStore):
             warn_user(f"The model could not be written to {self.path} ({error}). The answers are safe.")
 
     def _info(self, trainer: Trainer, purchases: Any) -> dict[str, Any]:
-        return {"versions": package_versions(), "eval_set": trainer.eval_hash, "purchases": purchases}
+        return {
+            "versions": package_versions(),
+            "eval_set": trainer.eval_hash,
+            "scoring": [*BUILT_IN, *(trainer.scoring.description if trainer.scoring else ())],
+            "purchases": purchases,
+        }
 
     @cached_property
     def _missing(self) -> list[str]:

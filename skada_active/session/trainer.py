@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -15,7 +17,9 @@ from sklearn.base import clone
 from skada_active.domains import Roles
 from skada_active.io.fingerprint import fingerprint
 from skada_active.io.hashing import value_hash
-from skada_active.metrics.accuracy import accuracies, class_counts
+from skada_active.metrics.accuracy import accuracies, class_counts, known_accuracies, listed
+from skada_active.metrics.scoring import Scoring
+from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import Round, SessionState
 from skada_active.utils.fitting import (
@@ -28,6 +32,8 @@ from skada_active.utils.fitting import (
 from skada_active.utils.warn import warn_user
 
 __all__ = ["TrainedModel", "Trainer", "fit_strategy_model", "fit_without_new"]
+
+logger = logging.getLogger(__name__)
 
 _Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
 
@@ -67,8 +73,10 @@ class Trainer:
         All rows.
     seed : int
         Seed of the estimator.
-    y_true, eval_set
-        For the accuracies of the history, see `AdaptationSession`.
+    y_true, eval_set, scoring
+        For the accuracies and other metrics of the history, see `AdaptationSession`.
+    progress : Progress, default=None
+        What shows how far it is; ``None``: nothing does.
 
     Attributes
     ----------
@@ -79,10 +87,20 @@ class Trainer:
     """
 
     def __init__(
-        self, settings: SessionSettings, X: Any, *, seed: int, y_true: Any = None, eval_set: Any = None
+        self,
+        settings: SessionSettings,
+        X: Any,
+        *,
+        seed: int,
+        y_true: Any = None,
+        eval_set: Any = None,
+        scoring: Any = None,
+        progress: Progress | None = None,
     ) -> None:
         self.settings, self.X, self.y_true, self.eval_set = settings, X, y_true, eval_set
         self.template = seed_estimator(clone(settings.estimator), seed)
+        self.scoring = None if scoring is None else Scoring(scoring, self.template)
+        self.progress = progress
         # Replaced as a whole, so that an interruption leaves nothing half done.
         self.model = TrainedModel(None, {}, [], None)
 
@@ -97,8 +115,12 @@ class Trainer:
     def train_to(self, state: SessionState, save: Callable[[Trainer], None]) -> None:
         """Train the model on the rounds of the state that it lacks; `save` is called after every training."""
         wanted, done = state.purchases(), self.model.purchases
+        shown: Callable[[], AbstractContextManager[Any]] = nullcontext
+        if self.progress is not None:
+            shown = partial(self.progress.training, state, lambda: self.last_entry)
         if done is None or (done != wanted[: len(done)] and self._goes_on()):
-            self._train_start(state)
+            with shown():
+                self._train_start(state)
             save(self)
         # Trained from scratch after every round, a model needs only the rounds from the first change on.
         done = self.model.purchases or []
@@ -106,7 +128,8 @@ class Trainer:
         if n_valid < len(done):
             self.model = self.model._replace(history=self.model.history[:n_valid], purchases=done[:n_valid])
         for finished in state.closed[n_valid:]:
-            self._train_round(state, finished, wanted[: finished.number])
+            with shown():
+                self._train_round(state, finished, wanted[: finished.number])
             save(self)
 
     def restore(self, model: TrainedModel) -> None:
@@ -114,6 +137,11 @@ class Trainer:
         if type(model.estimator) is not type(self.template):
             raise ValueError(f"it is a {type(model.estimator).__name__}, not a {type(self.template).__name__}")
         self.model = model
+
+    @property
+    def last_entry(self) -> dict[str, Any]:
+        """Entry of the history for the model as it is, empty before the first training."""
+        return [self.model.initial, *self.model.history][-1]
 
     def _goes_on(self) -> bool:
         return self.settings.warm_start and continues_training(self.model.estimator)
@@ -161,7 +189,17 @@ class Trainer:
 
     def _entry(self, estimator: Any, known: _Known, finished: Round, train_seconds: float) -> dict[str, Any]:
         y, roles, query_round = known
-        return {
+        scores = accuracies(
+            estimator,
+            self.X,
+            roles,
+            query_round,
+            self.y_true,
+            self.eval_set,
+            self.scoring,
+            must_succeed=not finished.number,  # later, labels have been bought
+        )
+        entry: dict[str, Any] = {
             "round": finished.number,
             "ids": np.array(finished.bought_ids, dtype=np.int64),
             "utilities": np.array([finished.utilities[row] for row in finished.bought_ids], dtype=np.float64),
@@ -170,8 +208,18 @@ class Trainer:
             "class_counts": class_counts(y[roles.labeled_target]),
             "seconds": {"query": finished.query_seconds, "oracle": finished.oracle_seconds, "train": train_seconds},
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
-            "accuracy": accuracies(estimator, self.X, roles, query_round, self.y_true, self.eval_set),
+            **scores,
         }
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(
+                "round %d: %d label(s) bought, %d in all; accuracy: %s; seconds: %s",
+                entry["round"],
+                len(entry["ids"]),
+                entry["n_queries"],
+                listed(known_accuracies(entry["accuracy"], entry["balanced_accuracy"])) or "not known",
+                listed({name: f"{seconds:.1f}" for name, seconds in entry["seconds"].items()}),
+            )
+        return entry
 
 
 def fit_strategy_model(strategy: Any, X: Any, state: SessionState) -> Any:

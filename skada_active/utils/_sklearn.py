@@ -5,6 +5,7 @@ from __future__ import annotations
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._set_output import _wrap_data_with_container as wrap_output
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_n_features as check_n_features
@@ -20,4 +21,5 @@ __all__ = [
     "check_n_features",
     "num_samples",
     "safe_indexing",
+    "wrap_output",
 ]

@@ -197,7 +197,8 @@ def test_query_round_says_when_a_label_became_known(fit):
 @pytest.mark.parametrize("make", [linear, network])
 def test_history_has_an_entry_per_round(fit, make):
     loop = fit(make())
-    keys = ["round", "ids", "utilities", "abstained_ids", "n_queries", "class_counts", "seconds", "loss", "accuracy"]
+    keys = ["round", "ids", "utilities", "abstained_ids", "n_queries", "class_counts", "seconds", "loss"]
+    keys += ["accuracy", "balanced_accuracy"]
     for number, entry in enumerate([loop.initial_, *loop.history_]):
         assert sorted(entry) == sorted(keys)
         assert entry["round"] == number
