@@ -254,6 +254,11 @@ def mask_target(y: ArrayLike, sample_domain: ArrayLike) -> NDArray[Any]:
 
 
 def _check_sample_domain(sample_domain: ArrayLike, y: NDArray[Any]) -> NDArray[np.int64]:
+    if np.ndim(sample_domain) == 0:
+        raise ValueError(
+            f"sample_domain must hold one integer per row (>= 0 source, < 0 target), got the single value "
+            f"{sample_domain!r}; where all rows are of one domain, give numpy.full(len(y), its number)."
+        )
     domain = column_or_1d(sample_domain)
     check_consistent_length(y, domain)
     whole = None if domain.dtype.kind in "iu" else _are_whole(domain)

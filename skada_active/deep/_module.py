@@ -33,6 +33,11 @@ class AdaptationModule(nn.Module):
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (n, C) and features (n, D)."""
         features = self.backbone(inputs)
+        if not isinstance(features, Tensor):
+            raise TypeError(
+                f"module must return one tensor, the embedding (n, D), got {type(features).__name__}; some models "
+                "return the outputs of auxiliary classifiers in training, which have to be switched off."
+            )
         if self.normalize:
             features = F.normalize(features)
         return self.head(features), features

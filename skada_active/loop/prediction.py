@@ -11,6 +11,7 @@ from sklearn.utils import TransformerTags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skada_active.utils.fitting import explaining_datasets
 from skada_active.utils.rows import as_rows, is_dataset
 
 __all__ = ["DelegatedPrediction"]
@@ -59,9 +60,10 @@ class DelegatedPrediction(BaseEstimator):
     def _delegate(self, method: str, X: Any) -> Any:
         check_is_fitted(self)
         X = as_rows(X)
-        if not is_dataset(X) and X.ndim > 1:  # the estimator itself explains what is wrong with a single row
+        if not is_dataset(X) and len(X.shape) == 2:  # the estimator itself explains what is wrong with other shapes
             validate_data(self, X, reset=False, skip_check_array=True)
-        return getattr(self.estimator_, method)(X)
+        with explaining_datasets(self.estimator_, X):
+            return getattr(self.estimator_, method)(X)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_")

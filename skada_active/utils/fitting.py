@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
@@ -24,6 +26,7 @@ __all__ = [
     "continue_fitting",
     "continues_training",
     "domain_params",
+    "explaining_datasets",
     "fit_estimator",
     "is_domain_aware",
     "is_frozen",
@@ -67,10 +70,26 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
     labels = native_labels(y[roles.labeled])
     check_classification_targets(labels)
     if not is_domain_aware(estimator):
-        return estimator.fit(take_rows(X, roles.labeled), labels)
+        with explaining_datasets(estimator, X):
+            return estimator.fit(take_rows(X, roles.labeled), labels)
     if not roles.is_labeled.all():
         _check_earlier_steps(estimator)
-    return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
+    with explaining_datasets(estimator, X):
+        return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
+
+
+@contextmanager
+def explaining_datasets(estimator: Any, X: Any) -> Iterator[None]:
+    """Turn what an estimator that reads no datasets says of one into a TypeError with the remedy."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not is_dataset(X) or hasattr(estimator, "pool_outputs"):  # what reads datasets explains itself
+            raise
+        raise TypeError(
+            f"X is a dataset, which {type(estimator).__name__} could not read ({error}). Scikit-learn's models read "
+            "arrays, such as numpy.stack([row for row, *_ in X]); AdaptationClassifier reads datasets."
+        ) from error
 
 
 def known_labels(y: NDArray[Any], roles: Roles) -> NDArray[Any]:
