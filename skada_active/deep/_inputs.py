@@ -285,10 +285,10 @@ def _as_read(shape: tuple[int, ...]) -> str:
 
 
 def _single(X: NDArray[Any]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what is too large is an error
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is an error
         rows = X.astype(np.float32)
-    if X.dtype == np.float64:
-        assert_all_finite(rows, input_name="X")
+        if X.dtype == np.float64:
+            assert_all_finite(rows, input_name="X")
     return rows
 
 

@@ -244,7 +244,7 @@ def row_blocks(
 
 
 def _stack(items: list[Any]) -> Tensor:
-    rows = [torch.as_tensor(as_row(item)) for item in items]
+    rows = [torch.as_tensor(np.require(as_row(item), requirements=["C", "W"])) for item in items]
     other = next((row for row in rows if row.shape != rows[0].shape), None)
     if other is not None:
         raise ValueError(

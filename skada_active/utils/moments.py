@@ -45,26 +45,30 @@ class ColumnMoments:
     """
 
     def __init__(self, blocks: Iterable[NDArray[Any]]) -> None:
-        count = 0
-        for block in blocks:
-            axes = (0, *range(2, block.ndim))
-            if not count:
-                self.dtype, self.origin = block.dtype, block[0].reshape(block.shape[1], -1)[:, 0].astype(np.float64)
-                self.mean, squares = np.zeros_like(self.origin), np.zeros_like(self.origin)
-                low, high = np.zeros_like(self.origin), np.zeros_like(self.origin)
-            self.dtype = np.result_type(self.dtype, block.dtype)
-            values = minus(block, along_columns(self.origin, block.ndim))
-            added = values.size // values.shape[1]
-            shift = values.mean(axis=axes) - self.mean
-            low, high = np.minimum(low, values.min(axis=axes)), np.maximum(high, values.max(axis=axes))
-            values -= along_columns(self.mean + shift, block.ndim)
-            squares += np.square(values, out=values).sum(axis=axes) + shift**2 * count * added / (count + added)
-            self.mean = self.mean + shift * added / (count + added)
-            count += added
-        self.span, self.std = high - low, np.sqrt(squares / count)
+        self._count = 0
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large is an error
+            for block in blocks:
+                self._add(block)
+        self.span, self.std = self._high - self._low, np.sqrt(self._squares / self._count)
         self._check()
         eps = np.finfo(self.dtype).eps if self.dtype.kind == "f" else 0.0
         self.std[self.std <= eps * np.abs(self.origin + self.mean)] = 0.0
+
+    def _add(self, block: NDArray[Any]) -> None:
+        axes = (0, *range(2, block.ndim))
+        if not self._count:
+            self.dtype, self.origin = block.dtype, block[0].reshape(block.shape[1], -1)[:, 0].astype(np.float64)
+            self.mean, self._squares, self._low, self._high = (np.zeros_like(self.origin) for _ in range(4))
+        self.dtype = np.result_type(self.dtype, block.dtype)
+        values = minus(block, along_columns(self.origin, block.ndim))
+        count, added = self._count, values.size // values.shape[1]
+        shift = values.mean(axis=axes) - self.mean
+        self._low = np.minimum(self._low, values.min(axis=axes))
+        self._high = np.maximum(self._high, values.max(axis=axes))
+        values -= along_columns(self.mean + shift, block.ndim)
+        self._squares += np.square(values, out=values).sum(axis=axes) + shift**2 * count * added / (count + added)
+        self.mean += shift * added / (count + added)
+        self._count += added
 
     def _check(self) -> None:
         beyond = ~np.isfinite(self.span) | (self.span > 0) & ~((self.std > _SQUARABLE[0]) & (self.std < _SQUARABLE[1]))
