@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from skorch.callbacks import Callback
-from torch import Tensor, nn
+from torch import nn
 
+from skada_active.deep._inputs import InputConfig, InputProfile, default_backbone, embedding_width
 from skada_active.deep._module import AdaptationCriterion, AdaptationModule
 from skada_active.deep.anchors import AnchorSet
-from skada_active.deep.augmentation import default_augmentation
-from skada_active.deep.batches import RowBatches
 from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
-from skada_active.networks import MLP, ConvNet, CosineHead, Standardize
-from skada_active.utils.rows import is_dataset
+from skada_active.networks import CosineHead
 from skada_active.utils.warn import warn_user
 
 __all__ = [
     "OPTIMIZERS",
-    "InputProfile",
     "NetConfig",
     "available_device",
     "build_net",
@@ -42,22 +37,16 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9, "optimizer__nesterov": True, **_FUSED}),
 }
 
-#: Default networks by the number of axes of a row.
-_DEFAULT_NETWORKS = {1: MLP, 3: ConvNet}
 
-
-class NetConfig(Protocol):
+class NetConfig(InputConfig, Protocol):
     """Parameters that a net is made from, those of `AdaptationClassifier`."""
 
     objective: Objective | ObjectiveSum | None
-    module: Any
-    standardize: bool | str
     labeled_loss: str
     source_weight: float
     head: str
     head_temperature: float
     unlabeled_pool: str
-    augmentation: Any
     mix_alpha: float
     anchors: AnchorSet | None
     max_epochs: int
@@ -67,39 +56,7 @@ class NetConfig(Protocol):
     optimizer: Any
     weight_decay: float
     device: str
-    net_params: dict[str, Any] | None
     verbose: int
-
-
-@dataclass(frozen=True)
-class InputProfile:
-    """Shape and statistics of the rows that a net is made for.
-
-    Parameters
-    ----------
-    row_shape : tuple of int
-        Shape of one row.
-    standardize : Standardize or None
-        First layer of the default network.
-    augmentation : callable or None
-        Second views, fitted to the rows if it can be.
-    """
-
-    row_shape: tuple[int, ...]
-    standardize: Standardize | None
-    augmentation: Any
-
-    @classmethod
-    def from_rows(cls, config: NetConfig, X: Any) -> InputProfile:
-        """Return the profile for rows like those of `X`."""
-        shape = _row_shape(X)
-        return cls(shape, _standardize(config, X, shape), _fitted(_augmentation(config, shape), X))
-
-    @classmethod
-    def blank(cls, config: NetConfig, row_shape: tuple[int, ...], standardizes: bool) -> InputProfile:
-        """Return a profile without statistics, for a net whose state is going to be loaded."""
-        layer = Standardize(torch.zeros(row_shape[0]), torch.ones(row_shape[0])) if standardizes else None
-        return cls(row_shape, layer, _augmentation(config, row_shape))
 
 
 def own_net_params(config: NetConfig) -> dict[str, Any]:
@@ -189,21 +146,6 @@ def _with_own_callbacks(params: Any, memo: dict[int, Callback]) -> Any:
     return memo[id(params)]
 
 
-def _augmentation(config: NetConfig, shape: tuple[int, ...]) -> Any:
-    return default_augmentation(len(shape)) if config.augmentation == "auto" else config.augmentation
-
-
-def _fitted(augmentation: Any, X: Any) -> Any:
-    if not hasattr(augmentation, "fit"):
-        return augmentation
-    if is_dataset(X):
-        raise ValueError(
-            f"augmentation={augmentation!r} has to be fitted to an array of rows, and X is a dataset; pass a callable "
-            "without fit, such as ImageAugmentation()."
-        )
-    return augmentation.fit(X)
-
-
 def _anchors(config: NetConfig) -> AnchorSet | None:
     if config.anchors is None:
         return None
@@ -218,8 +160,8 @@ def _anchors(config: NetConfig) -> AnchorSet | None:
 
 def _build_module(config: NetConfig, inputs: InputProfile, n_classes: int) -> AdaptationModule:
     shape = inputs.row_shape
-    backbone = _default_backbone(inputs) if config.module is None else _given_backbone(config.module, shape)
-    n_features = _embedding_width(backbone, shape)
+    backbone = default_backbone(inputs) if config.module is None else _given_backbone(config.module, shape)
+    n_features = embedding_width(backbone, shape)
     if config.head == "cosine":
         head: nn.Module = CosineHead(n_features, n_classes, config.head_temperature)
     else:
@@ -232,50 +174,15 @@ def _build_module(config: NetConfig, inputs: InputProfile, n_classes: int) -> Ad
 def _given_backbone(module: Any, shape: tuple[int, ...]) -> nn.Module:
     if isinstance(module, nn.Module):
         return copy.deepcopy(module).cpu()  # the module that a user passed in is never trained itself
-    return module(shape)
-
-
-def _default_backbone(inputs: InputProfile) -> nn.Module:
-    shape = inputs.row_shape
-    if len(shape) not in _DEFAULT_NETWORKS:
-        raise ValueError(
-            f"X has rows of shape {shape}; the default networks take (d,) or (C, H, W). Pass a network as `module`."
-        )
-    default = _DEFAULT_NETWORKS[len(shape)](shape[0])
-    return default if inputs.standardize is None else nn.Sequential(inputs.standardize, default)
-
-
-def _standardize(config: NetConfig, X: Any, shape: tuple[int, ...]) -> Standardize | None:
-    is_default = config.module is None and len(shape) in _DEFAULT_NETWORKS
-    if not is_default or is_dataset(X) or config.standardize is False:
-        return None
-    standardize = Standardize.fitted_to(torch.as_tensor(X))
-    if config.standardize == "auto" and len(shape) == 1 and _share_one_scale(standardize.scale):
-        return None
-    return standardize
-
-
-def _share_one_scale(scale: Tensor) -> bool:
-    low, high = np.percentile(scale.numpy(), [5, 95])
-    return bool(high < 10 * low)
-
-
-def _row_shape(X: Any) -> tuple[int, ...]:
-    if is_dataset(X):
-        rows, _ = next(iter(RowBatches(X, 1)))
-        return tuple(rows.shape[1:])
-    return tuple(np.shape(X)[1:])
-
-
-def _embedding_width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
-    backbone.eval()
-    with torch.no_grad():
-        embedding: Tensor = backbone(torch.zeros(1, *shape))
-    backbone.train()
-    if embedding.ndim != 2:
-        raise ValueError(f"module must return an embedding of shape (n, D), got {tuple(embedding.shape)} for one row.")
-    return embedding.shape[1]
+    made = module(shape)
+    if not isinstance(made, nn.Module):
+        raise TypeError(f"module must be an nn.Module or return one for a row's shape, got {made!r} for {shape}.")
+    return made
 
 
 def _optimizer(optimizer: Any) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    if isinstance(optimizer, type) and not issubclass(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer must be one of {sorted(OPTIMIZERS)} or a class of torch.optim, got {optimizer.__name__!r}."
+        )
     return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else (optimizer, {})

@@ -34,6 +34,11 @@ class AdaptationModule(nn.Module):
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (n, C) and features (n, D)."""
         features = self.backbone(inputs)
+        if not isinstance(features, Tensor):
+            raise TypeError(
+                f"module must return one tensor, the embedding (n, D), got {type(features).__name__}; some models "
+                "return the outputs of auxiliary classifiers in training, which have to be switched off."
+            )
         return in_full_precision(self._classified, features, device=features.device)
 
     def _classified(self, features: Tensor) -> tuple[Tensor, Tensor]:

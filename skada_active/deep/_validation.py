@@ -9,34 +9,22 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
+from skada_active.deep._inputs import check_rows
 from skada_active.deep.batches import DomainDataset
 from skada_active.domains import Roles, check_inputs
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils.rows import is_dataset
 
-__all__ = ["ARRAY_RULES", "check_fit_data", "class_weights", "torch_ready", "training_data"]
-
-#: How scikit-learn checks an array of rows: images may stay bytes.
-ARRAY_RULES = {"dtype": (np.float32, np.uint8), "allow_nd": True}
-
-
-def torch_ready(X: NDArray[Any]) -> NDArray[Any]:
-    """Return rows in memory that torch can share: it takes no negative strides, and warns of read-only memory."""
-    return np.require(X, requirements=["C", "W"])
+__all__ = ["check_fit_data", "class_weights", "training_data"]
 
 
 def check_fit_data(
     estimator: Any, X: Any, y: Any, sample_domain: Any, *, reset: bool
 ) -> tuple[Any, NDArray[Any], Roles]:
     """Return checked rows, labels and roles; with `reset` the estimator remembers the columns of `X`."""
-    if not is_dataset(X):
-        X = torch_ready(validate_data(estimator, X, **ARRAY_RULES, reset=reset))
-    elif reset:
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(estimator).pop(name, None)  # those of an array that was fitted before
-    X, y, roles = check_inputs(X, y, sample_domain)
+    intake = None if reset else estimator._intake
+    X, y, roles = check_inputs(check_rows(estimator, X, reset=reset, intake=intake), y, sample_domain)
     if not len(roles.labeled):
         raise ValueError(
             "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0) or "

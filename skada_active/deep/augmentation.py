@@ -10,8 +10,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skada_active.networks import Standardize
+from skada_active.deep.batches import row_blocks
 from skada_active.utils._sklearn import Interval
+from skada_active.utils.arrays import to_host
+from skada_active.utils.moments import ColumnMoments
+from skada_active.utils.rows import as_row, is_dataset
 
 __all__ = ["FeatureNoise", "ImageAugmentation", "default_augmentation", "mix_views"]
 
@@ -55,8 +58,8 @@ class FeatureNoise(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d)
-            Rows of all domains.
+        X : array-like of shape (n, d) or dataset
+            Rows of all domains; of a dataset, each item is read once.
         y : None
             Not read.
 
@@ -65,11 +68,11 @@ class FeatureNoise(BaseEstimator):
         FeatureNoise
         """
         self._validate_params()
-        X = torch.as_tensor(X)
-        columns = Standardize.fitted_to(X)
-        # No deviation exceeds its column's range; the scale of 1 that stands in for a constant column's does.
-        span = X.amax(dim=0).float() - X.amin(dim=0).float()
-        self.mean_, self.scale_ = columns.mean, torch.minimum(columns.scale, span)
+        rows = X if is_dataset(X) else to_host(X)
+        moments = ColumnMoments(row_blocks(rows, as_row(rows[0]).shape))
+        self.mean_, self.scale_ = (
+            torch.as_tensor(values).float() for values in (moments.origin + moments.mean, moments.std)
+        )
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:

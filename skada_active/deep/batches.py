@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import tee
@@ -9,15 +10,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from skada_active.deep.anchors import Anchors
+from skada_active.utils.arrays import to_host
+from skada_active.utils.rows import as_row
 
 #: Fewest steps of an epoch: with a few dozen rows, one pass over them would hardly move the weights.
 MIN_STEPS = 10
+#: Values of a block of rows that is looked at before training.
+_BLOCK_VALUES = 2**20
 
-__all__ = ["Batch", "DomainDataset", "RoleBatches", "RowBatches", "as_input", "read_rows"]
+__all__ = ["Batch", "DomainDataset", "RoleBatches", "RowBatches", "as_input", "read_rows", "row_blocks"]
 
 
 class DomainDataset(Dataset):
@@ -42,7 +48,8 @@ class DomainDataset(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Any, Tensor]:
-        return _row(self.rows[index]), self.labels[index]
+        row = self.rows[index]
+        return row[0] if isinstance(row, tuple | list) else row, self.labels[index]
 
     @property
     def device(self) -> torch.device:
@@ -225,13 +232,26 @@ def read_rows(
     yield from loader
 
 
+def row_blocks(
+    rows: Any, row_shape: tuple[int, ...], loader_params: dict[str, Any] | None = None
+) -> Iterator[NDArray[Any]]:
+    """Yield the rows of an array or dataset in order, in blocks of some megabytes: the same ones for the same rows."""
+    size = max(1, _BLOCK_VALUES // max(1, math.prod(row_shape)))
+    if isinstance(rows, np.ndarray):
+        yield from (rows[start : start + size] for start in range(0, len(rows), size))
+        return
+    yield from map(to_host, read_rows(rows, torch.arange(len(rows)).split(size), loader_params))
+
+
 def _stack(items: list[Any]) -> Tensor:
-    return torch.stack([torch.as_tensor(np.asarray(_row(item))) for item in items])
-
-
-def _row(item: Any) -> Any:
-    # A labelled dataset yields (row, label, ...): whoever labels the rows here, it is not the dataset.
-    return item[0] if isinstance(item, (tuple, list)) else item
+    rows = [torch.as_tensor(np.require(as_row(item), requirements=["C", "W"])) for item in items]
+    other = next((row for row in rows if row.shape != rows[0].shape), None)
+    if other is not None:
+        raise ValueError(
+            f"X is a dataset whose items differ in shape, such as {tuple(rows[0].shape)} and {tuple(other.shape)}; "
+            "crop or resize them to one, for example by torchvision.transforms.v2.Resize."
+        )
+    return torch.stack(rows)
 
 
 def as_input(rows: Tensor) -> Tensor:

@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skada_active.deep._builder import (
     OPTIMIZERS,
-    InputProfile,
     available_device,
     build_net,
     own_net_params,
     resolve_device,
 )
+from skada_active.deep._inputs import InputProfile, Intake, check_rows
 from skada_active.deep._prediction import net_outputs
 from skada_active.deep._seeding import run_seeded
 from skada_active.deep._state import is_alike, load_state, net_state
-from skada_active.deep._validation import ARRAY_RULES, check_fit_data, class_weights, torch_ready, training_data
+from skada_active.deep._validation import check_fit_data, class_weights, training_data
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
@@ -64,8 +64,10 @@ class AdaptationClassifier(
         a small `ConvNet` for images.
     standardize : bool or "auto", default="auto"
         Whether columns (channels of images) are standardised, by the statistics of the first `X` fitted, before they
-        enter the default network. ``"auto"``: unless they share one scale, as ready-made embeddings do (the standard
-        deviations of nine columns in ten within a factor of 10); those are better left as they are.
+        enter the default network; so neither an offset nor a unit matters. ``"auto"``: each is centred and divided by
+        its own deviation, but where columns share one scale, as those of ready-made embeddings do (nine in ten within a
+        factor of 10), these are divided by one common scale, which keeps them in proportion. ``False``: rows enter
+        as they are, in float32. A dataset is read once more for its statistics. A `module` of one's own gets raw rows.
     labeled_loss : {"s+t", "joint"}, default="s+t"
         ``"s+t"``: mean cross-entropy of the source rows plus that of the labelled target rows. ``"joint"``: one mean
         over batches drawn from both together (S∪T).
@@ -82,7 +84,8 @@ class AdaptationClassifier(
     augmentation : callable, "auto" or None, default=None
         Maps a batch of rows to a second view of the same shape. Labelled target rows enter as a mixture with theirs,
         and objectives may read ``step.augmented``. ``"auto"``: `FeatureNoise` for tabular rows, `ImageAugmentation`
-        for images. One with a ``fit(X)`` is cloned and fitted to the first `X`.
+        for images. One with a ``fit(X)`` is cloned and fitted to the first `X`: an array or dataset of rows as the
+        network takes them.
     mix_alpha : float, default=0.2
         The share of the original in the mixture is drawn from Beta(`mix_alpha`, `mix_alpha`); 0: the second view alone.
     anchors : AnchorSet, default=None
@@ -232,8 +235,9 @@ class AdaptationClassifier(
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, C, H, W), DataFrame, or dataset
-            Rows of all domains; a dataset yields one row per index.
+        X : array-like of shape (n, d) or (n, C, H, W), tensor, table, list of images, or dataset
+            Rows of all domains. A table is one of pandas, polars or pyarrow; a dataset yields one row per index, or a
+            tuple that begins with it, whose label is not read. An image of PIL counts as (C, H, W).
         y : array-like of shape (n,)
             Labels; target rows may miss theirs (-1 in integer, NaN in float, None in object `y`).
         sample_domain : array-like of shape (n,) of int, default=None
@@ -248,11 +252,18 @@ class AdaptationClassifier(
         ------
         ValueError
             If no row has a label, or data, labels and domains do not fit together.
+        TypeError
+            If `X` has no rows that can be taken by number, or they are no numbers.
 
         Warns
         -----
         UserWarning
             If the objective reads target rows and there are none.
+
+        Notes
+        -----
+        Columns of float64 or large integers whose offset or scale a float32 cannot hold are centred first, in double
+        precision; other rows become float32 at once.
         """
         self._validate_params()
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
@@ -261,7 +272,7 @@ class AdaptationClassifier(
                 f"objective={self.objective!r} reads target rows, but there are none, so it does nothing; number their "
                 "sample_domain below 0, or leave the objective out."
             )
-        self._start(X, y, np.unique(native_labels(y[roles.labeled])), roles)
+        X = self._start(X, y, np.unique(native_labels(y[roles.labeled])), roles)
         return self._train(X, y, roles, own_net_params(self).get("max_epochs", self.max_epochs))
 
     def partial_fit(
@@ -307,7 +318,9 @@ class AdaptationClassifier(
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=first)
         if first:
             classes = native_labels(y[roles.labeled]) if classes is None else np.asarray(classes)
-            self._start(X, y, np.unique(classes), roles)
+            X = self._start(X, y, np.unique(classes), roles)
+        else:
+            X = self._intake.read(X)
         return self._train(X, y, roles, epochs)
 
     def predict(self, X: Any, sample_domain: Any = None, *, allow_source: bool = False) -> NDArray[Any]:
@@ -394,8 +407,8 @@ class AdaptationClassifier(
         Those that `on_device` names are tensors on the device of the network, the others ndarrays.
         """
         check_is_fitted(self, "net_")
-        if not is_dataset(X):
-            X = torch.as_tensor(torch_ready(validate_data(self, X, **ARRAY_RULES, reset=False)), device=self.device_)
+        X = self._intake.read(check_rows(self, X, reset=False, intake=self._intake))
+        X = X if is_dataset(X) else torch.as_tensor(X, device=self.device_)
         return net_outputs(self.net_, X, names, on_device)
 
     def pool_head(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -411,7 +424,8 @@ class AdaptationClassifier(
         check_is_fitted(self, "net_")
         return getattr(self.net_.criterion_.objective, name)()
 
-    def _start(self, X: Any, y: NDArray[Any], classes: NDArray[Any], roles: Roles) -> None:
+    def _start(self, X: Any, y: NDArray[Any], classes: NDArray[Any], roles: Roles) -> Any:
+        """Make the network for rows like those of `X`, and return these as it takes them."""
         encode_labels(y[roles.labeled], classes)  # refused before there is a network that cannot learn them
         self.classes_ = classes
         self.domains_ = np.concatenate([np.unique(roles.domain[roles.source]), np.unique(roles.domain[roles.target])])
@@ -420,10 +434,16 @@ class AdaptationClassifier(
         # What `set_params` changes later counts from the next network.
         self._config = self._unfitted()
         device = resolve_device(self._config)
-        inputs, self.net_ = run_seeded(lambda: self._profile_and_net(X, device), self._seed, device)
+        inputs, rows, self.net_ = run_seeded(lambda: self._profile_and_net(X, device), self._seed, device)
         # A net is made again from these, without its rows, see `__setstate__`.
-        self._row_shape, self._standardizes = inputs.row_shape, inputs.standardize is not None
+        intake, standardizes = {**vars(inputs.intake)}, inputs.standardize is not None
+        self._inputs: dict[str, Any] = {"intake": intake, "standardizes": standardizes}
         self._n_features_out = self.net_.module_.n_features
+        return rows
+
+    @property
+    def _intake(self) -> Intake:
+        return Intake(**self._inputs["intake"])
 
     def _train(self, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> Self:
         data = training_data(X, y, roles, classes=self.classes_, domains=self.domains_, device=self.device_)
@@ -437,9 +457,9 @@ class AdaptationClassifier(
             raise TrainingError(f"{model}: {error}") from error
         return self
 
-    def _profile_and_net(self, X: Any, device: str) -> tuple[InputProfile, AdaptationNet]:
-        inputs = InputProfile.from_rows(self._config, X)
-        return inputs, self._build(inputs, device)
+    def _profile_and_net(self, X: Any, device: str) -> tuple[InputProfile, Any, AdaptationNet]:
+        inputs, rows = InputProfile.from_rows(self._config, X)
+        return inputs, rows, self._build(inputs, device)
 
     def _build(self, inputs: InputProfile, device: str) -> AdaptationNet:
         sizes = {"n_classes": len(self.classes_), "n_domains": len(self.domains_)}
@@ -466,7 +486,7 @@ class AdaptationClassifier(
             return
         self._config = self._unfitted().set_params(**state["_config"])
         device = available_device(resolve_device(self._config))
-        inputs = InputProfile.blank(self._config, self._row_shape, self._standardizes)
+        inputs = InputProfile.blank(self._config, self._intake, self._inputs["standardizes"])
         # The weights drawn for the new net are overwritten; drawing them must not move the global generators.
         self.net_ = run_seeded(lambda: load_state(learned, lambda: self._build(inputs, device)), self._seed, device)
 

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from skada_active.io.hashing import array_hash
 from skada_active.labels import as_labels, labels_to_list
-from skada_active.utils.rows import as_rows, is_dataset, n_rows
+from skada_active.utils.rows import as_row, as_rows, column_names, is_dataset, n_rows
 
 __all__ = ["check_fingerprint", "fingerprint"]
 
@@ -113,7 +113,7 @@ def _read_rows(X: Any) -> _Reading:
 
 
 def _read_array(X: Any) -> tuple[dict[str, Any], Callable[[int, int], list[NDArray[Any]]]]:
-    columns = list(map(repr, getattr(X, "columns", [])))  # 0 and "0" are two names
+    columns = list(map(repr, column_names(X)))  # 0 and "0" are two names
     # An array of its own for a memory map, which has an overhead per view, and for a table that is not pandas'.
     rows = np.asarray(X) if columns or isinstance(X, np.ndarray) else X
     head = {"kind": "DataFrame" if columns else "array", "type": _type_name(np.asarray(rows[:0]).dtype)}
@@ -155,8 +155,7 @@ def _read_dataset(X: Any) -> _Reading:
 
 
 def _row_of(X: Any, row: int) -> NDArray[Any]:
-    item = X[row]
-    return np.asarray(item[0] if isinstance(item, tuple | list) else item)
+    return as_row(X[row], row)
 
 
 def _type_name(dtype: Any) -> str:

@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skada_active.utils._sklearn import wrap_output
-from skada_active.utils.fitting import split_pipeline
+from skada_active.utils.fitting import explaining_datasets, split_pipeline
 from skada_active.utils.methods import DomainMetadata, gets_at_fit
 from skada_active.utils.rows import as_rows, is_dataset
 from skada_active.utils.scores import score_known
@@ -114,9 +114,10 @@ class DelegatedPrediction(DomainMetadata, ClassifierMixin, BaseEstimator):
     def _delegate(self, method: str, X: Any) -> Any:
         check_is_fitted(self)
         X = as_rows(X)
-        if not is_dataset(X) and len(X.shape) > 1:  # the estimator itself explains what is wrong with a single row
+        if not is_dataset(X) and len(X.shape) == 2:  # the estimator itself explains what is wrong with other shapes
             validate_data(self, X, reset=False, skip_check_array=True)
-        return getattr(self.estimator_, method)(X)
+        with explaining_datasets(self.estimator_, X):
+            return getattr(self.estimator_, method)(X)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_")

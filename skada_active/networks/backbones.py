@@ -8,6 +8,9 @@ from torch import nn
 
 __all__ = ["torchvision_backbone"]
 
+#: Auxiliary classifiers, whose outputs some models return beside the main one in training.
+_AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
+
 
 def torchvision_backbone(name: str = "resnet50", *, weights: Any = None, out_features: int | None = 256) -> nn.Module:
     """Return a torchvision classification model without its classifier, followed by a linear bottleneck.
@@ -24,12 +27,12 @@ def torchvision_backbone(name: str = "resnet50", *, weights: Any = None, out_fea
     Returns
     -------
     nn.Module
-        Maps images (n, 3, H, W) to the embedding (n, out_features).
+        Maps images (n, 3, H, W) to the embedding (n, out_features), in training too: auxiliary classifiers are removed.
 
     Raises
     ------
     ValueError
-        If the model has no final linear layer.
+        If there is no such classification model, or it has no final linear layer.
 
     Examples
     --------
@@ -39,15 +42,27 @@ def torchvision_backbone(name: str = "resnet50", *, weights: Any = None, out_fea
     >>> backbone.eval()(torch.zeros(1, 3, 32, 32)).shape
     torch.Size([1, 64])
     """
-    from torchvision.models import get_model  # importing torchvision takes seconds, and most users need none of it
+    from torchvision import models  # importing torchvision takes seconds, and most users need none of it
 
-    model = get_model(name, weights=weights)
+    if name.lower() not in models.list_models(module=models):
+        raise ValueError(
+            f"name={name!r} is no classification model of torchvision, which list_models(torchvision.models) names; "
+            "give any other network, cut before its classifier, as `module`."
+        )
+    auxiliary = _AUXILIARY.get(name.lower(), ())
+    # These two warn unless they are told how to draw their weights; so they did before.
+    model = models.get_model(name, weights=weights, **({"init_weights": True} if auxiliary and not weights else {}))
+    for part in auxiliary:
+        setattr(model, part, None)
+        model.aux_logits = False
     path, classifier = _last_linear(model, name)
     parent = model.get_submodule(path.rpartition(".")[0])
     setattr(parent, path.rpartition(".")[2], nn.Identity())
     if out_features is None:
         return model
-    return nn.Sequential(model, nn.Linear(classifier.in_features, out_features), nn.BatchNorm1d(out_features))
+    # Batch normalisation takes a bias out again, but for the lag of its running mean.
+    bottleneck = nn.Linear(classifier.in_features, out_features, bias=False)
+    return nn.Sequential(model, bottleneck, nn.BatchNorm1d(out_features))
 
 
 def _last_linear(model: nn.Module, name: str) -> tuple[str, nn.Linear]:

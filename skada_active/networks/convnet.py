@@ -35,9 +35,9 @@ class ConvNet(nn.Sequential):
     def __init__(self, in_channels: int = 1, channels: Sequence[int] = (32, 64), out_features: int = 256) -> None:
         layers: list[nn.Module] = []
         for width in channels:
-            # The batch normalisation that follows makes a bias of the convolution redundant.
+            # Batch normalisation takes a bias out again, but for the lag of its running mean.
             layers += [nn.Conv2d(in_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             layers += [nn.MaxPool2d(2)]
             in_channels = width
-        layers += [nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * in_channels, out_features)]
+        layers += [nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * in_channels, out_features, bias=False)]
         super().__init__(*layers, nn.BatchNorm1d(out_features))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from skada_active.utils.arrays import to_host
+from skada_active.utils.moments import ColumnMoments
 
 __all__ = ["MLP", "Standardize"]
 
@@ -50,16 +54,11 @@ class Standardize(nn.Module):
         -------
         Standardize
         """
-        axes = [0, *range(2, X.ndim)]
-        count = X.numel() // X.shape[1]
-        # In double precision, where large values keep their variance, but never with all rows in it at once.
+        # Never with all rows in double precision at once.
         blocks = X.split(max(1, _BLOCK_VALUES // max(1, X[0].numel())))
-        mean = sum(block.double().sum(dim=axes) for block in blocks) / count
-        shape = (-1, *[1] * (X.ndim - 2))
-        variance = sum((block - mean.view(shape)).square().sum(dim=axes) for block in blocks) / count
-        scale = variance.sqrt()
-        constant = scale <= 10 * torch.finfo(torch.float32).eps * mean.abs()
-        return cls(mean.float(), torch.where(constant, torch.ones_like(scale), scale).float())
+        moments = ColumnMoments(map(to_host, blocks))
+        scale = np.where(moments.std > 0, moments.std, 1.0)
+        return cls(*(torch.as_tensor(values).float() for values in (moments.origin + moments.mean, scale)))
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the standardised rows, of the shape of `X`."""
@@ -101,6 +100,8 @@ class MLP(nn.Sequential):
         for position, width in enumerate(hidden):
             if position:
                 layers += [nn.ReLU()] + ([nn.Dropout(dropout)] if dropout else [])
-            layers += [nn.Linear(in_features, width)] + ([nn.BatchNorm1d(width)] if batch_norm else [])
+            # Batch normalisation takes a bias out again, but for the lag of its running mean.
+            layers += [nn.Linear(in_features, width, bias=not batch_norm)]
+            layers += [nn.BatchNorm1d(width)] if batch_norm else []
             in_features = width
         super().__init__(*layers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
@@ -23,6 +25,7 @@ __all__ = [
     "continue_fitting",
     "continues_training",
     "domain_params",
+    "explaining_datasets",
     "fit_estimator",
     "is_domain_aware",
     "is_frozen",
@@ -70,10 +73,11 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
     labels = native_labels(y[roles.labeled])
     check_classification_targets(labels)
     try:
-        if not is_domain_aware(estimator):
-            return estimator.fit(take_rows(X, roles.labeled), labels)
-        with fitted_on_labels(estimator, roles.is_labeled):
-            return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
+        with explaining_datasets(estimator, X):
+            if not is_domain_aware(estimator):
+                return estimator.fit(take_rows(X, roles.labeled), labels)
+            with fitted_on_labels(estimator, roles.is_labeled):
+                return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
     except ValueError as error:
         raise _with_rarest_class(error, labels) from error.__cause__
 
@@ -86,6 +90,20 @@ def _with_rarest_class(error: ValueError, labels: NDArray[Any]) -> ValueError:
     rarest = classes.tolist()[counts.argmin()]
     named = ValueError(f"{error} (The rarest class, {rarest!r}, has {counts.min()} labelled row(s).)")
     return named.with_traceback(error.__traceback__)
+
+
+@contextmanager
+def explaining_datasets(estimator: Any, X: Any) -> Iterator[None]:
+    """Turn what an estimator that reads no datasets says of one into a TypeError with the remedy."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not is_dataset(X) or hasattr(estimator, "pool_outputs"):  # what reads datasets explains itself
+            raise
+        raise TypeError(
+            f"X is a dataset, which {type(estimator).__name__} could not read ({error}). Scikit-learn's models read "
+            "arrays, such as numpy.stack([row for row, *_ in X]); AdaptationClassifier reads datasets."
+        ) from error
 
 
 def known_labels(y: NDArray[Any], roles: Roles) -> NDArray[Any]:

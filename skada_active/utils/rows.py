@@ -1,9 +1,10 @@
-"""Rows of any container the package accepts: arrays, DataFrames, CSR, and index-addressed datasets."""
+"""Rows of any container the package accepts: arrays, tables, CSR, lists of images, and index-addressed datasets."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skada_active.utils._sklearn import num_samples, safe_indexing
+from skada_active.utils.arrays import is_tensor, to_host
 
-__all__ = ["as_row_numbers", "as_rows", "is_dataset", "n_rows", "take_rows"]
+__all__ = ["as_row", "as_row_numbers", "as_rows", "column_names", "is_dataset", "n_rows", "take_rows"]
 
-# What numpy reads as an array, and pandas-like tables: rows are taken from them at once, not one by one.
+# What numpy reads as an array, and tables: rows are taken from them at once, not one by one.
 _ARRAY_LIKE = ("shape", "__array__", "__array_interface__", "__dataframe__", "iloc")
 
 
@@ -32,12 +34,62 @@ def is_dataset(X: Any) -> bool:
 
 
 def as_rows(X: Any) -> Any:
-    """Return `X` itself where its rows can be taken by number, otherwise as an array."""
+    """Return `X` itself where its rows can be taken by number, otherwise as an array.
+
+    Tensors, lists of images (those of PIL become bytes (n, C, H, W)) and object arrays of them become arrays; a table
+    of pandas, polars or pyarrow stays what it is, any other one becomes an array.
+
+    Raises
+    ------
+    TypeError
+        If `X` has no rows that can be taken by number, such as a generator, a `DataLoader` or a lazy frame.
+    ValueError
+        If the rows differ in shape, or `X` is a masked array.
+    """
     if sparse.issparse(X):
         return X.tocsr()
-    if _is_list_of_items(X):
-        return np.stack([np.asarray(item[0]) for item in X])
-    return X if is_dataset(X) or (hasattr(X, "shape") and hasattr(X, "__getitem__")) else np.asarray(X)
+    if _is_module(X, "narwhals") and hasattr(X, "to_native"):
+        X = X.to_native()
+    if is_tensor(X):
+        return to_host(X)
+    _refuse_what_has_no_rows(X)
+    if isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1):
+        return _stacked(X)
+    if is_dataset(X) or _gives_rows(X):
+        return X
+    if _is_arrow(X):  # a record batch would lose its names
+        return sys.modules["pyarrow"].Table.from_batches([X])
+    array = np.asarray(X)
+    if not array.ndim:
+        raise TypeError(f"X must hold one row of numbers per sample, got {_kind(X)}; give an array (n, d).")
+    return array
+
+
+def as_row(item: Any, number: int | None = None) -> NDArray[Any]:
+    """Return the row in an item of a dataset or list: an array, a tensor, an image of PIL, or a tuple of it and more.
+
+    An image of PIL becomes an array (C, H, W). `number` names the item in the error.
+    """
+    # A labelled dataset yields (row, label, ...): whoever labels the rows here, it is not the dataset.
+    if isinstance(item, tuple | list) and item and (is_tensor(item[0]) or _is_one_row(item[0])):
+        item = item[0]
+    if _is_image(item):
+        return _pixels(item, number)
+    try:
+        row = to_host(item)
+    except ValueError:  # a nest of things
+        row = np.empty(0, dtype=object)
+    if row.ndim == 0 or row.dtype.kind not in "biuf":
+        raise TypeError(
+            f"X holds {_kind(item)} as {_item(number)}; each item must be a row of numbers (array, tensor or image of "
+            "PIL), or a tuple that begins with one. Wrap X in a dataset whose __getitem__ returns the row."
+        )
+    return row if row.dtype.isnative else row.astype(row.dtype.newbyteorder("="))
+
+
+def column_names(X: Any) -> list[Any]:
+    """Return the names of the columns of a table; none for anything else."""
+    return list(getattr(X, "column_names", getattr(X, "columns", [])))
 
 
 def as_row_numbers(name: str, values: Any, what: str = "integers") -> NDArray[np.int64]:
@@ -72,11 +124,98 @@ def take_rows(X: Any, index: NDArray[np.int64]) -> Any:
         from torch.utils.data import Subset  # here, for the package imports without torch
 
         return Subset(X, index.tolist())
-    return safe_indexing(X, index)
+    return X.take(index) if _is_arrow(X) else safe_indexing(X, index)
+
+
+def _gives_rows(X: Any) -> bool:
+    if hasattr(X, "iloc") or _is_module(X, "polars") or hasattr(X, "column_names"):
+        return hasattr(X, "shape") and not _is_record_batch(X)
+    is_table = hasattr(X, "columns") or hasattr(X, "__dataframe__")
+    return hasattr(X, "shape") and hasattr(X, "__getitem__") and not is_table
+
+
+def _refuse_what_has_no_rows(X: Any) -> None:
+    remedy = None
+    torch_data = sys.modules.get("torch.utils.data")
+    if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():
+        raise ValueError(
+            "X is a masked array, whose mask says nothing here; fill it by X.filled(np.nan) and impute, or leave the "
+            "rows out."
+        )
+    if hasattr(X, "__dask_graph__") and X.__dask_graph__() is not None:
+        remedy = "give X.compute()"
+    elif _is_module(X, "polars", "narwhals") and hasattr(X, "collect"):
+        remedy = "give X.collect()"
+    elif torch_data is not None and isinstance(X, torch_data.DataLoader):
+        remedy = "give its dataset, X.dataset, and workers by net_params=dict(iterator_train__num_workers=...)"
+    elif is_dataset(X) and not hasattr(X, "__len__"):
+        remedy = "give a dataset that has __len__ and __getitem__ (an iterable one can be read into a list first)"
+    elif isinstance(X, Iterator) and not is_dataset(X):
+        remedy = "give list(X)"
+    elif X is None or isinstance(X, Mapping | Set | str | bytes | PurePath):
+        remedy = "give an array, a table, a list of rows or a dataset"
+    if remedy is not None:
+        raise TypeError(f"X is {_kind(X)}, whose rows cannot be taken by number; {remedy}.")
+
+
+def _stacked(X: Any) -> NDArray[Any]:
+    """Return a list of rows as an array; texts, dicts and numbers stay what they are."""
+    first = None if not len(X) else X[0][0] if _is_list_of_items(X) else X[0]
+    if not _is_one_row(first):
+        try:
+            return np.asarray(X)
+        except ValueError as error:
+            raise ValueError(f"X is a list of rows that differ in length; make them equal ({error}).") from error
+    rows = [as_row(item, number) for number, item in enumerate(X)]
+    other = next((number for number, row in enumerate(rows) if row.shape != rows[0].shape), None)
+    if other is not None:
+        raise ValueError(
+            f"X holds rows of several shapes, {rows[0].shape} first and {rows[other].shape} as item {other}; crop or "
+            "resize them to one."
+        )
+    return np.stack(rows)
 
 
 def _is_list_of_items(X: Any) -> bool:
     # A tuple of plain numbers is a row; one that starts with an array is (row, label, ...).
     if not (isinstance(X, list) and X and isinstance(X[0], tuple) and X[0]):
         return False
-    return hasattr(X[0][0], "shape") and len(X[0][0].shape) > 0
+    return _is_one_row(X[0][0])
+
+
+def _is_one_row(value: Any) -> bool:
+    return _is_image(value) or (hasattr(value, "shape") and len(value.shape) > 0)
+
+
+def _pixels(image: Any, number: int | None) -> NDArray[Any]:
+    if image.mode in ("P", "PA"):
+        raise ValueError(
+            f"X holds an image of mode {image.mode!r} as {_item(number)}, whose pixels are numbers of a palette; call "
+            'image.convert("RGB") first.'
+        )
+    pixels = np.asarray(image)
+    return pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+
+
+def _is_image(value: Any) -> bool:
+    return _is_module(value, "PIL") and hasattr(value, "getbands")
+
+
+def _is_arrow(X: Any) -> bool:
+    return _is_module(X, "pyarrow") and hasattr(X, "column_names")
+
+
+def _is_record_batch(X: Any) -> bool:
+    return _is_arrow(X) and not hasattr(X, "to_batches")
+
+
+def _is_module(value: Any, *names: str) -> bool:
+    return type(value).__module__.partition(".")[0] in names
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"an object of type {type(value).__module__}.{type(value).__qualname__}"
+
+
+def _item(number: int | None) -> str:
+    return "an item" if number is None else f"item {number}"

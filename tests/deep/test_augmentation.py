@@ -192,12 +192,6 @@ def test_images_are_augmented_in_training():
     assert len(outputs) == 3
 
 
-def test_noise_cannot_be_fitted_to_a_dataset(data):
-    dataset = torch.utils.data.TensorDataset(torch.as_tensor(data[0]))
-    with pytest.raises(ValueError, match="X is a dataset"):
-        classifier(augmentation="auto").fit(dataset, *data[1:])
-
-
 @pytest.mark.parametrize("bad", [{"scale": -1.0}, {"mask": 2.0}])
 def test_bad_parameters_of_noise_are_refused(data, bad):
     with pytest.raises(ValueError, match=next(iter(bad))):

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models import get_model
 
 from skada_active.networks import MLP, ConvNet, CosineHead, Standardize, torchvision_backbone
 
@@ -131,3 +134,39 @@ def test_torchvision_backbone_without_bottleneck_gives_the_input_of_the_classifi
 def test_torchvision_backbone_without_linear_layer_is_refused_by_name():
     with pytest.raises(ValueError, match="squeezenet1_0"):
         torchvision_backbone("squeezenet1_0")
+
+
+@pytest.mark.parametrize("layers", [MLP(5, (4, 3)), ConvNet(3), torchvision_backbone("resnet18", out_features=4)[1:]])
+def test_no_bias_stands_before_batch_normalisation(layers):
+    modules = list(layers)
+    before = [first for first, second in pairwise(modules) if hasattr(second, "running_mean")]
+    assert before
+    assert all(layer.bias is None for layer in before)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_torchvision_backbone_has_no_auxiliary_classifiers(name):
+    backbone = torchvision_backbone(name, out_features=4)
+    images = rows(2, 3, 75, 75)
+    with torch.no_grad():
+        assert backbone.train()(images).shape == backbone.eval()(images).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["alexnet", "convnext_tiny", "shufflenet_v2_x0_5", "swin_t", "vgg11", "vit_b_16"],
+)
+def test_torchvision_backbone_gives_the_input_of_the_classifier(name):
+    with torch.device("meta"):  # shapes alone: some of these take seconds
+        model, backbone = get_model(name, weights=None), torchvision_backbone(name, out_features=None)
+        images, inputs = torch.zeros(2, 3, 224, 224), []
+        last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+        last.register_forward_hook(lambda module, args, output: inputs.append(args[0]))
+        model(images)
+        assert backbone.train()(images).shape == backbone.eval()(images).shape == inputs[0].shape
+
+
+@pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", "fcn_resnet50", "r3d_18", "raft_small", "resnet_18"])
+def test_torchvision_backbone_refuses_what_classifies_no_images(name):
+    with pytest.raises(ValueError, match=f"{name}.*list_models"):
+        torchvision_backbone(name)
