@@ -151,8 +151,8 @@ def _labels_of(name: Any, X: Any, y: Any, n: int, *, is_target: bool) -> NDArray
     if len(missing) and not is_target:
         raise ValueError(
             f"domains[{name!r}] is a source, but {len(missing)} of its {n} rows have no label, the first is row "
-            f"{missing[0]} (y={labels[missing[:1]].tolist()[0]!r}; -1 in integer y, NaN in float y and None in object y "
-            "mean 'missing'). Give every source row a label, drop it, or name the domain in target."
+            f"{missing[0]} (y={labels[missing[:1]].tolist()[0]!r}; -1 in integer y, NaN in float y and None in object "
+            "y mean 'missing'). Give every source row a label, drop it, or name the domain in target."
         )
     return labels
 
