@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
+from inspect import Signature, signature
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sklearn.base import clone
@@ -61,6 +62,11 @@ def names_checked(recipe: type[_Recipe]) -> type[_Recipe]:
             _check_names(recipe, args, knobs)
         init(self, *args, **knobs)
 
+    # The paper's knobs first, as they are shown in notebooks and in the documentation.
+    itself, *parameters = signature(init).parameters.values()
+    common = {name for base in recipe.__bases__ for name in _knobs_of(base)}
+    ordered = sorted(parameters, key=lambda parameter: parameter.name in common)
+    named_init.__signature__ = Signature([itself, *ordered])  # type: ignore[attr-defined]
     recipe.__init__ = named_init  # type: ignore[method-assign, assignment]
     _RECIPES[recipe.__name__] = recipe
     return recipe
@@ -79,7 +85,7 @@ def _check_names(recipe: type, args: tuple[Any, ...], knobs: dict[str, Any]) -> 
     function = f"recipes.{recipe.FUNCTION} ({recipe.__name__})"  # type: ignore[attr-defined]
     if args:
         raise TypeError(f"{function} takes its parameters by name alone, got {args[0]!r} without one.")
-    own = _knobs_of(recipe)
+    own = list(signature(recipe).parameters)
     for name in knobs:
         if name in own:
             continue
@@ -88,11 +94,11 @@ def _check_names(recipe: type, args: tuple[Any, ...], knobs: dict[str, Any]) -> 
         hint = f"did you mean {near[0]!r}" if near else _ELSEWHERE.get(name)
         if hint is None:
             hint = f"{' and '.join(others)} has it" if others else "there is none like it"
-        raise TypeError(f"{function} has no parameter {name!r}: {hint}. Its parameters are {', '.join(own)}.")
+        raise TypeError(f"{function} has no parameter {name!r}: {hint}. Its parameters: {', '.join(own)}.")
 
 
 def _knobs_of(recipe: type) -> list[str]:
-    return [knob.name for knob in fields(recipe)]  # type: ignore[arg-type]
+    return [knob.name for knob in fields(recipe)] if is_dataclass(recipe) else []
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -153,20 +159,27 @@ class TablePreparing(AdaptationClassifier):
         if reset:
             self.__dict__.pop("preprocessor_", None)
             if self.preprocessor is not None:
-                preprocessor = TablePreparation() if self.preprocessor == "auto" else clone(self.preprocessor)
-                if is_dataset(X) and self.preprocessor != "auto":
-                    raise TypeError(
-                        f"preprocessor={self.preprocessor!r} cannot prepare a dataset; let the dataset transform its "
-                        "items, and set preprocessor=None."
-                    )
-                self.preprocessor_ = preprocessor.fit(X)
+                self.preprocessor_ = self._fitted_preprocessor(X)
         return self.preprocessor_.transform(X) if hasattr(self, "preprocessor_") else X
+
+    def _fitted_preprocessor(self, X: Any) -> Any:
+        if isinstance(self.preprocessor, str):
+            return TablePreparation().fit(X)
+        if is_dataset(X):
+            raise TypeError(
+                f"preprocessor={self.preprocessor!r} cannot prepare a dataset; let the dataset transform its items, "
+                "and set preprocessor=None."
+            )
+        try:
+            return clone(self.preprocessor).fit(X)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"preprocessor={self.preprocessor!r}, which is fitted without labels: {error}") from error
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        if self.preprocessor is not None:
-            auto = isinstance(self.preprocessor, str)
-            inner = (TablePreparation() if auto else self.preprocessor).__sklearn_tags__().input_tags
+        if self.preprocessor is not None and not isinstance(self.preprocessor, type):
+            preprocessor = TablePreparation() if isinstance(self.preprocessor, str) else self.preprocessor
+            inner = get_tags(preprocessor).input_tags
             tags.input_tags.allow_nan, tags.input_tags.string = inner.allow_nan, inner.string
         return tags
 

@@ -152,9 +152,10 @@ def _kind(name: Any, values: NDArray[Any], is_category: bool) -> str:
             "Convert the column, or give a preprocessor of your own."
         )
     distinct = {str(text) for text in known.tolist()}
-    if len(distinct) > _MAX_CODES and 2 * sum(map(_is_number, distinct)) > len(distinct):
+    numbers = sorted(filter(_is_number, distinct))
+    if len(distinct) > _MAX_CODES and 2 * len(numbers) > len(distinct):
         raise ValueError(
-            f"X: column {name!r} holds numbers written as text, such as {known[0]!r}; make them numbers by "
+            f"X: column {name!r} holds numbers written as text, such as {numbers[0]!r}; make them numbers by "
             "pandas.to_numeric(column, errors='coerce'), or a category where they are codes: column.astype('category')."
         )
     if len(distinct) > _MAX_CATEGORIES:
