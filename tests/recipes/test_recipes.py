@@ -84,7 +84,7 @@ def test_a_misspelt_or_misplaced_parameter_is_named_with_what_is_meant(make, mis
 
 
 def test_parameters_go_by_name():
-    with pytest.raises(TypeError, match="LADA.*by name alone, got 'local'"):
+    with pytest.raises(TypeError, match=r"LADA.*by name alone, got 'local'"):
         recipes.LADA("local")
 
 

@@ -67,7 +67,7 @@ def test_gsda_takes_the_shipped_data_with_gaps(heart):
 
 @pytest.mark.parametrize("rows", ["source", "target", "all"])
 def test_a_column_may_be_empty_in_a_domain_or_everywhere(rows, heart):
-    X, y, sample_domain = heart
+    X, _, sample_domain = heart
     X = X.copy()
     X[{"source": sample_domain > 0, "target": sample_domain < 0, "all": slice(None)}[rows], 4] = NAN
     assert np.isfinite(fitted(X, heart).predict_proba(X)).all()
@@ -85,7 +85,7 @@ def test_gaps_that_come_with_new_rows_are_filled_with_what_was_learned(dtype, bl
 
 @pytest.mark.parametrize("form", ["array", "float32", "frame", "integers", "images", "dataset"])
 def test_complete_rows_give_the_same_model_bit_for_bit(form, blobs):
-    X, y, sample_domain = blobs
+    X = blobs[0]
     images = np.random.default_rng(0).random((60, 1, 4, 4), dtype=np.float32)
     rows = {
         "array": X,
@@ -156,7 +156,7 @@ def test_columns_that_are_no_numbers_texts_or_categories_are_refused_by_name(cha
 
 
 def test_an_array_of_texts_is_refused(blobs):
-    with pytest.raises(ValueError, match="X is an array of texts.*dtype=object"):
+    with pytest.raises(ValueError, match=r"X is an array of texts.*dtype=object"):
         fitted(np.array([["1.5", "m"]] * 60), blobs)
 
 
@@ -200,7 +200,7 @@ def test_the_knobs_of_a_preprocessor_are_the_recipes(heart):
 
 
 def test_a_preprocessor_learns_without_labels(heart):
-    with pytest.raises(ValueError, match="preprocessor=SelectKBest.* fitted without labels"):
+    with pytest.raises(ValueError, match=r"preprocessor=SelectKBest.* fitted without labels"):
         fitted(np.nan_to_num(heart[0]), heart, preprocessor=SelectKBest(k=2))
 
 
@@ -212,7 +212,7 @@ def test_without_preparation_gaps_are_refused(heart):
 def test_a_preprocessor_is_a_transformer(blobs):
     with pytest.raises(ValueError, match="'preprocessor' parameter of LADA"):
         fitted(blobs[0], blobs, preprocessor="median")
-    with pytest.raises(TypeError, match="preprocessor=StandardScaler.* cannot prepare a dataset"):
+    with pytest.raises(TypeError, match=r"preprocessor=StandardScaler.* cannot prepare a dataset"):
         fitted(TensorDataset(torch.zeros(60, 2)), blobs, preprocessor=StandardScaler())
 
 
