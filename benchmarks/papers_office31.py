@@ -21,7 +21,7 @@ from _report import interval, read_results
 from joblib import Parallel, delayed
 from sklearn.preprocessing import normalize
 
-from skada_active import recipes
+from skada_active import ActiveAdaptationLoop, recipes
 from skada_active.deep import DANN, MCC, MME, TSF, AdaptationClassifier
 from skada_active.domains import mask_target
 from skada_active.networks import MLP
@@ -68,7 +68,7 @@ def sage(**knobs: Any) -> Any:
 
 
 def on_tsf(query: QueryStrategy) -> Any:
-    return sage().set_params(strategy=query)
+    return ActiveAdaptationLoop(sage().estimator, query, **ROUNDS)
 
 
 def unlabeled(objective: Any = None, **params: Any) -> AdaptationClassifier:

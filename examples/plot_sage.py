@@ -28,7 +28,7 @@ from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler, normalize
 
-from skada_active import holdout_target, recipes
+from skada_active import ActiveAdaptationLoop, holdout_target, recipes
 from skada_active.datasets import load_gas_drift
 from skada_active.deep import TSF, AdaptationClassifier
 from skada_active.domains import mask_target
@@ -87,23 +87,26 @@ figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", 
 # %%
 # What it gains
 # -------------
-# ``recipes.sage`` is the whole method; by ``set_params`` another query strategy takes the place of SAGE's. Accuracy on
+# ``recipes.sage`` is the whole method; a loop with its estimator lets another strategy ask in SAGE's place. Accuracy on
 # the half of the target that is set aside, mean and standard error of eight seeds, each with its own halves. On this
 # pair the alignment helps before there are labels. Without the projection SAGE does worse than random rows; with it,
 # better in the end, where it meets BADGE, which is ahead on the way.
 
 
-def sage(random_state, **changes):
-    params = {"max_reversal": 0.1, "budget": 15, "n_rounds": 5, "module": network, "device": "cpu"}
-    return recipes.sage(**params, random_state=random_state).set_params(**changes)
+rounds = {"budget": 15, "n_rounds": 5, "round_epochs": 5}
 
 
-plain = partial(recipes.baseline, RandomSampling(), budget=15, round_epochs=5, module=network, device="cpu")
+def sage(random_state, query=None, **knobs):
+    recipe = recipes.sage(max_reversal=0.1, module=network, device="cpu", **knobs, **rounds, random_state=random_state)
+    return ActiveAdaptationLoop(recipe.estimator, query, **rounds, random_state=random_state) if query else recipe
+
+
+plain = partial(recipes.baseline, RandomSampling(), **rounds, module=network, device="cpu")
 methods = {
     "no alignment, random": plain,
-    "TSF, random": partial(sage, strategy=RandomSampling()),
-    "TSF, BADGE": partial(sage, strategy=BADGE()),
-    "SAGE without POP": partial(sage, strategy__projection=None),
+    "TSF, random": partial(sage, query=RandomSampling()),
+    "TSF, BADGE": partial(sage, query=BADGE()),
+    "SAGE without POP": partial(sage, projection=None),
     "SAGE": sage,
 }
 print("labels bought       " + "".join(f"{count:12}" for count in range(0, 16, 3)))

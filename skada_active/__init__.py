@@ -36,6 +36,7 @@ __all__ = [
     "resolve_roles",
     "selection",
     "session",
+    "stack_domains",
     "target_accuracy",
     "testing",
 ]
@@ -52,6 +53,7 @@ _HOMES = {
     "holdout_target": "model_selection",
     "mask_target": "domains",
     "resolve_roles": "domains",
+    "stack_domains": "domains",
     "target_accuracy": "metrics",
 }
 
@@ -75,7 +77,7 @@ if TYPE_CHECKING:
         testing,
     )
     from skada_active.deep import AdaptationClassifier
-    from skada_active.domains import mask_target, resolve_roles
+    from skada_active.domains import mask_target, resolve_roles, stack_domains
     from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
     from skada_active.metrics import target_accuracy
     from skada_active.model_selection import TargetShuffleSplit, holdout_target

@@ -12,10 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skada_active.labels import as_labels, check_label_types, is_missing, looks_missing, mask_labels
+from skada_active.stacking import stack_domains
 from skada_active.utils.rows import as_rows, n_rows
 from skada_active.utils.warn import warn_user
 
-__all__ = ["Roles", "check_domain_coding", "check_inputs", "hide_target", "mask_target", "resolve_roles"]
+__all__ = [
+    "Roles",
+    "check_domain_coding",
+    "check_inputs",
+    "hide_target",
+    "mask_target",
+    "resolve_roles",
+    "stack_domains",
+]
 
 #: Domain number of every row when no ``sample_domain`` is given.
 _DEFAULT_SOURCE = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skada_active.datasets._stacking import Arrays, Dataset, stack_domains
+from skada_active.datasets._stacking import Arrays, Dataset, stacked
 from skada_active.datasets._validation import check_class_sizes, check_number, check_sizes, seeded
 
 if TYPE_CHECKING:
@@ -76,12 +76,8 @@ def make_shifted_blobs(
     rng = seeded(random_state)
     centers = class_centers(n_classes, n_features, rng)
     moved = centers + _translations(shift, (n_features,), rng)
-    return stack_domains(
-        [
-            (1, blobs(n_source, centers, cluster_std, rng)),
-            (-2, blobs(n_target, moved, cluster_std, rng)),
-        ]
-    )
+    domains = {1: blobs(n_source, centers, cluster_std, rng), 2: blobs(n_target, moved, cluster_std, rng)}
+    return stacked(domains, target=2)
 
 
 def make_multi_source_blobs(
@@ -147,8 +143,8 @@ def make_multi_source_blobs(
     rng = seeded(random_state)
     centers = class_centers(n_classes, n_features, rng)
     moves = _translations(shift, (n_sources, n_features), rng)
-    blocks = [(number, blobs(n_source, centers + move, cluster_std, rng)) for number, move in enumerate(moves, start=1)]
-    return stack_domains([*blocks, (-(n_sources + 1), blobs(n_target, centers, cluster_std, rng))])
+    domains = {number: blobs(n_source, centers + move, cluster_std, rng) for number, move in enumerate(moves, start=1)}
+    return stacked({**domains, n_sources + 1: blobs(n_target, centers, cluster_std, rng)}, target=n_sources + 1)
 
 
 def class_centers(n_classes: int, n_features: int, rng: RandomState) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skada_active.datasets._blobs import blobs, class_centers
-from skada_active.datasets._stacking import Dataset, stack_domains
+from skada_active.datasets._stacking import Dataset, stacked
 from skada_active.datasets._validation import check_class_sizes, check_sizes, seeded
 
 if TYPE_CHECKING:
@@ -83,11 +83,12 @@ def make_label_shift(
     check_class_sizes(n_classes, n_source=n_source, n_target=n_target)
     rng = seeded(random_state)
     centers = class_centers(n_classes, n_features, rng)
-    return stack_domains(
-        [
-            (1, blobs(_class_counts(n_source, source_shares), centers, cluster_std, rng)),
-            (-2, blobs(_class_counts(n_target, target_shares), centers, cluster_std, rng)),
-        ]
+    return stacked(
+        {
+            1: blobs(_class_counts(n_source, source_shares), centers, cluster_std, rng),
+            2: blobs(_class_counts(n_target, target_shares), centers, cluster_std, rng),
+        },
+        target=2,
     )
 
 

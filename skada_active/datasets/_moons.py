@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from skada_active.datasets._stacking import Dataset, stack_domains
+from skada_active.datasets._stacking import Dataset, stacked
 from skada_active.datasets._validation import check_number, check_sizes, seeded
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def make_shifted_moons(
     rng = seeded(random_state)
     X, y = make_moons(n_source, noise=noise, random_state=rng)
     X_target, y_target = make_moons(n_target, noise=noise, random_state=rng)
-    return stack_domains([(1, (X, y.astype(np.int64))), (-2, (_rotate(X_target, rotation), y_target.astype(np.int64)))])
+    rotated = _rotate(X_target, rotation)
+    return stacked({1: (X, y.astype(np.int64)), 2: (rotated, y_target.astype(np.int64))}, target=2)
 
 
 def _rotate(X: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Domains stacked into ``X, y, sample_domain``: the one place where they are chosen, read and put together."""
+"""Domains of shipped data, chosen by their keys, read, and stacked under their own numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Arrays", "Dataset", "Domain", "load_domains", "read_archive", "stack_domains"]
+__all__ = ["Arrays", "Dataset", "Domain", "load_domains", "read_archive", "stacked"]
 
 #: What a loader calls a domain by: a number or a name.
 Domain = TypeVar("Domain", bound=int | str)
@@ -20,23 +20,11 @@ Arrays: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 Dataset: TypeAlias = tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]
 
 
-def stack_domains(blocks: Iterable[tuple[int, Arrays]]) -> Dataset:
-    """Stack the rows of several domains.
+def stacked(domains: Mapping[Any, Arrays], target: Any) -> Dataset:
+    """Return `skada_active.stack_domains` of arrays."""
+    from skada_active.stacking import stack_domains  # here, for the data sets import without scikit-learn
 
-    Parameters
-    ----------
-    blocks : iterable of (number, (X, y))
-        One entry per domain, in the order of the result. The number is what ``sample_domain`` says of these rows.
-
-    Returns
-    -------
-    X : ndarray of shape (n, ...), C-contiguous
-    y : ndarray of shape (n,)
-    sample_domain : ndarray of shape (n,), int64
-    """
-    numbers, arrays = zip(*blocks, strict=True)
-    X, y = (np.ascontiguousarray(np.concatenate(parts)) for parts in zip(*arrays, strict=True))
-    return X, y, np.repeat(np.array(numbers, dtype=np.int64), [len(labels) for _, labels in arrays])
+    return stack_domains(domains, target)
 
 
 def load_domains(
@@ -59,8 +47,10 @@ def load_domains(
     sources, targets = _chosen("source", source, numbers), _chosen("target", target, numbers)
     if shared := [domain for domain in sources if domain in targets]:
         raise ValueError(f"source={source!r} and target={target!r} share {shared}: a domain is either source or target")
-    signed = [(numbers[domain], domain) for domain in sources] + [(-numbers[domain], domain) for domain in targets]
-    return stack_domains((number, read(domain)) for number, domain in signed)
+    chosen = [*sources, *targets]
+    X, y, position = stacked({domain: read(domain) for domain in chosen}, target=targets)
+    own = np.array([numbers[domain] for domain in chosen], dtype=np.int64)
+    return X, y, np.sign(position) * own[np.abs(position) - 1]
 
 
 def _chosen(role: str, value: Domain | Sequence[Domain], numbers: Mapping[Domain, int]) -> list[Domain]:

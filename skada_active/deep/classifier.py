@@ -467,7 +467,7 @@ class AdaptationClassifier(
 
     def _unfitted(self) -> Self:
         params = self.get_params(deep=False)
-        for name in ("objective", "augmentation", "anchors"):  # but no copy of the weights of a module
+        for name in params.keys() & {"objective", "augmentation", "anchors"}:  # but no copy of the weights of a module
             params[name] = clone(params[name], safe=False) if hasattr(params[name], "get_params") else params[name]
         return type(self)(**params)
 

@@ -104,7 +104,8 @@ def _parts(value: Any) -> Any:
         weights = {name: _as_array(tensor) for name, tensor in value.state_dict().items()}
         return [re.sub(r" at 0x\w+", "", repr(value)), weights]
     if hasattr(value, "net_"):  # whose history holds times
-        return [value.net_.module_, value.net_.criterion_]
+        prepared = [value.preprocessor_] if hasattr(value, "preprocessor_") else []
+        return [value.net_.module_, value.net_.criterion_, *prepared]
     if _is_estimator(value):
         return [type(value), {name: item for name, item in vars(value).items() if name not in {*_FREE, "random_state"}}]
     if isinstance(value, _GENERATORS):  # whose seed, which a file does not hold, says no more

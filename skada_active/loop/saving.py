@@ -40,16 +40,24 @@ _COLUMNS = ("n_features_in_", "feature_names_in_", "_sklearn_output_config")
 def save_loop(loop: Any, path: Path) -> None:
     """Write a fitted loop to a file, see `ActiveAdaptationLoop.save`."""
     session, params = loop.session_, loop.get_params(deep=False)
+    parts = {name: getattr(loop, name) for name in _PARTS}  # parameters, or what a recipe builds from its own
     estimator, settings, (y, roles, _) = session.estimator_, session.settings, session.state.as_of(0)
-    missing = {name: missing_parameters(params[name]) for name in _PARTS}
+    missing = {name: missing_parameters(part) for name, part in parts.items()}
+    is_recipe = not params.keys() >= parts.keys()
+    absent = sorted({path.partition("__")[0] for path in missing_parameters(loop)}) if is_recipe else []
     eval_X, eval_y = session.eval_set or (None, None)
     params["scoring"] = _packed_scoring(params["scoring"])
     content = {
         "format": _FORMAT,
         "versions": package_versions(),
-        "described": json.dumps({name: describe_parameters(params[name], name) for name in _PARTS}),
+        "described": json.dumps({name: describe_parameters(part, name) for name, part in parts.items()}),
         "missing": missing,
-        "params": {name: dumps(packed(value, missing.get(name, []))) for name, value in params.items()},
+        "params": {
+            name: dumps(None if name in absent else packed(value, missing.get(name, [])))
+            for name, value in params.items()
+        },
+        "absent": absent,
+        "recipe": dumps(type(loop)()) if is_recipe else None,
         "columns": {name: getattr(loop, name) for name in _COLUMNS if hasattr(loop, name)},
         "model": dumps([packed(estimator, missing["estimator"]), *session.trainer.model[1:3]]),
         "purchases": json.dumps(session.trainer.model.purchases),
@@ -86,6 +94,7 @@ def load_loop(
         check_data = partial(check_fingerprint, recorded, y=y, domain=roles.domain, what=f"the loop in {path}")
         if X is None and saved_X is not None:
             check_data(saved_X)
+    kind = _kind_of(kind, content.get("recipe"), path, trusted)
     # Not in the block: what is wrong with the parameters or rows that were given is no damage of the file.
     for part in parts:
         _check_given(path, *part)
@@ -95,8 +104,9 @@ def load_loop(
         blobs = content["params"].items()
         params = {name: loads(blob, trusted) if given.get(name) is None else given[name] for name, blob in blobs}
         params["scoring"] = params.get("scoring") if scoring is None else scoring
+        params |= {name: _given_again(name, given) for name in content.get("absent", ())}
         loop, (estimator, initial, history) = kind(**params), loads(content["model"], trusted)
-        estimator = unpacked(estimator, missing["estimator"], params["estimator"])
+        estimator = unpacked(estimator, missing["estimator"], loop.estimator)
         settings = loop._settings(roles, content["costs"], content["n_annotators"])
         settings = replace(settings, seed=content["seed"], rounds=content["rounds"])
         model = TrainedModel(estimator, initial, history, json.loads(content["purchases"]))
@@ -108,6 +118,22 @@ def load_loop(
         loop._adopt(AdaptationSession(store, rows, y, roles, **known, make_loop=make_loop))
         vars(loop).update({name: value for name, value in content["columns"].items() if name in _COLUMNS})
     return loop
+
+
+def _kind_of(kind: Any, recipe: bytes | None, path: Path, trusted: Any) -> Any:
+    """Return the class of the loop in a file: that of a recipe, or `kind`."""
+    saved = None if recipe is None else type(loads(recipe, trusted, f"{path}: "))
+    if saved is not None and not issubclass(saved, kind):
+        raise ValueError(f"{path} holds a {saved.__name__}, not a {kind.__name__}; use {saved.__name__}.load(path).")
+    if saved is None and not {*_PARTS} <= kind().get_params(deep=False).keys():
+        raise ValueError(f"{path} holds no {kind.__name__}; use ActiveAdaptationLoop.load(path).")
+    return saved or kind
+
+
+def _given_again(name: str, given: Mapping[str, Any]) -> Any:
+    """Return the parameter of a recipe that no file holds from the part, given again, that was built with it."""
+    held = {} if given["estimator"] is None else given["estimator"].get_params(deep=False)
+    return held.get(name, given["strategy"])
 
 
 def _check_given(path: Path, name: str, given: Any, described: Mapping[str, str], missing: Sequence[str]) -> None:

@@ -2,46 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from skada_active.deep import AdaptationClassifier
-from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
-from skada_active.query import QueryStrategy
-from skada_active.utils.random import RandomStateLike
+from skada_active.deep import AnchorSet, Objective, ObjectiveSum
+from skada_active.query import MarginSampling, QueryStrategy
+from skada_active.recipes._base import RecipeLoop, SupervisedKnobs, configured, names_checked
 
-__all__ = ["baseline"]
+__all__ = ["Baseline", "baseline"]
 
 
-def baseline(
-    query: QueryStrategy,
-    *,
-    budget: float | Sequence[float] | BudgetSchedule = 0.05,
-    n_rounds: int = 5,
-    round_epochs: int | Sequence[int] = 2,
-    random_state: RandomStateLike = None,
-    **params: Any,
-) -> ActiveAdaptationLoop:
+@names_checked
+@dataclass(kw_only=True, eq=False, repr=False)
+class Baseline(SupervisedKnobs, RecipeLoop):
+    """Baseline: a query strategy with training on the labelled rows alone.
+
+    Parameters
+    ----------
+    query : QueryStrategy, default=None
+        The query strategy, such as ``RandomSampling()``; ``None``: `MarginSampling`.
+    objective : Objective, default=None
+        Domain adaptation loss in addition, such as ``MCC()``.
+    anchors : AnchorSet, default=None
+        Confident target rows in addition, see `AdaptationClassifier`.
+    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
+        Parameters of the `ActiveAdaptationLoop`.
+    preprocessor : transformer, "auto" or None, default="auto"
+        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
+        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
+        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
+        preparation.
+    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
+        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
+    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
+        Likewise.
+    labeled_loss, head, head_temperature
+        Likewise.
+
+    Attributes
+    ----------
+    estimator, strategy
+        What the knobs describe, built anew whenever it is read: to change them, change the knobs.
+
+    References
+    ----------
+    .. [1] Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023, Tables 1 to 3, "ft w/ CE loss".
+
+    Examples
+    --------
+    >>> from skada_active import recipes
+    >>> from skada_active.query import BADGE
+    >>> recipes.Baseline(query=BADGE(), budget=20).strategy
+    BADGE()
+    """
+
+    query: QueryStrategy | None = None
+    objective: Objective | ObjectiveSum | None = None
+    anchors: AnchorSet | None = None
+
+    FUNCTION: ClassVar[str] = "baseline"
+
+    @property
+    def strategy(self) -> QueryStrategy:  # type: ignore[override]
+        """The query strategy: `query`, or margin sampling."""
+        return MarginSampling() if self.query is None else self.query
+
+
+def baseline(query: QueryStrategy, **knobs: Any) -> Baseline:
     """Return a query strategy with training on the labelled rows alone, as the papers' baselines.
 
     Parameters
     ----------
     query : QueryStrategy
         The query strategy, such as ``RandomSampling()``.
-    budget, n_rounds, round_epochs, random_state
-        Parameters of the `ActiveAdaptationLoop`.
-    **params
-        Further parameters of the `AdaptationClassifier`, such as `module`, `max_epochs` (before the first round) or
-        `lr`.
+    **knobs
+        Further parameters of `Baseline`.
 
     Returns
     -------
-    ActiveAdaptationLoop
+    Baseline
         Not fitted.
 
-    References
-    ----------
-    .. [1] Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023, Tables 1 to 3, "ft w/ CE loss".
+    Raises
+    ------
+    TypeError
+        If `query` is no strategy, or there is no such knob; the error names the one that is meant.
 
     Examples
     --------
@@ -52,7 +97,4 @@ def baseline(
     """
     if not isinstance(query, QueryStrategy):
         raise TypeError(f"query must be a query strategy such as MarginSampling(), got {query!r}.")
-    estimator = AdaptationClassifier(**params)
-    return ActiveAdaptationLoop(
-        estimator, query, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
-    )
+    return configured(Baseline, "default", {"query": query, **knobs})

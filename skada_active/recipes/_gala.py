@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from skada_active.deep import DANN, M3SDA, AdaptationClassifier
-from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
+from skada_active.deep import DANN, M3SDA
 from skada_active.query import GALA
-from skada_active.utils.random import RandomStateLike
+from skada_active.recipes._base import RecipeLoop, SupervisedKnobs, configured, names_checked
 
-__all__ = ["gala"]
+__all__ = ["GALALoop", "gala"]
 
 
-def gala(
-    *,
-    alpha: float = 0.6,
-    mode: str = "full",
-    source_aggregation: str = "mean",
-    base: str | None = None,
-    budget: float | Sequence[float] | BudgetSchedule = 0.01,
-    n_rounds: int = 1,
-    round_epochs: int | Sequence[int] = 20,
-    random_state: RandomStateLike = None,
-    **params: Any,
-) -> ActiveAdaptationLoop:
-    """Return GALA: global clusters of gradients, and in each the row with the widest gap to the sources.
+@names_checked
+@dataclass(kw_only=True, eq=False, repr=False)
+class GALALoop(SupervisedKnobs, RecipeLoop):
+    """GALA: global clusters of gradients, and in each the row with the widest gap to the sources.
 
     Parameters
     ----------
@@ -38,27 +28,87 @@ def gala(
     base : {"dann", "m3sda"} or None, default=None
         Domain adaptation underneath: ``"dann"`` with one discriminator per source, ``"m3sda"`` moment matching,
         ``None``: the labelled rows alone.
-    budget, n_rounds, round_epochs, random_state
-        Parameters of the `ActiveAdaptationLoop`. The paper buys 1 %; in how many rounds, the text that we have does not
-        say.
-    **params
-        Further parameters of the `AdaptationClassifier`, such as `module`, `max_epochs` (before the first round) or
-        `lr`.
+    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
+        Parameters of the `ActiveAdaptationLoop`. The paper buys 1 %; in how many rounds, the text
+        that we have does not say.
+    preprocessor : transformer, "auto" or None, default="auto"
+        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
+        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
+        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
+        preparation.
+    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
+        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
+    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
+        Likewise.
+    labeled_loss, head, head_temperature
+        Likewise.
 
-    Returns
-    -------
-    ActiveAdaptationLoop
-        Not fitted.
+    Attributes
+    ----------
+    estimator, strategy
+        What the knobs describe, built anew whenever it is read: to change them, change the knobs.
 
-    Raises
-    ------
-    ValueError
-        If `base` is unknown.
+    Notes
+    -----
+    ``preset="paper"`` of `gala` changes nothing: all that the text says, 1 % of the labels and ``alpha=0.6``, is the
+    default.
 
     References
     ----------
     .. [1] Zheng et al., "GALA: A GlobAl-LocAl Approach for Multi-Source Active Domain Adaptation", arXiv:2510.22214,
-       2025, Tables I and III; our reading of a summary, see `GALA`.
+       2025, Tables I and III; our reading of a summary, see `skada_active.query.GALA`.
+
+    Examples
+    --------
+    >>> from skada_active import recipes
+    >>> recipes.GALALoop(base="dann").estimator.objective
+    DANN(discriminator='per_source')
+    """
+
+    alpha: float = 0.6
+    mode: str = "full"
+    source_aggregation: str = "mean"
+    base: str | None = None
+    budget: Any = 0.01
+    n_rounds: int = 1
+    round_epochs: Any = 20
+
+    FUNCTION: ClassVar[str] = "gala"
+
+    def _training(self) -> dict[str, Any]:
+        bases = {None: None, "dann": DANN(discriminator="per_source"), "m3sda": M3SDA()}
+        if self.base not in bases:
+            raise ValueError(f'base must be "dann", "m3sda" or None, got {self.base!r}.')
+        return {"objective": bases[self.base]}
+
+    @property
+    def strategy(self) -> GALA:  # type: ignore[override]
+        """The query strategy that the knobs describe, a new one each time."""
+        return GALA(alpha=self.alpha, mode=self.mode, source_aggregation=self.source_aggregation)
+
+
+def gala(*, preset: str = "default", **knobs: Any) -> GALALoop:
+    """Return `GALALoop` with these knobs.
+
+    Parameters
+    ----------
+    preset : {"default", "paper"}, default="default"
+        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
+        of `GALALoop`.
+    **knobs
+        Parameters of `GALALoop`.
+
+    Returns
+    -------
+    GALALoop
+        Not fitted.
+
+    Raises
+    ------
+    TypeError
+        If there is no such knob; the error names the one that is meant.
+    ValueError
+        If a value is not one that a knob can have, or `preset` is unknown.
 
     Examples
     --------
@@ -66,11 +116,4 @@ def gala(
     >>> recipes.gala(base="dann").estimator.objective
     DANN(discriminator='per_source')
     """
-    bases = {None: None, "dann": DANN(discriminator="per_source"), "m3sda": M3SDA()}
-    if base not in bases:
-        raise ValueError(f'base must be "dann", "m3sda" or None, got {base!r}.')
-    strategy = GALA(alpha=alpha, mode=mode, source_aggregation=source_aggregation)
-    estimator = AdaptationClassifier(bases[base], **params)
-    return ActiveAdaptationLoop(
-        estimator, strategy, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
-    )
+    return configured(GALALoop, preset, knobs)

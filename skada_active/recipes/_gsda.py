@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from skada_active.deep import GSDA, AdaptationClassifier
-from skada_active.utils.random import RandomStateLike
+from skada_active.deep import GSDA
+from skada_active.recipes._base import SupervisedKnobs, TablePreparing, configured, names_checked
 
-__all__ = ["gsda"]
+__all__ = ["GSDAClassifier", "gsda"]
 
 
-def gsda(
-    *,
-    alpha: float = 0.02,
-    beta: float = 1.0,
-    n_groups: int | str = "auto",
-    levels: Sequence[str] = ("domain", "group", "class"),
-    confidence_threshold: float = 0.9,
-    class_balanced: bool = True,
-    max_reversal: float = 1.0,
-    random_state: RandomStateLike = None,
-    **params: Any,
-) -> AdaptationClassifier:
-    """Return GSDA: alignment of domain, groups and classes with synchronised gradients.
+@names_checked
+@dataclass(kw_only=True, eq=False, repr=False)
+class GSDAClassifier(SupervisedKnobs, TablePreparing):
+    """GSDA: alignment of domain, groups and classes with synchronised gradients.
+
+    An `AdaptationClassifier` that needs no target label and takes those there are; in an `ActiveAdaptationLoop` any
+    query strategy goes with it.
+
 
     Parameters
     ----------
@@ -43,16 +39,31 @@ def gsda(
         Whether classes count the same in the alignment of a batch.
     max_reversal : float, default=1.0
         Largest coefficient of the gradient reversal, see `GSDA`.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the classifier.
-    **params
-        Further parameters of the `AdaptationClassifier`, such as `module`, `max_epochs` or `lr`.
+    verbose, random_state
+        As in the `AdaptationClassifier`.
+    preprocessor : transformer, "auto" or None, default="auto"
+        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
+        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
+        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
+        preparation.
+    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
+        Training, as in `AdaptationClassifier`.
+    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
+        Likewise.
+    labeled_loss, head, head_temperature
+        Likewise.
 
-    Returns
-    -------
-    AdaptationClassifier
-        Not fitted. It needs no target label and takes those there are; in an `ActiveAdaptationLoop` any query strategy
-        goes with it.
+    Attributes
+    ----------
+    objective : GSDA
+        What the knobs describe, built anew whenever it is read: to change it, change the knobs.
+    preprocessor_
+        The fitted preprocessor; `n_features_in_` and `feature_names_in_` are those of the prepared columns.
+
+    Notes
+    -----
+    ``preset="paper"`` of `gsda` changes nothing: `alpha` and `beta` are those of Office-31 and Office-Home, and the
+    number of groups belongs to the data. The paper says neither the learning rate nor the sizes of batches.
 
     References
     ----------
@@ -62,16 +73,61 @@ def gsda(
     Examples
     --------
     >>> from skada_active import recipes
+    >>> recipes.GSDAClassifier(alpha=0.2, beta=10.0).objective
+    GSDA(alpha=0.2, beta=10.0)
+    """
+
+    alpha: float = 0.02
+    beta: float = 1.0
+    n_groups: int | str = "auto"
+    levels: Sequence[str] = ("domain", "group", "class")
+    confidence_threshold: float = 0.9
+    class_balanced: bool = True
+    max_reversal: float = 1.0
+
+    anchors: ClassVar[None] = None  # type: ignore[misc]  # no knob of this paper
+
+    FUNCTION: ClassVar[str] = "gsda"
+    PAPER: ClassVar[dict[str, Any]] = {}
+
+    @property
+    def objective(self) -> GSDA:  # type: ignore[override]
+        """The objective that the knobs describe, a new one each time."""
+        knobs = ("alpha", "beta", "n_groups", "levels", "confidence_threshold", "class_balanced", "max_reversal")
+        return GSDA(**{name: getattr(self, name) for name in knobs})
+
+    def check_knobs(self) -> None:
+        """Raise an error if no objective can be built from the knobs."""
+        _ = self.objective
+
+
+def gsda(*, preset: str = "default", **knobs: Any) -> GSDAClassifier:
+    """Return `GSDAClassifier` with these knobs.
+
+    Parameters
+    ----------
+    preset : {"default", "paper"}, default="default"
+        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
+        of `GSDAClassifier`.
+    **knobs
+        Parameters of `GSDAClassifier`.
+
+    Returns
+    -------
+    GSDAClassifier
+        Not fitted.
+
+    Raises
+    ------
+    TypeError
+        If there is no such knob; the error names the one that is meant.
+    ValueError
+        If a value is not one that a knob can have, or `preset` is unknown.
+
+    Examples
+    --------
+    >>> from skada_active import recipes
     >>> recipes.gsda(alpha=0.2, beta=10.0).objective
     GSDA(alpha=0.2, beta=10.0)
     """
-    objective = GSDA(
-        alpha=alpha,
-        beta=beta,
-        n_groups=n_groups,
-        levels=levels,
-        confidence_threshold=confidence_threshold,
-        class_balanced=class_balanced,
-        max_reversal=max_reversal,
-    )
-    return AdaptationClassifier(objective, random_state=random_state, **params)
+    return configured(GSDAClassifier, preset, knobs)

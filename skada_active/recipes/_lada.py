@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from skada_active.deep import AdaptationClassifier, AnchorSet, Objective, ObjectiveSum
-from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
+from skada_active.deep import AnchorSet, Objective, ObjectiveSum
 from skada_active.query import LAS
-from skada_active.utils.random import RandomStateLike
+from skada_active.recipes._base import RecipeLoop, SupervisedKnobs, configured, names_checked
 
-__all__ = ["lada"]
+__all__ = ["LADA", "lada"]
 
 
-def lada(
-    *,
-    neighbors: str | None = "local",
-    n_neighbors: int = 10,
-    oversampling: float | str = "auto",
-    confidence: float = 0.9,
-    class_balanced: bool = True,
-    augmentation: Callable[..., Any] | str | None = "auto",
-    objective: Objective | ObjectiveSum | None = None,
-    budget: float | Sequence[float] | BudgetSchedule = 0.05,
-    n_rounds: int = 5,
-    round_epochs: int | Sequence[int] = 2,
-    random_state: RandomStateLike = None,
-    **params: Any,
-) -> ActiveAdaptationLoop:
-    """Return LADA: queries by local inconsistency, and a progressive anchor set around the answers.
+@names_checked
+@dataclass(kw_only=True, eq=False, repr=False)
+class LADA(SupervisedKnobs, RecipeLoop):
+    """LADA: queries by local inconsistency, and a progressive anchor set around the answers.
 
     The ablations of the paper's Table 6 are parameters: ``oversampling=0`` (no diverse selection), ``neighbors=None``
     (no anchor augmentation), ``augmentation=None`` (no RandAugment), ``class_balanced=False``.
+
 
     Parameters
     ----------
@@ -51,16 +39,32 @@ def lada(
     objective : Objective, default=None
         Domain adaptation loss in addition, such as ``MME()`` or ``MCC()`` (the paper's Tables 1 to 3); then mostly with
         ``neighbors=None``.
-    budget, n_rounds, round_epochs, random_state
-        Parameters of the `ActiveAdaptationLoop`. The paper buys 5 or 10 % in 5 rounds, with 2 epochs between them.
-    **params
-        Further parameters of the `AdaptationClassifier`, such as `module`, `max_epochs` (before the first round) or
-        `lr`.
+    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
+        Parameters of the `ActiveAdaptationLoop`. The paper buys 5 or 10 % in 5 rounds, with 2 epochs between
+        them.
+    preprocessor : transformer, "auto" or None, default="auto"
+        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
+        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
+        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
+        preparation.
+    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
+        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
+    module, standardize, source_weight, unlabeled_pool, class_weight, mix_alpha, device, net_params
+        Likewise.
+    labeled_loss, head, head_temperature
+        Likewise.
 
-    Returns
-    -------
-    ActiveAdaptationLoop
-        Not fitted.
+    Attributes
+    ----------
+    estimator, strategy
+        What the knobs describe, built anew whenever it is read: to change them, change the knobs.
+
+    Notes
+    -----
+    ``preset="paper"`` of `lada` is what the paper trained a ResNet-50 with: ``oversampling=10``,
+    ``optimizer="adadelta"`` with ``lr=0.1``, ``batch_size=32``, ``max_epochs=10`` and
+    ``round_epochs=(2, 2, 2, 2, 22)``, 40 epochs in all. Its backbone learned at a tenth of that rate; for a module that
+    has one, see ``net_params``.
 
     References
     ----------
@@ -69,14 +73,66 @@ def lada(
     Examples
     --------
     >>> from skada_active import recipes
+    >>> recipe = recipes.LADA(n_neighbors=5)
+    >>> recipe.strategy, recipe.estimator.anchors
+    (LAS(n_neighbors=5), AnchorSet(n_neighbors=5))
+    """
+
+    neighbors: str | None = "local"
+    n_neighbors: int = 10
+    oversampling: float | str = "auto"
+    confidence: float = 0.9
+    class_balanced: bool = True
+    augmentation: Any = "auto"
+    objective: Objective | ObjectiveSum | None = None
+
+    FUNCTION: ClassVar[str] = "lada"
+    PAPER: ClassVar[dict[str, Any]] = {
+        **{"oversampling": 10, "optimizer": "adadelta", "lr": 0.1, "batch_size": 32},
+        **{"max_epochs": 10, "round_epochs": (2, 2, 2, 2, 22)},
+    }
+
+    def _training(self) -> dict[str, Any]:
+        if self.neighbors is None:
+            return {}
+        anchors = AnchorSet(
+            self.neighbors, self.n_neighbors, confidence=self.confidence, class_balanced=self.class_balanced
+        )
+        return {"anchors": anchors}
+
+    @property
+    def strategy(self) -> LAS:  # type: ignore[override]
+        """The query strategy that the knobs describe, a new one each time."""
+        return LAS(n_neighbors=self.n_neighbors, oversampling=self.oversampling)
+
+
+def lada(*, preset: str = "default", **knobs: Any) -> LADA:
+    """Return `LADA` with these knobs.
+
+    Parameters
+    ----------
+    preset : {"default", "paper"}, default="default"
+        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
+        of `LADA`.
+    **knobs
+        Parameters of `LADA`.
+
+    Returns
+    -------
+    LADA
+        Not fitted.
+
+    Raises
+    ------
+    TypeError
+        If there is no such knob; the error names the one that is meant.
+    ValueError
+        If a value is not one that a knob can have, or `preset` is unknown.
+
+    Examples
+    --------
+    >>> from skada_active import recipes
     >>> recipes.lada(n_neighbors=5).strategy
     LAS(n_neighbors=5)
     """
-    anchors = None
-    if neighbors is not None:
-        anchors = AnchorSet(neighbors, n_neighbors, confidence=confidence, class_balanced=class_balanced)
-    estimator = AdaptationClassifier(objective, anchors=anchors, augmentation=augmentation, **params)
-    strategy = LAS(n_neighbors=n_neighbors, oversampling=oversampling)
-    return ActiveAdaptationLoop(
-        estimator, strategy, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
-    )
+    return configured(LADA, preset, knobs)

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from skada_active.deep import MME, TSF, AdaptationClassifier, Objective, ObjectiveSum
-from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
+from skada_active.deep import MME, TSF
 from skada_active.query import SAGE
-from skada_active.utils.random import RandomStateLike
+from skada_active.recipes._base import RecipeLoop, configured, names_checked
 
-__all__ = ["sage"]
+__all__ = ["SAGELoop", "sage"]
 
 
-def sage(
-    *,
-    regularizer: str = "s+t",
-    trade_off: float = 1.0,
-    max_reversal: float = 1.0,
-    projection: str | None = "pop",
-    diversity: str | None = "farthest_first",
-    budget: float | Sequence[float] | BudgetSchedule = 0.1,
-    n_rounds: int = 10,
-    round_epochs: int | Sequence[int] = 5,
-    random_state: RandomStateLike = None,
-    **params: Any,
-) -> ActiveAdaptationLoop:
-    """Return SAGE: stochastic adversarial gradients of a classifier trained with the transferability loss.
+@names_checked
+@dataclass(kw_only=True, eq=False, repr=False)
+class SAGELoop(RecipeLoop):
+    """SAGE: stochastic adversarial gradients of a classifier trained with the transferability loss.
 
     Before the first round the classifier adapts without labels (the paper's UDA pre-training) for `max_epochs`. The
     paper evaluates on a half of the target that is never queried: see `skada_active.holdout_target`.
+
 
     Parameters
     ----------
@@ -44,21 +34,29 @@ def sage(
         Whether the mean gradient is projected out (positive orthogonal projection).
     diversity : {"farthest_first", "kmeans++"} or None, default="farthest_first"
         How the batch is spread out; ``None``: the longest gradients.
-    budget, n_rounds, round_epochs, random_state
-        Parameters of the `ActiveAdaptationLoop`. The paper buys 10 rounds of 8 or 16 labels, of 16 or 128 for VisDA.
-    **params
-        Further parameters of the `AdaptationClassifier`, such as `module`, `max_epochs` (before the first round) or
-        `lr`.
+    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
+        Parameters of the `ActiveAdaptationLoop`. The paper buys 10 rounds of 8 or 16 labels, of 16 or
+        128 for VisDA.
+    preprocessor : transformer, "auto" or None, default="auto"
+        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
+        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
+        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
+        preparation.
+    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
+        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
+    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
+        Likewise.
 
-    Returns
-    -------
-    ActiveAdaptationLoop
-        Not fitted.
+    Attributes
+    ----------
+    estimator, strategy
+        What the knobs describe, built anew whenever it is read: to change them, change the knobs.
 
-    Raises
-    ------
-    ValueError
-        If `regularizer` is unknown.
+    Notes
+    -----
+    ``preset="paper"`` of `sage` has ``budget=80`` in 10 rounds, the smallest that the paper buys, and
+    ``optimizer="sgd"`` with ``lr=0.01``, the usual rate with it: the paper names the optimiser alone. It pre-trains for
+    10,000 steps, which in epochs depends on the data: see `max_epochs`.
 
     References
     ----------
@@ -67,18 +65,63 @@ def sage(
     Examples
     --------
     >>> from skada_active import recipes
+    >>> recipes.SAGELoop(regularizer="mme").estimator.head
+    'cosine'
+    """
+
+    regularizer: str = "s+t"
+    trade_off: float = 1.0
+    max_reversal: float = 1.0
+    projection: str | None = "pop"
+    diversity: str | None = "farthest_first"
+    budget: Any = 0.1
+    n_rounds: int = 10
+    round_epochs: Any = 5
+
+    FUNCTION: ClassVar[str] = "sage"
+    PAPER: ClassVar[dict[str, Any]] = {"budget": 80, "optimizer": "sgd", "lr": 0.01}
+
+    def _training(self) -> dict[str, Any]:
+        if self.regularizer not in ("s+t", "joint", "mme"):
+            raise ValueError(f'regularizer must be "s+t", "joint" or "mme", got {self.regularizer!r}.')
+        tsf = TSF(trade_off=self.trade_off, max_reversal=self.max_reversal)
+        if self.regularizer == "mme":
+            return {"objective": tsf + MME(trade_off=0.1), "head": "cosine", "head_temperature": 0.05}
+        return {"objective": tsf, "labeled_loss": self.regularizer}
+
+    @property
+    def strategy(self) -> SAGE:  # type: ignore[override]
+        """The query strategy that the knobs describe, a new one each time."""
+        return SAGE(projection=self.projection, diversity=self.diversity)
+
+
+def sage(*, preset: str = "default", **knobs: Any) -> SAGELoop:
+    """Return `SAGELoop` with these knobs.
+
+    Parameters
+    ----------
+    preset : {"default", "paper"}, default="default"
+        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
+        of `SAGELoop`.
+    **knobs
+        Parameters of `SAGELoop`.
+
+    Returns
+    -------
+    SAGELoop
+        Not fitted.
+
+    Raises
+    ------
+    TypeError
+        If there is no such knob; the error names the one that is meant.
+    ValueError
+        If a value is not one that a knob can have, or `preset` is unknown.
+
+    Examples
+    --------
+    >>> from skada_active import recipes
     >>> recipes.sage(regularizer="mme").estimator.head
     'cosine'
     """
-    if regularizer not in ("s+t", "joint", "mme"):
-        raise ValueError(f'regularizer must be "s+t", "joint" or "mme", got {regularizer!r}.')
-    objective: Objective | ObjectiveSum = TSF(trade_off=trade_off, max_reversal=max_reversal)
-    if regularizer == "mme":
-        objective, params = objective + MME(trade_off=0.1), {"head": "cosine", "head_temperature": 0.05, **params}
-    elif regularizer == "joint":
-        params = {"labeled_loss": "joint", **params}
-    estimator = AdaptationClassifier(objective, **params)
-    strategy = SAGE(projection=projection, diversity=diversity)
-    return ActiveAdaptationLoop(
-        estimator, strategy, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
-    )
+    return configured(SAGELoop, preset, knobs)

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from skada_active.deep import AdaptationClassifier, MarginLoss
-from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
+from skada_active.deep import MarginLoss
 from skada_active.query import SDM
-from skada_active.utils.random import RandomStateLike
+from skada_active.recipes._base import RecipeLoop, SupervisedKnobs, configured, names_checked
 
-__all__ = ["sdm"]
+__all__ = ["SDMLoop", "sdm"]
 
 
-def sdm(
-    *,
-    margin: float = 1.0,
-    gradient_weight: float = 0.01,
-    dynamic: bool = True,
-    labeled_loss: str = "s+t",
-    budget: float | Sequence[float] | BudgetSchedule = 0.05,
-    n_rounds: int = 5,
-    round_epochs: int | Sequence[int] = 2,
-    random_state: RandomStateLike = None,
-    **params: Any,
-) -> ActiveAdaptationLoop:
-    """Return SDM-AG: the dynamic max-margin loss, and margin sampling with gradient consistency.
+@names_checked
+@dataclass(kw_only=True, eq=False, repr=False)
+class SDMLoop(SupervisedKnobs, RecipeLoop):
+    """SDM-AG: the dynamic max-margin loss, and margin sampling with gradient consistency.
 
     Parameters
     ----------
@@ -37,16 +27,31 @@ def sdm(
         Whether hard rows count more in the loss; ``False``: SDM, SDM-G.
     labeled_loss : {"s+t", "joint"}, default="s+t"
         How source and labelled target rows are averaged; the paper pools them, ``"joint"``.
-    budget, n_rounds, round_epochs, random_state
+    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
         Parameters of the `ActiveAdaptationLoop`. The paper buys 5 % in 5 rounds, with 2 epochs between them.
-    **params
-        Further parameters of the `AdaptationClassifier`, such as `module`, `max_epochs` (before the first round) or
-        `lr`.
+    preprocessor : transformer, "auto" or None, default="auto"
+        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
+        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
+        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
+        preparation.
+    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
+        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
+    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
+        Likewise.
+    head, head_temperature
+        Likewise.
 
-    Returns
-    -------
-    ActiveAdaptationLoop
-        Not fitted.
+    Attributes
+    ----------
+    estimator, strategy
+        What the knobs describe, built anew whenever it is read: to change them, change the knobs.
+
+    Notes
+    -----
+    ``preset="paper"`` of `sdm` is what the paper trained a ResNet-50 with: ``labeled_loss="joint"``,
+    ``optimizer="adadelta"`` with ``lr=0.1``, ``batch_size=72``, ``max_epochs=10`` and
+    ``round_epochs=(2, 2, 2, 2, 22)``, 40 epochs in all. Its backbone learned at a tenth of that rate; for a module that
+    has one, see ``net_params``.
 
     References
     ----------
@@ -55,11 +60,56 @@ def sdm(
     Examples
     --------
     >>> from skada_active import recipes
-    >>> recipes.sdm(margin=0.5).estimator.objective
+    >>> recipes.SDMLoop(margin=0.5).estimator.objective
     MarginLoss(dynamic=True, margin=0.5)
     """
-    estimator = AdaptationClassifier(MarginLoss(margin=margin, dynamic=dynamic), labeled_loss=labeled_loss, **params)
-    strategy = SDM(gradient_weight=gradient_weight, margin=margin)
-    return ActiveAdaptationLoop(
-        estimator, strategy, budget=budget, n_rounds=n_rounds, round_epochs=round_epochs, random_state=random_state
-    )
+
+    margin: float = 1.0
+    gradient_weight: float = 0.01
+    dynamic: bool = True
+
+    FUNCTION: ClassVar[str] = "sdm"
+    PAPER: ClassVar[dict[str, Any]] = {
+        **{"labeled_loss": "joint", "optimizer": "adadelta", "lr": 0.1, "batch_size": 72},
+        **{"max_epochs": 10, "round_epochs": (2, 2, 2, 2, 22)},
+    }
+
+    def _training(self) -> dict[str, Any]:
+        return {"objective": MarginLoss(margin=self.margin, dynamic=self.dynamic)}
+
+    @property
+    def strategy(self) -> SDM:  # type: ignore[override]
+        """The query strategy that the knobs describe, a new one each time."""
+        return SDM(gradient_weight=self.gradient_weight, margin=self.margin)
+
+
+def sdm(*, preset: str = "default", **knobs: Any) -> SDMLoop:
+    """Return `SDMLoop` with these knobs.
+
+    Parameters
+    ----------
+    preset : {"default", "paper"}, default="default"
+        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
+        of `SDMLoop`.
+    **knobs
+        Parameters of `SDMLoop`.
+
+    Returns
+    -------
+    SDMLoop
+        Not fitted.
+
+    Raises
+    ------
+    TypeError
+        If there is no such knob; the error names the one that is meant.
+    ValueError
+        If a value is not one that a knob can have, or `preset` is unknown.
+
+    Examples
+    --------
+    >>> from skada_active import recipes
+    >>> recipes.sdm(margin=0.5)
+    SDMLoop(margin=0.5)
+    """
+    return configured(SDMLoop, preset, knobs)

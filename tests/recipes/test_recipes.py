@@ -4,13 +4,15 @@ import inspect
 
 import numpy as np
 import pytest
+from scipy.stats import uniform
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 
-from skada_active import TargetShuffleSplit, recipes, target_accuracy
+from skada_active import ActiveAdaptationLoop, TargetShuffleSplit, recipes, target_accuracy
 from skada_active.datasets import make_multi_source_blobs
 from skada_active.deep import GSDA, MCC, AdaptationClassifier, AnchorSet
 from skada_active.domains import mask_target
+from skada_active.io.parameters import describe_parameters
 from skada_active.query import LAS, SAGE, MarginSampling
 
 LOOPS = {
@@ -53,10 +55,37 @@ def test_parameters_of_the_classifier_are_passed_on(recipe):
 
 
 @pytest.mark.parametrize("name", recipes.__all__)
-def test_unknown_parameters_are_refused(name):
+def test_unknown_parameters_are_refused_by_the_name_of_the_recipe(name):
     arguments = (MarginSampling(),) if name == "baseline" else ()
-    with pytest.raises(TypeError, match="epochs_of_training"):
+    with pytest.raises(TypeError, match=rf"{name}\b.* has no parameter 'epochs_of_training'"):
         getattr(recipes, name)(*arguments, epochs_of_training=3)
+
+
+@pytest.mark.parametrize(
+    ("make", "misplaced", "hint"),
+    [
+        (recipes.lada, {"n_neighbours": 5}, r"recipes.lada .*'n_neighbours': did you mean 'n_neighbors'"),
+        (recipes.LADA, {"bugdet": 5}, "LADA.*did you mean 'budget'"),
+        (recipes.gsda, {"max_epoch": 5}, "recipes.gsda .*did you mean 'max_epochs'"),
+        (recipes.sdm, {"strategy": LAS()}, r"recipes.sdm .*'strategy'.*ActiveAdaptationLoop\(recipe.estimator"),
+        (recipes.sdm, {"estimator": None}, "recipes.sdm .*'estimator'.*recipe.strategy"),
+        (recipes.sdm, {"objective": MCC()}, "'objective'.*recipes.lada and recipes.baseline"),
+        (recipes.lada, {"anchors": AnchorSet()}, "'anchors'.*from its knobs"),
+        (recipes.sage, {"n_neighbors": 5}, "'n_neighbors': recipes.lada has it"),
+        (recipes.sage, {"labeled_loss": "joint"}, "'labeled_loss'.*regularizer"),
+        (recipes.gsda, {"budget": 5}, r"'budget'.*ActiveAdaptationLoop\(recipes.gsda\(\)"),
+        (recipes.LADA, {"preset": "paper"}, "recipes.lada\\(preset='paper'\\)"),
+        (lambda **knobs: recipes.baseline(MarginSampling(), **knobs), {"head_temprature": 1}, "'head_temperature'"),
+    ],
+)
+def test_a_misspelt_or_misplaced_parameter_is_named_with_what_is_meant(make, misplaced, hint):
+    with pytest.raises(TypeError, match=hint):
+        make(**misplaced)
+
+
+def test_parameters_go_by_name():
+    with pytest.raises(TypeError, match=r"LADA.*by name alone, got 'local'"):
+        recipes.LADA("local")
 
 
 def test_sdm_is_the_dynamic_loss_with_gradient_consistency():
@@ -113,16 +142,46 @@ def make(name, **params):
     return LOOPS.get(name, recipes.gsda)(**params)
 
 
+def described(recipe):
+    """Return what is trained, what asks, and what is bought when."""
+    of_loop = {name: repr(value) for name, value in vars(recipe).items() if name in {*OF_THE_LOOP}}
+    parts = (
+        {}
+        if name_of(recipe) == "gsda"
+        else describe_parameters(recipe.estimator, "") | {"query": repr(recipe.strategy)}
+    )
+    return of_loop | parts | {"objective": repr(getattr(recipe, "objective", None))}
+
+
+def name_of(recipe):
+    return type(recipe).FUNCTION
+
+
 @pytest.mark.parametrize(("name", "knob", "value"), CHANGES)
 def test_every_knob_reaches_the_parts_of_its_recipe(name, knob, value):
-    assert repr(make(name, **{knob: value})) != repr(make(name))
+    assert described(make(name, **{knob: value})) != described(make(name))
+    assert make(name, **{knob: value}).get_params()[knob] == value
 
 
-@pytest.mark.parametrize("name", recipes.__all__)
+@pytest.mark.parametrize("name", KNOBS)
 def test_every_knob_is_in_the_table(name):
-    parameters = inspect.signature(getattr(recipes, name)).parameters
-    knobs = {*KNOBS[name], *(OF_THE_LOOP if name in LOOPS else {"random_state"})}
-    assert knobs == set(parameters) - {"params", "query"}
+    common = {*inspect.signature(AdaptationClassifier).parameters, *inspect.signature(ActiveAdaptationLoop).parameters}
+    own = set(make(name).get_params(deep=False)) - common | KNOBS[name].keys()
+    assert {*KNOBS[name]} == own - {"query", "preprocessor"}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_recipe_has_every_parameter_of_the_loop_and_passes_those_of_the_classifier_on(name):
+    recipe, loop, classifier = make(name), ActiveAdaptationLoop(), AdaptationClassifier()
+    held = recipe.get_params(deep=False)
+    assert loop.get_params(deep=False).keys() - held.keys() == {"estimator", "strategy"}
+    decided = {"objective", "anchors", *(("labeled_loss", "head", "head_temperature") if name == "sage" else ())}
+    assert classifier.get_params(deep=False).keys() - held.keys() <= decided
+    shared = held.keys() & recipe.estimator.get_params(deep=False).keys() - {"verbose", "random_state"}
+    for knob in shared:
+        value = object()
+        setattr(recipe, knob, value)
+        assert getattr(recipe.estimator, knob) is value
 
 
 # The ablation studies: LADA's Table 6, SDM's Table 3, GSDA's Table 1, SAGE's and GALA's parts.
@@ -206,19 +265,41 @@ def test_a_baseline_needs_a_strategy():
         recipes.baseline("margin")
 
 
-def test_hyperparameters_of_a_recipe_can_be_searched(data):
+def test_a_recipe_is_searched_by_the_knobs_of_the_paper_one_name_each(data):
     X, y, sample_domain = data
     search = GridSearchCV(
         recipes.lada(**SHORT),
-        {"strategy__n_neighbors": [3, 5], "estimator__anchors__confidence": [0.9]},
+        {"n_neighbors": [3, 5], "confidence": [0.9]},
         cv=TargetShuffleSplit(1, random_state=0),
         scoring=target_accuracy,
     )
     search.fit(X, y, sample_domain=sample_domain, groups=sample_domain)
-    assert search.best_params_["strategy__n_neighbors"] in (3, 5)
+    best = search.best_estimator_
+    assert best.strategy_.n_neighbors == best.estimator_.anchors.n_neighbors == search.best_params_["n_neighbors"]
 
 
-@pytest.mark.parametrize("name", recipes.__all__)
+def test_random_search_turns_one_margin(data):
+    X, y, sample_domain = data
+    search = RandomizedSearchCV(
+        recipes.sdm(**SHORT),
+        {"margin": uniform(0.2, 2)},
+        n_iter=2,
+        cv=TargetShuffleSplit(1, random_state=0),
+        random_state=0,
+    )
+    search.fit(X, y, sample_domain=sample_domain, groups=sample_domain)
+    best = search.best_estimator_
+    assert best.strategy_.margin == best.estimator_.objective.margin == best.margin
+
+
+def test_the_parts_of_a_recipe_are_no_parameters_of_it():
+    with pytest.raises(ValueError, match="Invalid parameter 'strategy'"):
+        recipes.lada().set_params(strategy__n_neighbors=5)
+    with pytest.raises(AttributeError):
+        recipes.lada().strategy = LAS()
+
+
+@pytest.mark.parametrize("name", KNOBS)
 def test_a_class_without_source_rows_is_learned_from_its_answers(name, data):
     X, y, sample_domain = data
     kept = (sample_domain < 0) | (y != 2)
