@@ -64,7 +64,7 @@ pca = PCA(2).fit(embedding[is_target])
 Z, Z_source = pca.transform(embedding[is_target]), pca.transform(embedding[~is_target])
 is_wrong = model.predict(X[is_target]) != y[is_target]
 
-figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.8), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(8, 4), sharex=True, sharey=True, layout="constrained")
 cross = {"s": 80, "marker": "X", "color": "#D55E00", "edgecolor": "black", "linewidth": 0.8, "label": "asked about"}
 for axis, mode in zip(axes, ["global", "full", "local"], strict=True):
     asked = GALA(mode=mode, random_state=0).select(pool, 12)
@@ -99,7 +99,7 @@ per_source = [
 ]
 print(f"rank correlation of the gaps to the two sources: {spearmanr(*per_source).statistic:.3f}")
 
-figure, axis = plt.subplots(figsize=(10, 4.2), layout="constrained")
+figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
 place = size_order[clusters] + np.random.default_rng(0).uniform(-0.3, 0.3, len(pool))
 axis.scatter(place[~is_kept], gap[~is_kept], s=9, color="#BBBBBB", label="less uncertain")
 axis.scatter(place[is_kept], gap[is_kept], s=9, color="#0072B2", label="most uncertain 60 %")

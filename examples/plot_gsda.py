@@ -77,14 +77,14 @@ axis.legend(*(entries[:2] for entries in axis.get_legend_handles_labels()), loc=
 # together.
 
 LEVELS = {"domain": ("#7F7F7F", "-"), "group": ("#0072B2", "--"), "class": ("#D55E00", ":")}
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(8, 3.4), sharex=True, sharey=True, layout="constrained")
 for axis, name, title in zip(axes, ["+ groups", "+ synchronisation"], ["without", "with"], strict=False):
     histories = [model.net_.history for model in models[name]]
     epochs = histories[0][:, "epoch"]
     for level, (color, style) in LEVELS.items():
         values = np.mean([history[:, f"gsda_{level}_gradient"] for history in histories], axis=0)
         axis.plot(epochs, values, style, color=color, linewidth=2, label=level)
-    axis.set_title(f"gradients {title} synchronisation")
+    axis.set_title(f"{title} synchronisation")
     loss = np.mean([history[:, "gsda_sync_loss"] for history in histories], axis=0)
     axes[2].plot(epochs, loss, "-" if title == "with" else "--", color="black", label=f"{title} synchronisation")
 axes[2].set_title("synchronisation loss")

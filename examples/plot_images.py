@@ -36,7 +36,7 @@ for count, transductive, unqueried in zip(
 # -------------------
 # The images of each round in order of choice, with the answers: doubtful ones come first.
 
-figure, axes = plt.subplots(3, 15, figsize=(11, 3), layout="constrained")
+figure, axes = plt.subplots(3, 15, figsize=(8, 2.6), layout="constrained")
 for entry, row in zip(loop.history_, axes, strict=True):
     row[0].set_ylabel(f"round {entry['round']}")
     for row_id, axis in zip(entry["ids"], row, strict=True):

@@ -52,7 +52,7 @@ Z, Z_source = pca.transform(embedding[is_target]), pca.transform(embedding[~is_t
 candidates = np.argsort(-score)[: 12 * 12]  # twelve for each query: about 11 % of the pool
 is_wrong = model.predict(X[is_target]) != y[is_target]
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(8, 4), sharex=True, sharey=True, layout="constrained")
 cross = {"s": 70, "marker": "X", "color": "#D55E00", "edgecolor": "black", "linewidth": 0.7}
 for axis, (name, picks) in zip(axes, asked.items(), strict=True):
     print(f"{name:<22} {len(set(y[pool.index[picks]]))} of 6 gases, {is_wrong[picks].sum():>2} of 12 misclassified")
@@ -112,7 +112,7 @@ trainings = {
 }
 models = compare(trainings, load_gas_drift(source=[1, 2], target=[8]), n_seeds=5)
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), sharex=True, sharey=True, layout="constrained")
 for axis, name in zip(axes, ["LADA, not balanced", "LADA"], strict=True):
     counts = models[name].anchor_counts_
     for gas, marker, of_gas in zip(models[name].classes_, "osD^vP", counts.T, strict=True):

@@ -88,7 +88,7 @@ COLORS = {"random": "#7F7F7F", "margin": "#0072B2", "BADGE": "#D55E00", "SDM": "
 MARKERS = {"random": "o", "margin": "s", "BADGE": "^", "SDM": "D"}
 LINES = {"random": ":", "margin": "-", "BADGE": "-", "SDM": "--"}
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8, 4), sharey=True, layout="constrained")
 for (training, strategy), values in zip(methods, accuracies[:, :, 1], strict=True):
     axes[list(OBJECTIVES).index(training)].errorbar(
         labels_bought + 0.3 * (list(STRATEGIES).index(strategy) - 1.5),

@@ -61,7 +61,7 @@ is_wrong = model.predict(X[is_target]) != y[is_target]
 # at once, each the farthest from those before.
 
 norms = {"gradients": SAGE(projection=None).utilities(pool), "after POP": SAGE().utilities(pool)}
-figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(8, 4), layout="constrained")
 axes[0].axline((1, 1), slope=1, color="black", linewidth=0.8, linestyle=":", label="no change")
 for chosen, color, label in [(~is_wrong, "#56B4E9", "prediction right"), (is_wrong, "#CC3311", "prediction wrong")]:
     axes[0].scatter(norms["gradients"][chosen], norms["after POP"][chosen], s=10, color=color, label=label)

@@ -40,14 +40,16 @@ COLORS = {"cross-entropy": "#7F7F7F", "static margin": "#0072B2", "dynamic margi
 LOSSES = dict(zip(COLORS, [None, MarginLoss(), MarginLoss(dynamic=True)], strict=True))
 torch.set_num_threads(1)  # these networks are too small for several threads
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 distance = torch.linspace(-1.4, 1.4, 200)
 logits, true = torch.stack([distance, torch.zeros(200)], dim=1), torch.zeros(200, dtype=torch.int64)
 loss_of = partial(margin_loss, logits, true, max_logit=False, normalize_logits=False, reduction="sum")
 for name, dynamic in {"static margin": False, "dynamic margin": True}.items():
-    left.plot(distance, loss_of(dynamic=dynamic), color=COLORS[name], label=name, linewidth=2)
-left.axvline(1, color="black", linestyle=":", label="m = 1")
-left.set(title="Loss of one wrong class", xlabel="logit of the true class minus that of the other", ylabel="loss")
+    axis.plot(distance, loss_of(dynamic=dynamic), color=COLORS[name], label=name, linewidth=2)
+axis.axvline(1, color="black", linestyle=":", label="m = 1")
+axis.set(title="Loss of one wrong class", xlabel="logit of the true class minus that of the other", ylabel="loss")
+axis.grid(alpha=0.3)
+axis.legend()
 
 # %%
 # Where is the doubt?
@@ -60,6 +62,7 @@ left.set(title="Loss of one wrong class", xlabel="logit of the true class minus 
 X, y, sample_domain = load_gas_drift(source=6, target=2)
 is_target, known = sample_domain < 0, mask_target(y, sample_domain)
 models = {}
+figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 for name, loss in LOSSES.items():
     margins, aucs = [], []
     for seed in range(5):
@@ -69,13 +72,12 @@ for name, loss in LOSSES.items():
         margins.extend(pool.margin[is_wrong])
         aucs.append(roc_auc_score(is_wrong, -pool.margin))
         models.setdefault(name, (model, pool, is_wrong))
-    right.plot(np.sort(margins), np.linspace(0, 1, len(margins)), color=COLORS[name], label=name, linewidth=2)
+    axis.plot(np.sort(margins), np.linspace(0, 1, len(margins)), color=COLORS[name], label=name, linewidth=2)
     print(f"{name:<15} {len(margins) / 5 / is_target.sum():.1%} wrong, median margin of the errors ", end="")
     print(f"{np.median(margins):.2f}, AUC {np.mean(aucs):.2f} ({min(aucs):.2f} to {max(aucs):.2f})")
-right.set(title="Errors on target rows", xlabel="margin $p_{(1)} - p_{(2)}$", ylabel="share with a smaller margin")
-for axis in (left, right):
-    axis.grid(alpha=0.3)
-    axis.legend()
+axis.set(title="Errors on target rows", xlabel="margin $p_{(1)} - p_{(2)}$", ylabel="share with a smaller margin")
+axis.grid(alpha=0.3)
+axis.legend()
 
 # %%
 # Which rows it asks about
@@ -87,7 +89,7 @@ for axis in (left, right):
 # training loss, as far as it is known without the label, and that of the doubt. The default weight of 0.01 decides
 # between nearly equal margins only; the crosses show ten times as much.
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(8, 4.2), layout="constrained")
 for axis, name in zip(axes, ["cross-entropy", "dynamic margin"], strict=False):
     model, pool, is_wrong = models[name]
     embedding = normalize(model.transform(X))
@@ -111,7 +113,7 @@ axes[2].scatter(pool.margin[heavy], cosine[heavy], s=30, marker="x", color="#D55
 axes[2].set(title="gradient consistency", xlabel="margin $p_{(1)} - p_{(2)}$", ylabel="cosine of the gradients")
 axes[2].set(xlim=(-0.003, 0.08), ylim=(-0.12, 0.35))
 axes[2].legend(loc="lower right")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 # %%
 # What it gains

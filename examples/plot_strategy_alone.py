@@ -63,7 +63,7 @@ low, high = np.percentile(Z[is_target], [1, 99], axis=0) + np.array([[-0.5], [0.
 inside = Z.clip(low, high)
 is_near = is_target | (inside == Z).all(axis=1)
 
-figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(8, 4), sharex=True, sharey=True, layout="constrained")
 cross = {"s": 60, "marker": "X", "color": "#D55E00", "edgecolor": "black", "linewidth": 0.6}
 for axis, (name, ids) in zip(axes, asked.items(), strict=True):
     axis.scatter(*inside[is_source & is_near].T, s=9, color="#BBBBBB", label="source (months 1 to 10)")
