@@ -76,6 +76,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "capture_repr": (),  # what examples print is enough: legends and axes need no line of their own
     "show_memory": False,
+    "write_computation_times": False,  # tables whose scripts come from the network
     "min_reported_time": 1,
     "download_all_examples": False,
 }

@@ -23,13 +23,17 @@ from skada_active.query import MarginSampling
 
 X, y, sample_domain = load_digits_pair(source="mnist", target="optdigits")
 classifier = AdaptationClassifier(MCC(), max_epochs=3)
-loop = ActiveAdaptationLoop(classifier, MarginSampling(), budget=45, n_rounds=3, round_epochs=1, random_state=0)
+loop = ActiveAdaptationLoop(
+    classifier, MarginSampling(), budget=45, n_rounds=3, round_epochs=1, random_state=0
+)
 loop.fit(X, y, sample_domain=sample_domain)
 
 for count, transductive, unqueried in zip(
     *loop.learning_curve("transductive"), loop.learning_curve("unqueried")[1], strict=True
 ):
-    print(f"{count:>2} labels: all target images {transductive:.3f}, never queried {unqueried:.3f}")
+    print(
+        f"{count:>2} labels: all target images {transductive:.3f}, never queried {unqueried:.3f}"
+    )
 
 # %%
 # What it asked about
@@ -51,5 +55,9 @@ figure.suptitle("Target images that were asked about, with their labels")
 labels_bought, accuracy = loop.learning_curve("unqueried")
 figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
 axis.plot(labels_bought, 100 * accuracy, marker="o", color="#0072B2", linewidth=2)
-axis.set(xlabel="target labels bought", ylabel="accuracy on target images\nnever queried (%)", xticks=labels_bought)
+axis.set(
+    xlabel="target labels bought",
+    ylabel="accuracy on target images\nnever queried (%)",
+    xticks=labels_bought,
+)
 axis.grid(alpha=0.3)

@@ -59,7 +59,7 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
 
 
 def check_figure(figure: Any) -> None:
-    """Raise a ValueError if a figure cannot be read: an empty panel, labels on top of each other, too wide a page.
+    """Raise a ValueError if a figure cannot be read: empty panels, overlaps, too wide a page.
 
     A figure is checked as it is captured, at the end of the block that made it: what a later block draws on it is lost.
     """
@@ -71,6 +71,8 @@ def check_figure(figure: Any) -> None:
         name = f"Panel {number} ({axis.get_title() or axis.get_xlabel() or 'without a title'})"
         if axis.get_visible() and axis.axison and axis.get_position().bounds not in drawn:
             raise ValueError(f"{name} is empty at the end of the block that made it.")
+        if axis.get_legend() and axis.get_legend().get_window_extent().width > axis.bbox.width:
+            raise ValueError(f"{name} is narrower than its legend.")
         for side in (axis.xaxis, axis.yaxis):
             labels = [label for label in side.get_ticklabels() if label.get_visible() and label.get_text()]
             boxes = [label.get_window_extent() for label in labels]

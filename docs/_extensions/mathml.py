@@ -27,7 +27,7 @@ def _visit_math(self: Any, node: nodes.math) -> None:
 
 
 def _visit_math_block(self: Any, node: nodes.math_block) -> None:
-    self.body.append(self.starttag(node, "div", CLASS="math"))
+    self.body.append(self.starttag(node, "div", CLASS="formula"))
     self.body.append(to_mathml(node.astext(), block=True))
     self.body.append("</div>\n")
     raise nodes.SkipNode
