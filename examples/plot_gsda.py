@@ -76,7 +76,11 @@ axis.set(
     ylim=(4.6, -0.6),
 )
 axis.grid(axis="x", alpha=0.3)
-axis.legend(*(entries[:2] for entries in axis.get_legend_handles_labels()), loc="upper left")
+axis.legend(
+    *(entries[:2] for entries in axis.get_legend_handles_labels()),
+    loc="upper left",
+    markerscale=0.5,
+)
 
 # %%
 # Gradients in step
