@@ -34,7 +34,15 @@ from skada_active import recipes
 from skada_active.datasets import load_gas_drift
 from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
-from skada_active.query import BADGE, GALA, MarginSampling, RandomSampling, badge_embedding, domain_gap, gala_local
+from skada_active.query import (
+    BADGE,
+    GALA,
+    MarginSampling,
+    RandomSampling,
+    badge_embedding,
+    domain_gap,
+    gala_local,
+)
 from skada_active.selection import kmeans
 
 torch.set_num_threads(1)  # these networks are too small for several threads
@@ -58,22 +66,37 @@ print("as the strategy:", np.array_equal(picks, GALA(random_state=0).select(pool
 # uncertain rows, without clusters. Rows that the network is sure of have short gradients, so nearly all of them are one
 # cluster, the light blue one, and get one question.
 
-size_order = np.argsort(np.argsort(-np.bincount(clusters)))  # number of a cluster -> 0 for the largest, 1, ...
+size_order = np.argsort(
+    np.argsort(-np.bincount(clusters))
+)  # number of a cluster -> 0 for the largest, 1, ...
 embedding = normalize(model.transform(X))
 pca = PCA(2).fit(embedding[is_target])
 Z, Z_source = pca.transform(embedding[is_target]), pca.transform(embedding[~is_target])
 is_wrong = model.predict(X[is_target]) != y[is_target]
 
-figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.8), sharex=True, sharey=True, layout="constrained")
-cross = {"s": 80, "marker": "X", "color": "#D55E00", "edgecolor": "black", "linewidth": 0.8, "label": "asked about"}
+figure, axes = plt.subplots(
+    1, 3, figsize=(8, 4), sharex=True, sharey=True, layout="constrained"
+)
+cross = {
+    "s": 80,
+    "marker": "X",
+    "color": "#D55E00",
+    "edgecolor": "black",
+    "linewidth": 0.8,
+    "label": "asked about",
+}
 for axis, mode in zip(axes, ["global", "full", "local"], strict=True):
     asked = GALA(mode=mode, random_state=0).select(pool, 12)
-    print(f"{mode:<7} {len(set(y[pool.index[asked]]))} of 6 gases, {is_wrong[asked].sum():>2} of 12 misclassified")
+    print(
+        f"{mode:<7} {len(set(y[pool.index[asked]]))} of 6 gases, {is_wrong[asked].sum():>2} of 12 misclassified"
+    )
     axis.scatter(*Z_source.T, s=5, color="#DDDDDD", label="sources")
     if mode == "local":
         points = axis.scatter(*Z.T, s=10, c=gap, norm="log")
     else:
-        axis.scatter(*Z.T, s=10, c=size_order[clusters], cmap="Paired", label="target, by cluster")
+        axis.scatter(
+            *Z.T, s=10, c=size_order[clusters], cmap="Paired", label="target, by cluster"
+        )
     axis.scatter(*Z[asked].T, **cross)
     axis.set(title=mode, xlabel="first principal component")
 axes[0].set_ylabel("second principal component")
@@ -97,14 +120,20 @@ per_source = [
     domain_gap(pool.features, pool.source_features[rows], pool.source_domain[rows])
     for rows in (pool.source_domain == 6, pool.source_domain == 8)
 ]
-print(f"rank correlation of the gaps to the two sources: {spearmanr(*per_source).statistic:.3f}")
+print(
+    f"rank correlation of the gaps to the two sources: {spearmanr(*per_source).statistic:.3f}"
+)
 
-figure, axis = plt.subplots(figsize=(10, 4.2), layout="constrained")
+figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
 place = size_order[clusters] + np.random.default_rng(0).uniform(-0.3, 0.3, len(pool))
 axis.scatter(place[~is_kept], gap[~is_kept], s=9, color="#BBBBBB", label="less uncertain")
 axis.scatter(place[is_kept], gap[is_kept], s=9, color="#0072B2", label="most uncertain 60 %")
 axis.scatter(place[picks], gap[picks], **cross)
-axis.set(xlabel="rows of the cluster", ylabel="gap to the sources\n(standard deviations)", yscale="log")
+axis.set(
+    xlabel="rows of the cluster",
+    ylabel="gap to the sources\n(standard deviations)",
+    yscale="log",
+)
 axis.set_xticks(range(12), np.sort(np.bincount(clusters))[::-1])
 axis.legend(loc="upper center")
 
@@ -125,9 +154,14 @@ methods = {
     "GALA": recipes.gala,
 }
 for name, recipe in methods.items():
-    loops = [recipe(random_state=seed, **options).fit(X, y, sample_domain=sample_domain) for seed in range(8)]
+    loops = [
+        recipe(random_state=seed, **options).fit(X, y, sample_domain=sample_domain)
+        for seed in range(8)
+    ]
     if name == "random":
-        print("labels bought" + "".join(f"{count:12}" for count in loops[0].learning_curve()[0]))
+        print(
+            "labels bought" + "".join(f"{count:12}" for count in loops[0].learning_curve()[0])
+        )
     accuracy = 100 * np.array([loop.learning_curve("unqueried")[1] for loop in loops])
     cells = zip(accuracy.mean(axis=0), sem(accuracy), strict=True)
     print(f"{name:<13}" + "".join(f"{mean:7.1f} ±{error:4.1f}" for mean, error in cells))

@@ -32,7 +32,9 @@ grid = {
     "strategy": [RandomSampling(), MarginSampling(), BADGE()],
     "estimator__objective__margin": [0.25, 0.5, 1.0],
 }
-search = GridSearchCV(loop, grid, cv=TargetShuffleSplit(3, random_state=0), scoring=target_accuracy, refit=False)
+search = GridSearchCV(
+    loop, grid, cv=TargetShuffleSplit(3, random_state=0), scoring=target_accuracy, refit=False
+)
 search.fit(X, y, sample_domain=sample_domain, groups=sample_domain)
 print(f"best: {search.best_params_}, {search.best_score_:.3f}")
 
@@ -53,5 +55,9 @@ for row, column in np.ndindex(mean.shape):
     axis.text(column, row, text, ha="center", va="center", color=shade)
 axis.set_xticks(range(3), [type(strategy).__name__ for strategy in grid["strategy"]])
 axis.set_yticks(range(3), grid["estimator__objective__margin"])
-axis.set(xlabel="query strategy", ylabel="margin of the loss", title="15 labels of a drifted sensor array")
+axis.set(
+    xlabel="query strategy",
+    ylabel="margin of the loss",
+    title="15 labels of a drifted sensor array",
+)
 figure.colorbar(image, label="accuracy on held-out target rows (%)")

@@ -52,7 +52,10 @@ changes = {
 models, accuracies = {}, {}
 for name, change in changes.items():
     model = recipes.gsda(**change, max_reversal=0.1, module=network, device="cpu")
-    models[name] = [clone(model).set_params(random_state=seed).fit(X, known, sample_domain) for seed in range(8)]
+    models[name] = [
+        clone(model).set_params(random_state=seed).fit(X, known, sample_domain)
+        for seed in range(8)
+    ]
     accuracies[name] = [100 * model.score(X[is_target], y[is_target]) for model in models[name]]
     print(f"{name:<18} {np.mean(accuracies[name]):5.1f} ±{sem(accuracies[name]):4.1f}")
 
@@ -63,10 +66,21 @@ for name, change in changes.items():
 figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 for place, values in enumerate(accuracies.values()):
     axis.scatter(values, np.full(8, place), color="#0072B2", alpha=0.6, label="one network")
-    axis.scatter(np.mean(values), place, marker="|", s=500, color="#D55E00", linewidth=2, label="mean")
-axis.set(xlabel="accuracy on the target (%)", yticks=range(5), yticklabels=list(accuracies), ylim=(4.6, -0.6))
+    axis.scatter(
+        np.mean(values), place, marker="|", s=500, color="#D55E00", linewidth=2, label="mean"
+    )
+axis.set(
+    xlabel="accuracy on the target (%)",
+    yticks=range(5),
+    yticklabels=list(accuracies),
+    ylim=(4.6, -0.6),
+)
 axis.grid(axis="x", alpha=0.3)
-axis.legend(*(entries[:2] for entries in axis.get_legend_handles_labels()), loc="upper left")
+axis.legend(
+    *(entries[:2] for entries in axis.get_legend_handles_labels()),
+    loc="upper left",
+    markerscale=0.5,
+)
 
 # %%
 # Gradients in step
@@ -77,16 +91,28 @@ axis.legend(*(entries[:2] for entries in axis.get_legend_handles_labels()), loc=
 # together.
 
 LEVELS = {"domain": ("#7F7F7F", "-"), "group": ("#0072B2", "--"), "class": ("#D55E00", ":")}
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), sharex=True, sharey=True, layout="constrained")
-for axis, name, title in zip(axes, ["+ groups", "+ synchronisation"], ["without", "with"], strict=False):
+figure, axes = plt.subplots(
+    1, 3, figsize=(8, 3.4), sharex=True, sharey=True, layout="constrained"
+)
+for axis, name, title in zip(
+    axes, ["+ groups", "+ synchronisation"], ["without", "with"], strict=False
+):
     histories = [model.net_.history for model in models[name]]
     epochs = histories[0][:, "epoch"]
     for level, (color, style) in LEVELS.items():
-        values = np.mean([history[:, f"gsda_{level}_gradient"] for history in histories], axis=0)
+        values = np.mean(
+            [history[:, f"gsda_{level}_gradient"] for history in histories], axis=0
+        )
         axis.plot(epochs, values, style, color=color, linewidth=2, label=level)
-    axis.set_title(f"gradients {title} synchronisation")
+    axis.set_title(f"{title} synchronisation")
     loss = np.mean([history[:, "gsda_sync_loss"] for history in histories], axis=0)
-    axes[2].plot(epochs, loss, "-" if title == "with" else "--", color="black", label=f"{title} synchronisation")
+    axes[2].plot(
+        epochs,
+        loss,
+        "-" if title == "with" else "--",
+        color="black",
+        label=f"{title} synchronisation",
+    )
 axes[2].set_title("synchronisation loss")
 for axis in axes:
     axis.set_xlabel("epoch")

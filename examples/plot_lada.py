@@ -52,14 +52,25 @@ Z, Z_source = pca.transform(embedding[is_target]), pca.transform(embedding[~is_t
 candidates = np.argsort(-score)[: 12 * 12]  # twelve for each query: about 11 % of the pool
 is_wrong = model.predict(X[is_target]) != y[is_target]
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(
+    1, 3, figsize=(8, 4), sharex=True, sharey=True, layout="constrained"
+)
 cross = {"s": 70, "marker": "X", "color": "#D55E00", "edgecolor": "black", "linewidth": 0.7}
 for axis, (name, picks) in zip(axes, asked.items(), strict=True):
-    print(f"{name:<22} {len(set(y[pool.index[picks]]))} of 6 gases, {is_wrong[picks].sum():>2} of 12 misclassified")
+    print(
+        f"{name:<22} {len(set(y[pool.index[picks]]))} of 6 gases, {is_wrong[picks].sum():>2} of 12 misclassified"
+    )
     axis.scatter(*Z_source.T, s=5, color="#DDDDDD", label="source")
     points = axis.scatter(*Z.T, s=12, c=score, cmap="viridis", label="target")
     if name == "LAS":
-        axis.scatter(*Z[candidates].T, s=35, facecolor="none", edgecolor="#D55E00", linewidth=0.7, label="candidate")
+        axis.scatter(
+            *Z[candidates].T,
+            s=35,
+            facecolor="none",
+            edgecolor="#D55E00",
+            linewidth=0.7,
+            label="candidate",
+        )
     axis.scatter(*Z[picks].T, label="asked about", **cross)
     axis.set(title=name, xlabel="first principal component")
 axes[0].set_ylabel("second principal component")
@@ -79,7 +90,10 @@ def compare(methods, data, n_seeds):
     models = {}
     for name, recipe in methods.items():
         loops = [recipe(random_state=seed, device="cpu") for seed in range(n_seeds)]
-        curves = [loop.fit(X, y, sample_domain=sample_domain).learning_curve("unqueried") for loop in loops]
+        curves = [
+            loop.fit(X, y, sample_domain=sample_domain).learning_curve("unqueried")
+            for loop in loops
+        ]
         if not models:
             print("labels bought      " + "".join(f"{count:12}" for count in curves[0][0]))
         accuracy = 100 * np.array([values for _, values in curves])
@@ -112,7 +126,9 @@ trainings = {
 }
 models = compare(trainings, load_gas_drift(source=[1, 2], target=[8]), n_seeds=5)
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(
+    1, 2, figsize=(8, 3.6), sharex=True, sharey=True, layout="constrained"
+)
 for axis, name in zip(axes, ["LADA, not balanced", "LADA"], strict=True):
     counts = models[name].anchor_counts_
     for gas, marker, of_gas in zip(models[name].classes_, "osD^vP", counts.T, strict=True):

@@ -34,11 +34,15 @@ from skada_active.query import MarginSampling
 
 X, y, sample_domain = load_heart_disease(source="cleveland", target="va")
 is_held_out = np.zeros(len(y), dtype=bool)
-is_held_out[np.random.default_rng(0).choice(np.flatnonzero(sample_domain < 0), 100, replace=False)] = True
+is_held_out[
+    np.random.default_rng(0).choice(np.flatnonzero(sample_domain < 0), 100, replace=False)
+] = True
 eval_set = X[is_held_out], y[is_held_out]
 X, y, sample_domain = X[~is_held_out], y[~is_held_out], sample_domain[~is_held_out]
 
-model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(class_weight="balanced"))
+model = make_pipeline(
+    SimpleImputer(), StandardScaler(), LogisticRegression(class_weight="balanced")
+)
 loop = ActiveAdaptationLoop(model, MarginSampling(), budget=30, n_rounds=6, random_state=0)
 known = mask_target(y, sample_domain)
 
@@ -61,7 +65,9 @@ journal = Path(tempfile.mkdtemp()) / "labels.db"
 n_days = 0
 done = False
 while not done:
-    with loop.session(X, known, sample_domain=sample_domain, eval_set=eval_set, journal=journal) as session:
+    with loop.session(
+        X, known, sample_domain=sample_domain, eval_set=eval_set, journal=journal
+    ) as session:
         today = session.ask()[:3]  # three patients a day
         session.tell(today, person(today, X[today]))
         n_days += 1
@@ -70,7 +76,9 @@ while not done:
 print(f"{n_days} days")
 print(session.status())
 for entry in session.history_:
-    print(f"round {entry['round']}: bought {entry['ids']}, abstained on {entry['abstained_ids']}")
+    print(
+        f"round {entry['round']}: bought {entry['ids']}, abstained on {entry['abstained_ids']}"
+    )
 
 # %%
 # Every answer is an entry of a table, with the round that asked for it; ``pandas.DataFrame`` shows it with its columns.
@@ -91,7 +99,10 @@ numbers = np.arange(len(rounds))
 
 figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 5.5), sharex=True, layout="constrained")
 upper.plot(numbers, accuracy, marker="o", color="#0072B2", linewidth=2)
-upper.set(title="Heart disease: Cleveland adapted to Long Beach", ylabel="accuracy on held-out\npatients (%)")
+upper.set(
+    title="Heart disease: Cleveland adapted to Long Beach",
+    ylabel="accuracy on held-out\npatients (%)",
+)
 lower.bar(numbers, bought, color="#009E73", label="answered")
 lower.bar(numbers, abstained, bottom=bought, color="#BBBBBB", hatch="//", label="abstained")
 lower.set(xlabel="round", ylabel="questions asked", xticks=numbers)

@@ -30,13 +30,17 @@ from skada_active.deep import MCC, AdaptationClassifier
 from skada_active.query import BADGE, SDM, MarginSampling, RandomSampling
 
 X, y, sample_domain = load_gas_drift(source=[1, 2], target=[8])
-print(f"{(sample_domain > 0).sum()} source rows, {(sample_domain < 0).sum()} target rows, {len(set(y))} gases")
+print(
+    f"{(sample_domain > 0).sum()} source rows, {(sample_domain < 0).sum()} target rows, {len(set(y))} gases"
+)
 
 
 def run(objective, strategy, seed):
     torch.set_num_threads(1)  # several runs at once share the cores
     classifier = AdaptationClassifier(objective, device="cpu")
-    loop = ActiveAdaptationLoop(classifier, strategy, budget=0.05, n_rounds=5, random_state=seed)
+    loop = ActiveAdaptationLoop(
+        classifier, strategy, budget=0.05, n_rounds=5, random_state=seed
+    )
     return loop.fit(X, y, sample_domain=sample_domain)
 
 
@@ -44,16 +48,29 @@ loop = run(MCC(), BADGE(), seed=0)
 labels_bought, accuracy = loop.learning_curve("transductive")
 print("labels bought:", labels_bought)
 print("accuracy:     ", accuracy.round(3))
-print("rows asked about first:", loop.history_[0]["ids"], "answers:", loop.history_[0]["class_counts"])
+print(
+    "rows asked about first:",
+    loop.history_[0]["ids"],
+    "answers:",
+    loop.history_[0]["class_counts"],
+)
 
 # %%
 # All of them
 # -----------
 # Four strategies, two trainings and five seeds are 40 runs, in parallel.
 
-STRATEGIES = {"random": RandomSampling(), "margin": MarginSampling(), "BADGE": BADGE(), "SDM": SDM()}
+STRATEGIES = {
+    "random": RandomSampling(),
+    "margin": MarginSampling(),
+    "BADGE": BADGE(),
+    "SDM": SDM(),
+}
 OBJECTIVES = {"S+T": None, "MCC": MCC()}
-ACCURACIES = {"transductive": "all target rows (transductive)", "unqueried": "target rows never queried"}
+ACCURACIES = {
+    "transductive": "all target rows (transductive)",
+    "unqueried": "target rows never queried",
+}
 N_SEEDS = 5
 
 
@@ -69,14 +86,19 @@ results = Parallel(n_jobs=min(4, cpu_count()))(
     for seed in range(N_SEEDS)
 )
 # Axes: method, seed, kind of accuracy, round.
-accuracies = 100 * np.reshape(results, (len(methods), N_SEEDS, len(ACCURACIES), len(labels_bought)))
+accuracies = 100 * np.reshape(
+    results, (len(methods), N_SEEDS, len(ACCURACIES), len(labels_bought))
+)
 
 # %%
 for kind, title in enumerate(ACCURACIES.values()):
     print(f"\nAccuracy in % on {title}, mean of {N_SEEDS} seeds")
     print("labels bought    " + "".join(f"{count:>7}" for count in labels_bought))
     for (training, strategy), values in zip(methods, accuracies[:, :, kind], strict=True):
-        print(f"{training:<5} {strategy:<11}" + "".join(f"{value:7.1f}" for value in values.mean(axis=0)))
+        print(
+            f"{training:<5} {strategy:<11}"
+            + "".join(f"{value:7.1f}" for value in values.mean(axis=0))
+        )
 
 # %%
 # The picture
@@ -88,7 +110,7 @@ COLORS = {"random": "#7F7F7F", "margin": "#0072B2", "BADGE": "#D55E00", "SDM": "
 MARKERS = {"random": "o", "margin": "s", "BADGE": "^", "SDM": "D"}
 LINES = {"random": ":", "margin": "-", "BADGE": "-", "SDM": "--"}
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8, 4), sharey=True, layout="constrained")
 for (training, strategy), values in zip(methods, accuracies[:, :, 1], strict=True):
     axes[list(OBJECTIVES).index(training)].errorbar(
         labels_bought + 0.3 * (list(STRATEGIES).index(strategy) - 1.5),
@@ -101,7 +123,9 @@ for (training, strategy), values in zip(methods, accuracies[:, :, 1], strict=Tru
         elinewidth=1,
         linewidth=2,
     )
-for axis, title in zip(axes, ["labelled rows only (S+T)", "labelled rows and MCC"], strict=True):
+for axis, title in zip(
+    axes, ["labelled rows only (S+T)", "labelled rows and MCC"], strict=True
+):
     axis.set(title=title, xlabel="target labels bought", xticks=labels_bought)
     axis.grid(axis="y", alpha=0.3)
 axes[0].set_ylabel("accuracy on target rows\nnever queried (%)")

@@ -45,7 +45,9 @@ X, y, sample_domain = load_gas_drift(source=1, target=6)
 data = StandardScaler().fit_transform(X), y, sample_domain
 (X, y, sample_domain), _ = holdout_target(*data, random_state=0)
 is_target, known = sample_domain < 0, mask_target(y, sample_domain)
-model = AdaptationClassifier(TSF(max_reversal=0.1), module=network, device="cpu", random_state=0)
+model = AdaptationClassifier(
+    TSF(max_reversal=0.1), module=network, device="cpu", random_state=0
+)
 model.fit(X, known, sample_domain)
 pool = SAGE(estimator=FrozenEstimator(model)).fit(X, known, sample_domain).pool_
 is_wrong = model.predict(X[is_target]) != y[is_target]
@@ -56,33 +58,47 @@ is_wrong = model.predict(X[is_target]) != y[is_target]
 # The gradient to expect, the mean over classes, is known without a label. The positive orthogonal projection (POP)
 # takes it out where a class would confirm it, and doubles it where a class would contradict it. What is left is the
 # news in the label: next to nothing where the prediction is certain, however long the gradients.
-#
+
+norms = {
+    "gradients": SAGE(projection=None).utilities(pool),
+    "after POP": SAGE().utilities(pool),
+}
+figure, axis = plt.subplots(figsize=(6.5, 4), layout="constrained")
+axis.axline((1, 1), slope=1, color="black", linewidth=0.8, linestyle=":", label="no change")
+for chosen, color, label in [
+    (~is_wrong, "#56B4E9", "prediction right"),
+    (is_wrong, "#CC3311", "prediction wrong"),
+]:
+    axis.scatter(
+        norms["gradients"][chosen], norms["after POP"][chosen], s=10, color=color, label=label
+    )
+axis.set(xscale="log", yscale="log", xlabel="norm of the gradients", ylabel="norm after POP")
+axis.legend()
+
+# %%
 # The maps show the first two principal components of the embedding at length 1, the norms, and fifteen rows asked about
 # at once, each the farthest from those before.
-
-norms = {"gradients": SAGE(projection=None).utilities(pool), "after POP": SAGE().utilities(pool)}
-figure, axes = plt.subplots(1, 3, figsize=(12.5, 4.4), layout="constrained")
-axes[0].axline((1, 1), slope=1, color="black", linewidth=0.8, linestyle=":", label="no change")
-for chosen, color, label in [(~is_wrong, "#56B4E9", "prediction right"), (is_wrong, "#CC3311", "prediction wrong")]:
-    axes[0].scatter(norms["gradients"][chosen], norms["after POP"][chosen], s=10, color=color, label=label)
-axes[0].set(xscale="log", yscale="log", xlabel="norm of the gradients", ylabel="norm after POP", title="POP")
-axes[0].legend()
 
 embedding = normalize(model.transform(X))
 pca = PCA(2).fit(embedding[is_target])
 Z, Z_source = pca.transform(embedding[is_target]), pca.transform(embedding[~is_target])
 shades = LogNorm(1e-3, 2, clip=True)
 cross = {"s": 70, "marker": "X", "color": "#D55E00", "edgecolor": "black", "linewidth": 0.7}
-for axis, (name, norm), projection in zip(axes[1:], norms.items(), [None, "pop"], strict=True):
+figure, axes = plt.subplots(
+    1, 2, figsize=(8, 4.4), sharex=True, sharey=True, layout="constrained"
+)
+for axis, (name, norm), projection in zip(axes, norms.items(), [None, "pop"], strict=True):
     asked = SAGE(projection=projection).select(pool, 15)
-    print(f"{name:<9} {len(set(y[pool.index[asked]]))} of 6 gases, {is_wrong[asked].sum():>2} of 15 misclassified")
+    print(
+        f"{name:<9} {len(set(y[pool.index[asked]]))} of 6 gases, {is_wrong[asked].sum():>2} of 15 misclassified"
+    )
     axis.scatter(*Z_source.T, s=5, color="#DDDDDD", label="source")
     points = axis.scatter(*Z.T, s=12, c=norm, norm=shades, label="target")
     axis.scatter(*Z[asked].T, label="asked about", **cross)
     axis.set(title=name, xlabel="first principal component")
-axes[1].set_ylabel("second principal component")
+axes[0].set_ylabel("second principal component")
 figure.colorbar(points, label="norm", extend="min")
-figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 # %%
 # What it gains
@@ -94,14 +110,21 @@ figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", 
 
 
 rounds = {"budget": 15, "n_rounds": 5, "round_epochs": 5}
+small = {"module": network, "device": "cpu"}
 
 
 def sage(random_state, query=None, **knobs):
-    recipe = recipes.sage(max_reversal=0.1, module=network, device="cpu", **knobs, **rounds, random_state=random_state)
-    return ActiveAdaptationLoop(recipe.estimator, query, **rounds, random_state=random_state) if query else recipe
+    recipe = recipes.sage(
+        max_reversal=0.1, random_state=random_state, **knobs, **small, **rounds
+    )
+    if query is None:
+        return recipe
+    return ActiveAdaptationLoop(
+        recipe.estimator, query, **rounds, random_state=random_state
+    )
 
 
-plain = partial(recipes.baseline, RandomSampling(), **rounds, module=network, device="cpu")
+plain = partial(recipes.baseline, RandomSampling(), **rounds, **small)
 methods = {
     "no alignment, random": plain,
     "TSF, random": partial(sage, query=RandomSampling()),
@@ -114,7 +137,9 @@ for name, recipe in methods.items():
     accuracy = []
     for seed in range(8):
         (X, y, sample_domain), eval_set = holdout_target(*data, random_state=seed)
-        loop = recipe(random_state=seed).fit(X, y, sample_domain=sample_domain, eval_set=eval_set)
+        loop = recipe(random_state=seed).fit(
+            X, y, sample_domain=sample_domain, eval_set=eval_set
+        )
         accuracy.append(100 * loop.learning_curve("holdout")[1])
     cells = zip(np.mean(accuracy, axis=0), sem(accuracy), strict=True)
     print(f"{name:<21}" + "".join(f"{mean:6.1f} ±{error:4.1f}" for mean, error in cells))

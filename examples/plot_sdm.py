@@ -40,14 +40,25 @@ COLORS = {"cross-entropy": "#7F7F7F", "static margin": "#0072B2", "dynamic margi
 LOSSES = dict(zip(COLORS, [None, MarginLoss(), MarginLoss(dynamic=True)], strict=True))
 torch.set_num_threads(1)  # these networks are too small for several threads
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 distance = torch.linspace(-1.4, 1.4, 200)
-logits, true = torch.stack([distance, torch.zeros(200)], dim=1), torch.zeros(200, dtype=torch.int64)
-loss_of = partial(margin_loss, logits, true, max_logit=False, normalize_logits=False, reduction="sum")
+logits, true = (
+    torch.stack([distance, torch.zeros(200)], dim=1),
+    torch.zeros(200, dtype=torch.int64),
+)
+loss_of = partial(
+    margin_loss, logits, true, max_logit=False, normalize_logits=False, reduction="sum"
+)
 for name, dynamic in {"static margin": False, "dynamic margin": True}.items():
-    left.plot(distance, loss_of(dynamic=dynamic), color=COLORS[name], label=name, linewidth=2)
-left.axvline(1, color="black", linestyle=":", label="m = 1")
-left.set(title="Loss of one wrong class", xlabel="logit of the true class minus that of the other", ylabel="loss")
+    axis.plot(distance, loss_of(dynamic=dynamic), color=COLORS[name], label=name, linewidth=2)
+axis.axvline(1, color="black", linestyle=":", label="m = 1")
+axis.set(
+    title="Loss of one wrong class",
+    xlabel="logit of the true class minus that of the other",
+    ylabel="loss",
+)
+axis.grid(alpha=0.3)
+axis.legend()
 
 # %%
 # Where is the doubt?
@@ -60,22 +71,39 @@ left.set(title="Loss of one wrong class", xlabel="logit of the true class minus 
 X, y, sample_domain = load_gas_drift(source=6, target=2)
 is_target, known = sample_domain < 0, mask_target(y, sample_domain)
 models = {}
+figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 for name, loss in LOSSES.items():
     margins, aucs = [], []
     for seed in range(5):
-        model = AdaptationClassifier(loss, device="cpu", random_state=seed).fit(X, known, sample_domain)
+        model = AdaptationClassifier(loss, device="cpu", random_state=seed).fit(
+            X, known, sample_domain
+        )
         pool = SDM(estimator=FrozenEstimator(model)).fit(X, known, sample_domain).pool_
         is_wrong = model.predict(X[is_target]) != y[is_target]
         margins.extend(pool.margin[is_wrong])
         aucs.append(roc_auc_score(is_wrong, -pool.margin))
         models.setdefault(name, (model, pool, is_wrong))
-    right.plot(np.sort(margins), np.linspace(0, 1, len(margins)), color=COLORS[name], label=name, linewidth=2)
-    print(f"{name:<15} {len(margins) / 5 / is_target.sum():.1%} wrong, median margin of the errors ", end="")
-    print(f"{np.median(margins):.2f}, AUC {np.mean(aucs):.2f} ({min(aucs):.2f} to {max(aucs):.2f})")
-right.set(title="Errors on target rows", xlabel="margin $p_{(1)} - p_{(2)}$", ylabel="share with a smaller margin")
-for axis in (left, right):
-    axis.grid(alpha=0.3)
-    axis.legend()
+    axis.plot(
+        np.sort(margins),
+        np.linspace(0, 1, len(margins)),
+        color=COLORS[name],
+        label=name,
+        linewidth=2,
+    )
+    print(
+        f"{name:<15} {len(margins) / 5 / is_target.sum():.1%} wrong, median margin of the errors ",
+        end="",
+    )
+    print(
+        f"{np.median(margins):.2f}, AUC {np.mean(aucs):.2f} ({min(aucs):.2f} to {max(aucs):.2f})"
+    )
+axis.set(
+    title="Errors on target rows",
+    xlabel="margin $p_{(1)} - p_{(2)}$",
+    ylabel="share with a smaller margin",
+)
+axis.grid(alpha=0.3)
+axis.legend()
 
 # %%
 # Which rows it asks about
@@ -87,7 +115,7 @@ for axis in (left, right):
 # training loss, as far as it is known without the label, and that of the doubt. The default weight of 0.01 decides
 # between nearly equal margins only; the crosses show ten times as much.
 
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(8, 4.2), layout="constrained")
 for axis, name in zip(axes, ["cross-entropy", "dynamic margin"], strict=False):
     model, pool, is_wrong = models[name]
     embedding = normalize(model.transform(X))
@@ -97,21 +125,50 @@ for axis, name in zip(axes, ["cross-entropy", "dynamic margin"], strict=False):
     print(f"{name}: sure of {(is_wrong & is_sure).sum()} of {is_wrong.sum()} errors")
     axis.scatter(*Z[~is_target].T, s=6, color="#CCCCCC", label="source")
     axis.scatter(*Z[is_target][~is_wrong].T, s=9, color="#56B4E9", label="target, right")
-    axis.scatter(*Z[is_target][is_wrong & ~is_sure].T, s=9, color="#009E73", label="wrong, in doubt (margin < 0.5)")
-    axis.scatter(*Z[is_target][is_wrong & is_sure].T, s=9, color="#CC3311", label="wrong, and sure of it")
-    axis.scatter(*Z[is_target][asked].T, s=70, facecolor="none", edgecolor="black", linewidth=1.3, label="asked about")
-    axis.set(title=name, xlabel="first principal component", ylabel="second principal component")
+    axis.scatter(
+        *Z[is_target][is_wrong & ~is_sure].T,
+        s=9,
+        color="#009E73",
+        label="wrong, in doubt (margin < 0.5)",
+    )
+    axis.scatter(
+        *Z[is_target][is_wrong & is_sure].T, s=9, color="#CC3311", label="wrong, and sure of it"
+    )
+    axis.scatter(
+        *Z[is_target][asked].T,
+        s=70,
+        facecolor="none",
+        edgecolor="black",
+        linewidth=1.3,
+        label="asked about",
+    )
+    axis.set(title=name, xlabel="first principal component")
+axes[0].set_ylabel("second principal component")
 cosine = sdm_scores(pool.logits, pool.head_weight, gradient_weight=1.0) - (1 - pool.margin)
 heavy = SDM(gradient_weight=0.1).select(pool, 12)
-print(f"the cosine changes {len(set(SDM().select(pool, 12)) - set(asked))} of 12 rows with weight 0.01, ", end="")
+print(
+    f"the cosine changes {len(set(SDM().select(pool, 12)) - set(asked))} of 12 rows with weight 0.01, ",
+    end="",
+)
 print(f"{len(set(heavy) - set(asked))} with weight 0.1")
 axes[2].scatter(pool.margin, cosine, s=9, color="#56B4E9")
 axes[2].scatter(pool.margin[asked], cosine[asked], s=70, facecolor="none", edgecolor="black")
-axes[2].scatter(pool.margin[heavy], cosine[heavy], s=30, marker="x", color="#D55E00", label="asked, weight 0.1")
-axes[2].set(title="gradient consistency", xlabel="margin $p_{(1)} - p_{(2)}$", ylabel="cosine of the gradients")
+crosses = axes[2].scatter(
+    pool.margin[heavy],
+    cosine[heavy],
+    s=30,
+    marker="x",
+    color="#D55E00",
+    label="asked about, weight 0.1",
+)
+axes[2].set(
+    title="gradient consistency",
+    xlabel="margin $p_{(1)} - p_{(2)}$",
+    ylabel="cosine of the gradients",
+)
 axes[2].set(xlim=(-0.003, 0.08), ylim=(-0.12, 0.35))
-axes[2].legend(loc="lower right")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+handles, _ = axes[0].get_legend_handles_labels()
+figure.legend(handles=[*handles, crosses], loc="outside lower center", ncols=3)
 
 # %%
 # What it gains
@@ -129,7 +186,10 @@ methods = {
     "SDM-AG": recipes.sdm,
 }
 for name, recipe in methods.items():
-    loops = [recipe(random_state=seed, device="cpu").fit(X, y, sample_domain=sample_domain) for seed in range(8)]
+    loops = [
+        recipe(random_state=seed, device="cpu").fit(X, y, sample_domain=sample_domain)
+        for seed in range(8)
+    ]
     labels_bought = loops[0].learning_curve()[0]
     accuracy = 100 * np.array([loop.learning_curve("unqueried")[1] for loop in loops])
     if name == "margin sampling":

@@ -25,7 +25,9 @@ from skada_active.query import BADGE, CoreSet, MarginSampling
 
 X, y, sample_domain = load_gas_drift(source=[1, 2], target=[8])
 is_source = sample_domain > 0
-model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(X[is_source], y[is_source])
+model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(
+    X[is_source], y[is_source]
+)
 print(f"accuracy on the source rows {model.score(X[is_source], y[is_source]):.3f}")
 print(f"accuracy on the target rows {model.score(X[~is_source], y[~is_source]):.3f}")
 
@@ -44,11 +46,16 @@ strategies = {
     "CoreSet": CoreSet(estimator=frozen),
     "BADGE": BADGE(estimator=frozen, random_state=0),
 }
-asked = {name: strategy.fit(X, known, sample_domain).query(15) for name, strategy in strategies.items()}
+asked = {
+    name: strategy.fit(X, known, sample_domain).query(15)
+    for name, strategy in strategies.items()
+}
 
 is_wrong = model.predict(X) != y
 for name, ids in asked.items():
-    print(f"{name:<8} {len(set(y[ids]))} of {len(set(y))} gases, {is_wrong[ids].sum():>2} of 15 rows misclassified")
+    print(
+        f"{name:<8} {len(set(y[ids]))} of {len(set(y))} gases, {is_wrong[ids].sum():>2} of 15 rows misclassified"
+    )
 
 # %%
 # Where the rows lie
@@ -63,10 +70,14 @@ low, high = np.percentile(Z[is_target], [1, 99], axis=0) + np.array([[-0.5], [0.
 inside = Z.clip(low, high)
 is_near = is_target | (inside == Z).all(axis=1)
 
-figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(
+    1, 3, figsize=(8, 4), sharex=True, sharey=True, layout="constrained"
+)
 cross = {"s": 60, "marker": "X", "color": "#D55E00", "edgecolor": "black", "linewidth": 0.6}
 for axis, (name, ids) in zip(axes, asked.items(), strict=True):
-    axis.scatter(*inside[is_source & is_near].T, s=9, color="#BBBBBB", label="source (months 1 to 10)")
+    axis.scatter(
+        *inside[is_source & is_near].T, s=9, color="#BBBBBB", label="source (months 1 to 10)"
+    )
     axis.scatter(*inside[is_target].T, s=12, color="#56B4E9", label="target (months 22 and 23)")
     axis.scatter(*inside[ids].T, label="asked about", **cross)
     axis.set(title=name, xlabel="first principal component")

@@ -10,9 +10,11 @@ from types import ModuleType
 
 import pytest
 
+import skada_active
 from skada_active import deep, query
 
 GUIDE = Path(__file__).parents[1] / "docs" / "user_guide"
+WIDTH = 96  # characters of code that a page shows in one line
 BLOCK = re.compile(r"^( *)\.\. code-block:: python\n((?:\1 +:.*\n)*)\n((?:(?:\1 +.*)?\n)+)", re.MULTILINE)
 PAGES = sorted(path for path in GUIDE.glob("*.rst") if "code-block:: python" in path.read_text(encoding="utf-8"))
 
@@ -28,6 +30,8 @@ def blocks(path):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
+    if path.stem == "own_data" and "stack_domains" not in skada_active.__all__:
+        pytest.skip("stack_domains and session.questions are not merged yet")
     monkeypatch.chdir(tmp_path)
     page = ModuleType("page_of_the_user_guide")  # a module, so that the classes of a page can be pickled
     monkeypatch.setitem(sys.modules, page.__name__, page)
@@ -39,6 +43,12 @@ def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_every_block_of_a_page_is_found(path):
     assert len(list(blocks(path))) == path.read_text(encoding="utf-8").count("code-block:: python")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_code_of_a_page_fits_its_width(path):
+    lines = [line for _, code in blocks(path) for line in code.splitlines()]
+    assert [line for line in lines if len(line) > WIDTH] == []
 
 
 def exported(module, base):

@@ -78,6 +78,13 @@ class BADGE(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the D² sampling. See `QueryStrategy`.
 
+    See Also
+    --------
+    badge_embedding : The gradient embedding as a function.
+    CLUE : Clusters weighted by doubt.
+    CoreSet : Diversity alone.
+    skada_active.selection.kmeans_plusplus : The choice as a function.
+
     Notes
     -----
     The utility of a row is the length of its gradient. O(n (C + D) n_queries n_trials) time, O(n (C + D)) memory: the n

@@ -79,6 +79,12 @@ class CLUE(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the starting centroids. See `QueryStrategy`.
 
+    See Also
+    --------
+    clue_weights : The weights as a function.
+    KMeansSampling : The same without weights.
+    BADGE : Doubt and diversity by gradients.
+
     Notes
     -----
     The utility of a row is its entropy weight. O(n_init n n_queries D) time per pass of k-means, O(n (C + D)) memory. A

@@ -148,6 +148,12 @@ class QueryByCommittee(QueryStrategy):
         Seed of the bootstraps and of the members' `random_state` (of given members: only where it is None). See
         `QueryStrategy`.
 
+    See Also
+    --------
+    vote_entropy : Disagreement of votes as a function.
+    mean_kl_to_consensus : Disagreement of probabilities as a function.
+    MarginSampling : Doubt of a single model.
+
     Notes
     -----
     Trains `n_members` models per round, `n_jobs` at a time; threads that train networks take turns. O(M n C) time and

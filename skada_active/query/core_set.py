@@ -38,6 +38,12 @@ class CoreSet(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the default estimator where that is a network; the choice itself has no randomness.
 
+    See Also
+    --------
+    KMeansSampling : Rows that represent the pool.
+    BADGE : Diversity and doubt.
+    skada_active.selection.farthest_first : The choice as a function.
+
     Notes
     -----
     O(n D (n_queries + m)) time with m initial centres; extra memory does not grow with ``n * n_queries``. Distances

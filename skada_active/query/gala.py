@@ -125,6 +125,13 @@ class GALA(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the starting centroids. See `QueryStrategy`.
 
+    See Also
+    --------
+    domain_gap : The gap to the sources as a function.
+    gala_local : The local step as a function.
+    skada_active.deep.M3SDA : Adaptation to several sources.
+    skada_active.recipes : Query and training of the method together.
+
     Notes
     -----
     The text of the paper was not at hand, only a summary: which rows count as uncertain, the exact gap, the mean over

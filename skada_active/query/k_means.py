@@ -30,6 +30,12 @@ class KMeansSampling(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the starting centroids. See `QueryStrategy`.
 
+    See Also
+    --------
+    CLUE : Centroids weighted by doubt.
+    CoreSet : Rows that cover the pool.
+    skada_active.selection.kmeans_picks : The choice as a function.
+
     Notes
     -----
     O(n_init n n_queries D) time per pass of k-means, O(n D) memory. Two centroids with the same nearest candidate get

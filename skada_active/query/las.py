@@ -126,6 +126,13 @@ class LAS(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the starting centroids. See `QueryStrategy`.
 
+    See Also
+    --------
+    local_inconsistency : The score as a function.
+    skada_active.deep.AnchorSet : The training of the method, LADA.
+    skada_active.recipes : Query and training of the method together.
+    Prefilter : A short list, for pools whose neighbours take too long.
+
     Notes
     -----
     The utility of a row is its score. O(n² D) time for the neighbours, once per view, and ``O(n_init m n_queries D)``

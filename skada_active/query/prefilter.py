@@ -44,6 +44,11 @@ class Prefilter(QueryStrategy):
         Seed of both parts, and of the default estimator. An integer `random_state` of a part wins for that part. See
         `QueryStrategy`.
 
+    See Also
+    --------
+    MarginSampling : A cheap score of doubt.
+    RandomSampling : A uniform sample as the short list.
+
     Notes
     -----
     This is an approximation: `strategy` knows nothing of the rest of the pool. `CoreSet` covers the short list instead

@@ -23,6 +23,11 @@ class RandomSampling(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         See `QueryStrategy`.
 
+    See Also
+    --------
+    MarginSampling : Rows in doubt.
+    KMeansSampling : Rows that represent the pool.
+
     Notes
     -----
     O(n) time and memory. With one seed, a smaller choice is the beginning of a larger one.

@@ -38,6 +38,13 @@ class SAGE(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the D² sampling and of the default estimator. See `QueryStrategy`.
 
+    See Also
+    --------
+    sage_embedding : The embedding as a function.
+    positive_orthogonal_projection : Its projection.
+    skada_active.deep.TSF : The training loss, whose discriminator is read.
+    skada_active.recipes : Query and training of the method together.
+
     Notes
     -----
     The utility of a row is the length of its embedding.

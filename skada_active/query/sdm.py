@@ -118,6 +118,13 @@ class SDM(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the default estimator where that is a network; the choice itself has no randomness.
 
+    See Also
+    --------
+    sdm_scores : The score as a function.
+    MarginSampling : The same without gradients.
+    skada_active.deep.MarginLoss : The training loss of the method.
+    skada_active.recipes : Query and training of the method together.
+
     Notes
     -----
     O(n C min(C, D) + C² D) time; extra memory O(n + C min(C, D)) and a block of rows. Where the paper and its code

@@ -113,6 +113,13 @@ class EntropySampling(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the default estimator where that is a network; the choice itself has no randomness.
 
+    See Also
+    --------
+    prediction_entropy : The score as a function.
+    LeastConfidenceSampling : Doubt by the largest probability.
+    MarginSampling : Doubt by the two largest probabilities.
+    CLUE : Entropy as weights of clusters.
+
     Notes
     -----
     O(n C) time and memory.
@@ -143,6 +150,12 @@ class LeastConfidenceSampling(QueryStrategy):
     random_state : int, RandomState instance or None, default=None
         Seed of the default estimator where that is a network; the choice itself has no randomness.
 
+    See Also
+    --------
+    least_confidence : The score as a function.
+    EntropySampling : Doubt by all probabilities.
+    MarginSampling : Doubt by the two largest probabilities.
+
     Notes
     -----
     O(n C) time and O(n) memory.
@@ -172,6 +185,12 @@ class MarginSampling(QueryStrategy):
         See `QueryStrategy`.
     random_state : int, RandomState instance or None, default=None
         Seed of the default estimator where that is a network; the choice itself has no randomness.
+
+    See Also
+    --------
+    margin_uncertainty : The score as a function.
+    SDM : Margins with the gradient of the training loss.
+    BADGE : Doubt and diversity.
 
     Notes
     -----

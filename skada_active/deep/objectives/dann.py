@@ -41,6 +41,13 @@ class DANN(AdversarialObjective):
         What the domains are told apart by: the embedding, as in the paper, or what the classifier makes of it. With
         ``"proba"`` (or ``"logits"``) the classifier, too, learns to mislead the discriminator.
 
+    See Also
+    --------
+    skada_active.deep.functional.domain_adversarial_loss : The loss as a function.
+    TSF : A discriminator with an output per class.
+    GSDA : Discriminators of domain, groups and classes.
+    M3SDA : Alignment without a discriminator.
+
     Notes
     -----
     On embeddings that a pretrained network made beforehand, two domains stay easy to tell apart, and ``"features"``

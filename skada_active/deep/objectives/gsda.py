@@ -70,6 +70,13 @@ class GSDA(AdversarialObjective):
     random_state : int, RandomState instance or None, default=None
         Seed of the groups; ``None``: they follow the seed of the classifier.
 
+    See Also
+    --------
+    skada_active.deep.functional.gradient_synchronization_loss : The synchronisation as a function.
+    DANN : The domain level alone.
+    TSF : Alignment class by class.
+    skada_active.recipes : The method with its defaults.
+
     Notes
     -----
     Class probabilities are constants in the alignment terms, so that these leave the classifier alone (Eq. 17); the

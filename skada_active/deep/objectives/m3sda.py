@@ -27,6 +27,12 @@ class M3SDA(Objective):
         root of the width of the embedding: for 256 features of unit variance, even batches of 64 rows of one domain
         are about 7 apart. Embeddings of another scale want another weight.
 
+    See Also
+    --------
+    skada_active.deep.functional.moment_matching_loss : The loss as a function.
+    DANN : Adversarial alignment, with one discriminator per source.
+    skada_active.query.GALA : A query for several sources.
+
     Notes
     -----
     It is made for several sources. With a single one there is no term between sources: the distance between source and

@@ -34,6 +34,12 @@ class MarginLoss(Objective):
     trade_off : float, default=1.0
         Weight of the loss.
 
+    See Also
+    --------
+    skada_active.deep.functional.margin_loss : The loss as a function.
+    skada_active.query.SDM : The query of the method.
+    skada_active.recipes : Query and training of the method together.
+
     References
     ----------
     .. [1] Xie et al., "Learning Distinctive Margin toward Active Domain Adaptation", CVPR 2022, Eq. 1 and 7.

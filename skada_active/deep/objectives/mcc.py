@@ -25,6 +25,11 @@ class MCC(Objective):
     trade_off : float, default=1.0
         Weight of the loss.
 
+    See Also
+    --------
+    skada_active.deep.functional.minimum_class_confusion_loss : The loss as a function.
+    MME : Entropy in place of confusion.
+
     References
     ----------
     .. [1] Jin et al., "Minimum Class Confusion for Versatile Domain Adaptation", ECCV 2020.

@@ -25,6 +25,11 @@ class MME(Objective):
     trade_off : float, default=0.1
         Weight of the loss, the lambda of the paper.
 
+    See Also
+    --------
+    skada_active.deep.functional.minimax_entropy_loss : The loss as a function.
+    MCC : Confusion in place of entropy.
+
     References
     ----------
     .. [1] Saito et al., "Semi-supervised Domain Adaptation via Minimax Entropy", ICCV 2019, Eq. 2 and 3.

@@ -43,6 +43,13 @@ class TSF(AdversarialObjective):
         Whether predictions are constants for the gradient, which the paper does not say. Otherwise they play against
         the discriminator, as the embedding does: both through the gradient reversal.
 
+    See Also
+    --------
+    skada_active.deep.functional.transferability_loss : The loss as a function.
+    skada_active.query.SAGE : The query that reads the discriminator.
+    DANN : A discriminator of the domains alone.
+    skada_active.recipes : Query and training of the method together.
+
     Notes
     -----
     Supplies ``class_domain_grad`` to query strategies, and with one hidden layer ``class_discriminator``: what `SAGE`
