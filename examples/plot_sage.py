@@ -119,9 +119,7 @@ def sage(random_state, query=None, **knobs):
     )
     if query is None:
         return recipe
-    return ActiveAdaptationLoop(
-        recipe.estimator, query, **rounds, random_state=random_state
-    )
+    return ActiveAdaptationLoop(recipe.estimator, query, **rounds, random_state=random_state)
 
 
 plain = partial(recipes.baseline, RandomSampling(), **rounds, **small)

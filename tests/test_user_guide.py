@@ -10,7 +10,6 @@ from types import ModuleType
 
 import pytest
 
-import skada_active
 from skada_active import deep, query
 
 GUIDE = Path(__file__).parents[1] / "docs" / "user_guide"
@@ -30,8 +29,6 @@ def blocks(path):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
-    if path.stem == "own_data" and "stack_domains" not in skada_active.__all__:
-        pytest.skip("stack_domains and session.questions are not merged yet")
     monkeypatch.chdir(tmp_path)
     page = ModuleType("page_of_the_user_guide")  # a module, so that the classes of a page can be pickled
     monkeypatch.setitem(sys.modules, page.__name__, page)

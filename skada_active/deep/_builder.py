@@ -163,7 +163,7 @@ def _build_module(config: NetConfig, inputs: InputProfile, n_classes: int) -> Ad
     backbone = default_backbone(inputs) if config.module is None else _given_backbone(config.module, shape)
     n_features = embedding_width(backbone, shape)
     if config.head == "cosine":
-        head: nn.Module = CosineHead(n_features, n_classes, config.head_temperature)
+        head: nn.Linear | CosineHead = CosineHead(n_features, n_classes, config.head_temperature)
     else:
         head = nn.Linear(n_features, n_classes)
     module = AdaptationModule(backbone, head)

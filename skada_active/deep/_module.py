@@ -26,7 +26,7 @@ class AdaptationModule(nn.Module):
     #: Width D of the embedding, known once a row has been embedded.
     n_features: int
 
-    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Linear | CosineHead) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
         self.normalize = isinstance(head, CosineHead)

@@ -70,8 +70,8 @@ class LabelReader:
             return cell
         if len(found) > 1:
             raise ValueError(
-                f"{cell!r:.60} may be {' or '.join(map(repr, found))}, which programs write alike; give it by tell(ids, "
-                "labels)"
+                f"{cell!r:.60} may be {' or '.join(map(repr, found))}, which programs write alike; give it by "
+                "tell(ids, labels)"
             )
         return found[0] if found else self._new(cell, number)
 

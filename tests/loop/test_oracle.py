@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 
+from skada_active import ActiveAdaptationLoop
+from skada_active.domains import mask_target
 from skada_active.labels import is_missing
 from skada_active.loop import AbstainingOracle, ArrayOracle, NoisyOracle
 
@@ -129,3 +133,28 @@ def test_oracles_are_cloned_by_their_parameters():
     oracle = AbstainingOracle(noisy(noise_rate=0.3), rate=0.2, random_state=5)
     assert clone(oracle)(IDS).tolist() == oracle(IDS).tolist()
     assert clone(oracle).set_params(oracle__noise_rate=0.0).oracle.noise_rate == 0.0
+
+
+@pytest.mark.parametrize("wrap", [lambda oracle: oracle, lambda o: NoisyOracle(o, [0, 1, 2], 0.0), AbstainingOracle])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        lambda y, ids, rows: pd.Series(y[ids], index=rows.index),
+        lambda y, ids, rows: pd.Series(y[ids], index=rows.index)[::-1],
+        lambda y, ids, rows: pd.Series(y[ids], index=ids)[::-1],
+        lambda y, ids, rows: pd.Series(y[ids]),
+    ],
+    ids=["rows", "rows upside down", "ids upside down", "order"],
+)
+def test_a_reply_in_a_series_goes_by_its_index(blobs, wrap, reply):
+    X, y, sample_domain = blobs
+    frame = pd.DataFrame(X, index=[f"row {i}" for i in range(len(X))])
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=6, n_rounds=2, random_state=0)
+    loop.fit(
+        frame,
+        mask_target(y, sample_domain),
+        sample_domain=sample_domain,
+        oracle=wrap(lambda ids, rows: reply(y, ids, rows)),
+    )
+    bought = loop.session_.state.bought_ids
+    np.testing.assert_array_equal(loop.session_.state.y[bought], y[bought])

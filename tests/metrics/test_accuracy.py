@@ -49,3 +49,13 @@ def test_lengths_that_differ_are_an_error(y, sample_domain):
 
 def test_target_accuracy_is_the_same_wherever_it_is_imported_from():
     assert skada_active.target_accuracy is model_selection.target_accuracy is target_accuracy
+
+
+def test_minus_one_counts_where_it_is_a_class_of_the_model():
+    model = DummyClassifier(strategy="constant", constant=-1).fit([[0], [1]], [-1, 1])
+    assert target_accuracy(model, ROWS, [-1, -1, -1, 1]) == 0.75
+
+
+def test_labels_of_another_type_are_an_error():
+    with pytest.raises(ValueError, match="Mix of label input types"):
+        target_accuracy(ONES, ROWS, ["1", "0", "1", "1"])

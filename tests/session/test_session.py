@@ -126,6 +126,17 @@ def test_a_round_without_an_answer_is_recorded_and_trains_nothing(start):
     assert session.estimator_ is model
 
 
+def test_a_series_goes_by_its_index_wherever_answers_are_given(start):
+    pandas = pytest.importorskip("pandas")
+    session = start()
+    ids = session.ask()
+    labels = pandas.Series([0, 1, 2, 1, 0], index=ids)
+    session.tell(ids, labels[::-1])
+    assert session.state.y[ids].tolist() == labels.tolist()
+    session.correct(ids, ((labels + 1) % 3).sort_index())
+    assert session.state.y[ids].tolist() == [1, 2, 0, 2, 1]
+
+
 @pytest.mark.parametrize(
     ("position", "label"),
     [(slice(None), 0), (0, "cat"), (0, 0.5), (0, [0, 1]), ([0, 0], [0, 1]), (0, "1")],

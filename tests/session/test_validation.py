@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skada_active.labels import is_missing, label_kinds
@@ -95,6 +96,88 @@ def test_as_many_labels_as_ids(labels):
 def test_ids_are_integers(ids):
     with pytest.raises(ValueError, match="ids must be row numbers"):
         check([1, 0], ids=ids)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (np.ma.array([4, 7], mask=[True, False]), r"masked array.*ids\.compressed"),
+        (np.array([True, True]), r"boolean mask; turn it into them by numpy\.flatnonzero"),
+        ([[4], [7, 9]], "lists of several lengths"),
+        ({4, 7}, "ids must be row numbers"),
+        (np.array([4, 7], dtype="M8[ns]"), "ids must be row numbers"),
+        ([4, None], "ids must be row numbers"),
+        ([4, 2**70], f"ids holds row {2**70}"),
+        (np.array([4, 2**63 + 5], dtype=np.uint64), f"ids holds row {2**63 + 5}"),
+    ],
+    ids=repr,
+)
+def test_ids_that_are_no_row_numbers_are_refused(ids, message):
+    with pytest.raises(ValueError, match=message):
+        check_answers(ids, [1, 0], OPEN, INTEGERS, kinds={"i"})
+
+
+@pytest.mark.parametrize("ids", [np.array(7), np.uint8(7), np.array([7], dtype=object), pd.Series([7], dtype="Int64")])
+def test_ids_may_be_integers_of_any_kind(ids):
+    assert check_answers(ids, [1], OPEN, INTEGERS, kinds={"i"})[0] == [7]
+
+
+# Labels in a Series
+
+LABELS = np.array([0, 1, 1])
+IDS = [9, 4, 7]
+
+
+@pytest.mark.parametrize(
+    ("ids", "labels"),
+    [
+        (IDS, pd.Series(LABELS, index=IDS)),
+        (IDS, pd.Series(LABELS, index=IDS)[::-1]),
+        (IDS, pd.Series(LABELS, index=IDS).sort_index()),
+        (np.array(IDS), pd.Series(LABELS, index=IDS, dtype="Int64")[::-1]),
+        (IDS, pd.Series(LABELS)),
+        (pd.Series(IDS, index=list("abc")), pd.Series(LABELS, index=list("abc"))[::-1]),
+        (pd.Series(IDS, index=list("abc")), pd.Series(LABELS, index=IDS)[::-1]),
+        (pd.Series(IDS, index=list("abc")), pd.Series(LABELS)),
+        (pd.Series(IDS, index=[2, 1, 0]), pd.Series(LABELS, index=[2, 1, 0])),
+        (pd.Series(IDS, index=list("abc")), LABELS.tolist()),
+    ],
+    ids=[
+        "ids",
+        "upside down",
+        "sorted",
+        "nullable",
+        "order",
+        "index of ids",
+        "ids in a Series",
+        "plain",
+        "equal",
+        "list",
+    ],
+)
+def test_a_series_of_labels_goes_by_its_index(ids, labels):
+    rows, answers = check_answers(ids, labels, OPEN, INTEGERS, kinds={"i"})
+    assert (rows, answers.tolist()) == (IDS, LABELS.tolist())
+
+
+@pytest.mark.parametrize("index", [list("abc"), [9, 9, 9], [9, 4, 0], [2, 1, 0], [1, 2, 3]], ids=repr)
+def test_a_series_of_labels_for_nobody_knows_whom_is_refused(index):
+    with pytest.raises(ValueError, match=r"holds neither the ids nor 0, 1, 2, .*labels\.to_numpy\(\)"):
+        check_answers(IDS, pd.Series(LABELS, index=index), OPEN, INTEGERS, kinds={"i"})
+
+
+def test_a_series_that_can_be_read_in_two_ways_is_refused():
+    with pytest.raises(ValueError, match="may mean the ids or their order, and the two disagree"):
+        check_answers([2, 0, 1], pd.Series(LABELS), [0, 1, 2], INTEGERS, kinds={"i"})
+    assert check_answers([0, 1, 2], pd.Series(LABELS), [0, 1, 2], INTEGERS, kinds={"i"})[1].tolist() == [0, 1, 1]
+
+
+def test_a_series_may_name_the_rows_as_the_data_do():
+    names = pd.Index([f"row {i}" for i in range(10)])
+    labels = pd.Series(LABELS, index=names[IDS])
+    for given in (labels, labels[::-1]):
+        rows, answers = check_answers(IDS, given, OPEN, INTEGERS, kinds={"i"}, index=names)
+        assert (rows, answers.tolist()) == (IDS, LABELS.tolist())
 
 
 def test_ids_are_a_list():
