@@ -127,7 +127,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         return np.arange(self.module_.head.weight.shape[0])
 
     def initialize_callbacks(self) -> AdaptationNet:
-        """Initialize the callbacks, and those that they hold: a clone of `LoadInitState` has a checkpoint of its own."""
+        """Initialize callbacks and those that they hold: a cloned `LoadInitState` has a checkpoint of its own."""
         super().initialize_callbacks()
         own = [callback for _, callback in self.callbacks_]
         for held in [value for callback in own for value in vars(callback).values() if isinstance(value, Callback)]:
