@@ -24,7 +24,14 @@ from skada_active.deep._builder import (
 from skada_active.deep._prediction import net_outputs
 from skada_active.deep._seeding import run_seeded
 from skada_active.deep._state import is_alike, load_state, net_state
-from skada_active.deep._validation import ARRAY_RULES, check_fit_data, class_weights, torch_ready, training_data
+from skada_active.deep._validation import (
+    ARRAY_RULES,
+    check_class_weight,
+    check_fit_data,
+    class_weights,
+    torch_ready,
+    training_data,
+)
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
@@ -32,6 +39,7 @@ from skada_active.domains import Roles
 from skada_active.exceptions import TrainingError
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.utils.grad_mode import keeps_grad_mode
 from skada_active.utils.random import check_rng
 from skada_active.utils.rows import is_dataset
 
@@ -239,6 +247,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             If no row has a label, or data, labels and domains do not fit together.
         """
         self._validate_params()
+        check_class_weight(self.class_weight)
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
         self._start(X, y, np.unique(native_labels(y[roles.labeled])), roles)
         return self._train(X, y, roles, own_net_params(self).get("max_epochs", self.max_epochs))
@@ -282,6 +291,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         if not isinstance(epochs, Integral) or epochs < 0:
             raise ValueError(f"epochs must be an integer >= 0, got {epochs!r}.")
         self._validate_params()
+        check_class_weight(self.class_weight)
         first = not hasattr(self, "net_")
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=first)
         if first:
@@ -411,6 +421,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
             params[name] = clone(params[name], safe=False) if hasattr(params[name], "get_params") else params[name]
         return type(self)(**params)
 
+    @keeps_grad_mode
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__()}
         if "net_" in state:
@@ -430,6 +441,7 @@ class AdaptationClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cl
         # The weights drawn for the new net are overwritten; drawing them must not move the global generators.
         self.net_ = run_seeded(lambda: load_state(learned, lambda: self._build(inputs, device)), self._seed, device)
 
+    @keeps_grad_mode
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         memo[id(self)] = twin = type(self).__new__(type(self))
         try:

@@ -16,15 +16,15 @@ from skorch.callbacks import Callback, EpochTimer, InputShapeSetter, PrintLog
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skada_active.deep._divergence import check_finite
+from skada_active.deep._divergence import check_finite, check_single_rows
 from skada_active.deep._interrupts import raised_by_callback
 from skada_active.deep._scoring import forget_best, part_of, scoring_kwargs
-from skada_active.deep._seeding import keeps_grad_mode
 from skada_active.deep._split import split_labeled
 from skada_active.deep.anchors import Anchors, AnchorSet
 from skada_active.deep.augmentation import mix_views
 from skada_active.deep.batches import Batch, DomainDataset, RoleBatches, RowBatches, as_input, read_rows
 from skada_active.deep.step import Step
+from skada_active.utils.grad_mode import keeps_grad_mode
 
 __all__ = ["AdaptationNet"]
 
@@ -126,7 +126,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         return np.arange(self.module_.head.weight.shape[0])
 
     def initialize_callbacks(self) -> AdaptationNet:
-        """Initialize the callbacks, and those that they hold: a clone of `LoadInitState` has a checkpoint of its own."""
+        """Initialize the callbacks, and those that they hold: a clone of `LoadInitState` has its own checkpoint."""
         super().initialize_callbacks()
         own = [callback for _, callback in self.callbacks_]
         for held in [value for callback in own for value in vars(callback).values() if isinstance(value, Callback)]:
@@ -205,6 +205,8 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         )
         if training:
             self.clock_.total = max(1, self._epochs * len(batches))
+            if sum(batches.sizes) == 1 < max(map(len, batches.streams)) and not self.anchors:
+                check_single_rows(self.module_)
         return batches
 
     def _prediction_batch(self, rows: Any) -> int:

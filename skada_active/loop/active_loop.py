@@ -27,6 +27,7 @@ from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
 from skada_active.utils._sklearn import HasMethods, StrOptions
 from skada_active.utils.fitting import remember_columns
+from skada_active.utils.grad_mode import keeps_grad_mode
 from skada_active.utils.rows import take_rows
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
             check_oracle(oracle)
         return self._run(self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set), oracle)
 
+    @keeps_grad_mode
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
         known: Any = session.y_true  # what answers where there is no oracle
         bar = tqdm(total=session.budget, initial=session.spent) if self.verbose else None
@@ -449,6 +451,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, ClassifierMixin, DelegatedPredict
             )
         return check_inputs(X, y, sample_domain)
 
+    @keeps_grad_mode
     def _start_session(
         self,
         X: Any,
