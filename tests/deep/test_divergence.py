@@ -72,16 +72,14 @@ class Rows(Dataset):
 @pytest.mark.parametrize("objective", [None, MCC(), MME(), DANN(), TSF(), DANN() + MCC()], ids=repr)
 def test_a_loss_that_is_not_finite_names_model_epoch_and_remedy(make_data, objective):
     model = classifier(objective, **DIVERGES)
-    with pytest.raises(
-        TrainingError, match=r"in epoch 1, train_loss is (nan|inf), labeled_loss is .*Lower lr"
-    ) as caught:
+    with pytest.raises(TrainingError, match=r"in epoch 1, train_loss is (nan|inf), labeled.*Lower lr") as caught:
         model.fit(*make_data())
     assert f"objective={objective!r}" in str(caught.value) or objective is None or "ObjectiveSum" in str(caught.value)
     assert "lr=1e+10, optimizer SGD" in str(caught.value)
 
 
 def test_a_term_of_an_objective_that_is_not_a_number_is_named(make_data):
-    with pytest.raises(TrainingError, match=r"in epoch 2, train_loss is nan, without_number_loss is nan \(lr"):
+    with pytest.raises(TrainingError, match=r"in epoch 2, train_loss is nan,.* without_number_loss is nan \(lr"):
         classifier(WithoutNumber()).fit(*make_data())
 
 
@@ -90,7 +88,7 @@ def test_a_logged_value_that_no_loss_depends_on_may_be_missing(make_data):
 
 
 def test_weights_that_are_not_finite_are_named(make_data):
-    with pytest.raises(TrainingError, match="backbone.unused is not finite"):
+    with pytest.raises(TrainingError, match=r"backbone\.unused is not finite"):
         classifier(module=LosesWeights()).fit(*make_data())
 
 
@@ -110,7 +108,7 @@ def test_masks_may_hold_infinities(make_data):
 def test_infinite_rows_of_a_dataset_end_training(make_data):
     X, y, domain = make_data()
     X[0, 0] = np.inf
-    with pytest.raises((TrainingError, ValueError), match="finite|nan|infinity"):
+    with pytest.raises((TrainingError, ValueError), match=r"finite|nan|infinity"):
         classifier(module=nn.Linear(4, 3)).fit(Rows(X), y, domain)
 
 
@@ -145,7 +143,7 @@ def test_a_prediction_that_is_not_finite_names_the_row(make_data):
 
 
 def test_a_search_scores_a_candidate_that_diverges_as_failed(make_data):
-    X, y, domain = make_data()
+    X, y, _ = make_data()
     grid = {"lr": [1e-3, 1e10]}
     search = GridSearchCV(classifier(optimizer="sgd"), grid, cv=2, error_score=-1.0)
     with pytest.warns(FitFailedWarning, match="TrainingError"):
