@@ -1,4 +1,4 @@
-"""Check that training has led to finite numbers."""
+"""Checks that training can lead, and has led, to a model: batch statistics, finite losses and weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skada_active.exceptions import TrainingError
 
-__all__ = ["check_finite"]
+__all__ = ["check_finite", "check_single_rows"]
 
 _REMEDY = (
     "Lower lr or the trade_off of the objective, clip the gradients by "
@@ -40,6 +40,21 @@ def check_finite(net: Any, losses: dict[str, float]) -> None:
         )
 
 
+def check_single_rows(module: nn.Module) -> None:
+    """Raise a ValueError if a module normalises over batches, of which each holds a single row."""
+    for name, part in module.named_modules():
+        if _normalizes_batches(part):
+            raise ValueError(
+                f"batch_size=1 leaves a single row in every step, and {name} ({type(part).__name__}) makes the same of "
+                "any row that is alone in its batch: nothing could be learned. Use batch_size=2 or more, or give a "
+                "module without batch normalisation."
+            )
+
+
+def _normalizes_batches(part: nn.Module) -> bool:
+    return isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats
+
+
 def _lost_weights(net: Any) -> list[str]:
     names, values = zip(*_values(net.module_), *_values(net.criterion_), strict=True)
     flags = torch.stack([value.isfinite().all() for value in values])
@@ -51,5 +66,5 @@ def _values(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_parameters()
     for path, part in module.named_modules():
         # Of buffers these alone: others may hold infinities on purpose, as masks do.
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
+        if _normalizes_batches(part):
             yield from ((f"{path}.{name}", buffer) for name, buffer in part.named_buffers(recurse=False))

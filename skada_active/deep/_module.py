@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,7 +43,8 @@ class AdaptationModule(nn.Module):
         return in_full_precision(self._classified, features, device=features.device)
 
     def _classified(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        features = features.to(self.head.weight.dtype)
+        if features.dtype in (torch.bfloat16, torch.float16):
+            features = features.float()
         if self.normalize:
             features = F.normalize(features)
         return self.head(features), features

@@ -1,39 +1,21 @@
-"""Torch work that leaves torch as it was, whenever an interrupt ends it: grad mode and global generators.
-
-An interrupt comes between two steps of Python code. Whatever a context manager written in Python restores can thus be
-missed; here one call of C restores it, as the first step of a ``finally``.
-"""
+"""Seeded torch work that leaves torch as it was, in one thread or several, and whenever an interrupt ends it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-__all__ = ["keeps_grad_mode", "run_seeded"]
+from skada_active.utils.grad_mode import keeps_grad_mode
+
+__all__ = ["run_seeded"]
 
 # torch has one global generator per device, which layers and dropout draw from: two seeded blocks must not interleave.
 _LOCK = threading.RLock()
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def keeps_grad_mode(function: Callable[P, T]) -> Callable[P, T]:
-    """Return the function such that gradients are on or off after a call as they were before it."""
-
-    @wraps(function)
-    def kept(*args: P.args, **kwargs: P.kwargs) -> T:
-        mode = torch.is_grad_enabled()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            torch._C._set_grad_enabled(mode)
-
-    return kept
 
 
 @keeps_grad_mode
@@ -56,7 +38,8 @@ def run_seeded(work: Callable[[], T], seed: int, device: str | torch.device = "c
 
 
 def _seeded(work: Callable[[], T], seed: int, generators: list[Any]) -> T:
-    # One level of calls for each generator: in a loop, an interrupt could come between two that are restored.
+    # An interrupt comes between two steps of Python, and could keep a context manager from restoring anything; one call
+    # of C is whole. A level of calls for each generator: in a loop it could come between two of them.
     if not generators:
         return work()
     generator, *others = generators

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from skada_active.domains import Roles, check_inputs
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils.rows import is_dataset
 
-__all__ = ["check_fit_data", "class_weights", "training_data"]
+__all__ = ["check_class_weight", "check_fit_data", "class_weights", "training_data"]
 
 
 def check_fit_data(
@@ -32,6 +33,13 @@ def check_fit_data(
         )
     check_classification_targets(native_labels(y[roles.labeled]))
     return X, y, roles
+
+
+def check_class_weight(class_weight: Any) -> None:
+    """Raise a ValueError if a dict of class weights holds one that is no finite number >= 0."""
+    for label, weight in class_weight.items() if isinstance(class_weight, dict) else ():
+        if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf):
+            raise ValueError(f"class_weight must hold finite numbers >= 0, got {weight!r} for the class {label!r}.")
 
 
 def class_weights(class_weight: Any, classes: NDArray[Any], labels: NDArray[Any]) -> torch.Tensor | None:

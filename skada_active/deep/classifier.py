@@ -24,7 +24,7 @@ from skada_active.deep._inputs import InputProfile, Intake, check_rows
 from skada_active.deep._prediction import net_outputs
 from skada_active.deep._seeding import run_seeded
 from skada_active.deep._state import is_alike, load_state, net_state
-from skada_active.deep._validation import check_fit_data, class_weights, training_data
+from skada_active.deep._validation import check_class_weight, check_fit_data, class_weights, training_data
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
@@ -32,6 +32,7 @@ from skada_active.domains import Roles
 from skada_active.exceptions import TrainingError
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.utils.grad_mode import keeps_grad_mode
 from skada_active.utils.methods import DomainMetadata
 from skada_active.utils.random import check_rng
 from skada_active.utils.rows import is_dataset
@@ -266,6 +267,7 @@ class AdaptationClassifier(
         precision; other rows become float32 at once.
         """
         self._validate_params()
+        check_class_weight(self.class_weight)
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
         if self.objective is not None and self.objective.reads_target and not len(roles.target):
             warn_user(
@@ -314,6 +316,7 @@ class AdaptationClassifier(
         if not isinstance(epochs, Integral) or epochs < 0:
             raise ValueError(f"epochs must be an integer >= 0, got {epochs!r}.")
         self._validate_params()
+        check_class_weight(self.class_weight)
         first = not hasattr(self, "net_")
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=first)
         if first:
@@ -471,6 +474,7 @@ class AdaptationClassifier(
             params[name] = clone(params[name], safe=False) if hasattr(params[name], "get_params") else params[name]
         return type(self)(**params)
 
+    @keeps_grad_mode
     def __getstate__(self) -> dict[str, Any]:
         state = {**super().__getstate__()}
         if "net_" in state:
@@ -490,6 +494,7 @@ class AdaptationClassifier(
         # The weights drawn for the new net are overwritten; drawing them must not move the global generators.
         self.net_ = run_seeded(lambda: load_state(learned, lambda: self._build(inputs, device)), self._seed, device)
 
+    @keeps_grad_mode
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         memo[id(self)] = twin = type(self).__new__(type(self))
         try:

@@ -12,19 +12,19 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, InputShapeSetter, PrintLog
+from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skada_active.deep._divergence import check_finite
+from skada_active.deep._callbacks import STEP_EVENTS, begin_anew, initialize_held, listens_to_steps, part_of, tell
+from skada_active.deep._divergence import check_finite, check_single_rows
 from skada_active.deep._interrupts import raised_by_callback
-from skada_active.deep._scoring import forget_best, part_of, scoring_kwargs
-from skada_active.deep._seeding import keeps_grad_mode
 from skada_active.deep._split import split_labeled
 from skada_active.deep.anchors import Anchors, AnchorSet
 from skada_active.deep.augmentation import mix_views
 from skada_active.deep.batches import Batch, DomainDataset, RoleBatches, RowBatches, as_input, read_rows
 from skada_active.deep.step import Step
+from skada_active.utils.grad_mode import keeps_grad_mode
 from skada_active.utils.progress import say_epoch
 
 __all__ = ["AdaptationNet"]
@@ -33,8 +33,6 @@ __all__ = ["AdaptationNet"]
 _PREDICTION_ROWS, _PREDICTION_VALUES = 1024, 2**22
 #: Prediction pads tables to a multiple of this: for few rows, matrix products sum up in another order.
 _ROW_MULTIPLE = 16
-#: What skorch tells every callback at every step, which costs a tenth of a small network's epoch.
-_STEP_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
 
 @dataclass
@@ -127,20 +125,21 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         return np.arange(self.module_.head.weight.shape[0])
 
     def initialize_callbacks(self) -> AdaptationNet:
-        """Initialize callbacks and those that they hold: a cloned `LoadInitState` has a checkpoint of its own."""
+        """Initialize the callbacks, and those that they hold."""
         super().initialize_callbacks()
-        own = [callback for _, callback in self.callbacks_]
-        for held in [value for callback in own for value in vars(callback).values() if isinstance(value, Callback)]:
-            if held not in own:
-                held.initialize()
+        initialize_held(self._own_callbacks)
         return self
+
+    @property
+    def _own_callbacks(self) -> list[Callback]:
+        return [callback for _, callback in self.callbacks_]
 
     def initialize_history(self) -> None:
         """Begin a history and the count of steps."""
         super().initialize_history()
         self.clock_ = _Clock()
         self.anchor_counts_: list[Tensor] = []
-        self._unused_events: set[str] = set()
+        self._unused_events: frozenset[str] = frozenset()
 
     @keeps_grad_mode
     def train_epochs(self, data: DomainDataset, epochs: int) -> AdaptationNet:
@@ -153,12 +152,11 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         """
         torch.set_grad_enabled(True)  # whatever the caller is about
         self.clock_.done, self.clock_.total, self._epochs = 0, 1, epochs
-        self._unused_events = set() if any(map(self._listens, _STEP_EVENTS)) else set(_STEP_EVENTS)
+        self._unused_events = frozenset() if listens_to_steps(self) else STEP_EVENTS
         rows = {"X": data.rows, "y": data.labels}
         self.notify("on_train_begin", **rows)
         self.clock_.earlier_epochs = len(self.history)
-        for _, callback in self.callbacks_:
-            forget_best(callback)
+        begin_anew(self._own_callbacks)
         try:
             self.fit_loop(data, epochs=epochs)
         except KeyboardInterrupt as interrupt:
@@ -177,12 +175,8 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         if method_name in self._unused_events:
             return
         getattr(self, method_name)(self, **cb_kwargs)
-        for _, callback in self.callbacks_:
-            if not (isinstance(callback, InputShapeSetter) and callback.module_name == "module"):
-                getattr(callback, method_name)(self, **scoring_kwargs(callback, cb_kwargs))
-
-    def _listens(self, event: str) -> bool:
-        return any(getattr(type(callback), event) is not getattr(Callback, event) for _, callback in self.callbacks_)
+        for callback in self._own_callbacks:
+            tell(callback, method_name, self, cb_kwargs)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Return role-balanced batches of training data, ordered batches of rows to predict."""
@@ -206,6 +200,8 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         )
         if training:
             self.clock_.total = max(1, self._epochs * len(batches))
+            if sum(batches.sizes) == 1 < max(map(len, batches.streams)) and not self.anchors:
+                check_single_rows(self.module_)
         return batches
 
     def _prediction_batch(self, rows: Any) -> int:

@@ -35,6 +35,7 @@ from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
 from skada_active.utils._sklearn import HasMethods, StrOptions
 from skada_active.utils.fitting import remember_columns
+from skada_active.utils.grad_mode import keeps_grad_mode
 from skada_active.utils.rows import take_rows
 
 if TYPE_CHECKING:
@@ -231,6 +232,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             session = self._start_session(X, y, roles, y_true=y_true, eval_set=eval_set, progress=progress)
             return self._run(session, oracle)
 
+    @keeps_grad_mode
     def _run(self, session: AdaptationSession, oracle: Oracle | None, annotator: str | None = None) -> Self:
         known: Any = session.y_true  # what answers where there is no oracle
         session.trainer.progress = (session.trainer.progress or Progress()) if self.verbose else None
@@ -500,6 +502,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             check_domain_coding(roles)
         return X, y, roles
 
+    @keeps_grad_mode
     def _start_session(
         self,
         X: Any,

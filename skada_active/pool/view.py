@@ -377,8 +377,9 @@ def as_probabilities(name: str, values: ArrayLike) -> NDArray[Any]:
         bad = np.argwhere(~np.isfinite(array))
         if len(bad):
             raise ValueError(
-                f"{name} holds NaN or infinity, first in its row {bad[0, -2]}: the model gives no finite outputs. "
-                "Its training may have diverged (lower its learning rate), or X may hold values that it cannot take."
+                f"{name} must hold probabilities, and its row {bad[0, -2]} holds NaN or infinity: the outputs of the "
+                "model are not finite. Its training may have diverged (lower its learning rate), or X may hold values "
+                "that it cannot take."
             )
         raise ValueError(
             f"{name} must hold probabilities: rows of finite non-negative numbers that sum to 1 (within 1e-3); "

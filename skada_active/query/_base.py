@@ -25,6 +25,7 @@ from skada_active.query._validation import check_candidates, check_positions, ch
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import HasMethods
 from skada_active.utils.fitting import fit_estimator, remember_columns
+from skada_active.utils.grad_mode import keeps_grad_mode
 from skada_active.utils.random import RandomStateLike, check_rng
 from skada_active.utils.warn import warn_user
 
@@ -98,6 +99,7 @@ class QueryStrategy(BaseEstimator):
         """Those among `needs` that the strategy fills by itself, in ``_extra_fields``, and no model has to supply."""
         return frozenset()
 
+    @keeps_grad_mode
     def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> Self:
         """Fit the estimator on what is known and take the snapshot of the pool.
 

@@ -27,6 +27,7 @@ from skada_active.session.status import SessionStatus
 from skada_active.session.store import MemoryStore
 from skada_active.session.trainer import Trainer, fit_strategy_model
 from skada_active.utils.fitting import seed_estimator
+from skada_active.utils.grad_mode import keeps_grad_mode
 from skada_active.utils.warn import warn_user
 
 __all__ = ["AdaptationSession"]
@@ -105,6 +106,7 @@ class AdaptationSession:
     5
     """
 
+    @keeps_grad_mode
     def __init__(
         self,
         store: MemoryStore,
@@ -555,6 +557,7 @@ class AdaptationSession:
         if self.X is None:
             raise ValueError("The loop was loaded without its rows; give them: ActiveAdaptationLoop.load(path, X=X).")
 
+    @keeps_grad_mode
     def _train_to_state(self) -> None:
         with self._call_lock:
             # What is interrupted is done again by the next call.
@@ -570,6 +573,7 @@ class AdaptationSession:
                     "wrong by correct(ids, labels); ask() tries again."
                 ) from error
 
+    @keeps_grad_mode
     def _open_questions(self, n_queries: int | None) -> None:
         state = self.state
         current = state.round or state.next_round(None if n_queries is None else self._check_n_queries(n_queries))

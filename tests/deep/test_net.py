@@ -354,3 +354,13 @@ def test_history_has_no_entry_for_every_step_unless_a_callback_listens():
     assert [
         len(fitted(net_params=params).net_.history[-1]["batches"]) for params in (None, with_callbacks(Recorder()))
     ] == [1, 10]
+
+
+def test_a_net_that_listens_to_steps_itself_is_told_of_them():
+    class Net(AdaptationNet):
+        n_batches = 0
+
+        def on_batch_end(self, net, **kwargs):
+            self.n_batches += 1
+
+    assert fitted(net_params={"net_class": Net}).net_.n_batches == 20

@@ -491,3 +491,11 @@ def test_snapshot_refuses_a_label_that_is_no_class(data):
     model = LogisticRegression().fit(X[:2], y[:2])
     with pytest.raises(ValueError, match="not among the 2 classes"):
         snapshot(model, X, roles, {"source_y"}, y=y)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_probabilities_that_are_not_finite_point_at_the_model(value):
+    proba = np.full((3, 2), 0.5)
+    proba[1, 0] = value
+    with pytest.raises(ValueError, match=r"its row 1 holds NaN or infinity: the outputs of the model.*diverged"):
+        PoolView(proba=proba)

@@ -152,6 +152,25 @@ def test_class_confusion_equals_a_loop(temperature):
     assert minimum_class_confusion_loss(logits, temperature=temperature).item() == pytest.approx(total / 3)
 
 
+@pytest.mark.parametrize(("n", "n_classes"), [(1, 2), (4, 7), (30, 3)])
+def test_class_confusion_and_its_gradient_are_those_of_the_matrix(n, n_classes):
+    logits = random_logits(n, n_classes)
+    q = F.softmax(logits / 2.5, dim=1)
+    weight = (1 + torch.exp((q * (q + 1e-5).log()).sum(1))).detach()
+    confusion = (q * (weight * n / weight.sum())[:, None]).T @ q
+    confusion = confusion / confusion.sum(1, keepdim=True)
+    expected = (confusion.sum() - confusion.trace()) / n_classes
+    loss = minimum_class_confusion_loss(logits)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(value, logits)[0] for value in (loss, expected)))
+
+
+def test_class_confusion_of_many_classes_makes_no_matrix_of_them():
+    logits = torch.zeros(4, 300_000, requires_grad=True)
+    minimum_class_confusion_loss(logits).backward()  # a matrix would have 9e10 values
+    assert logits.grad.isfinite().all()
+
+
 def test_class_confusion_with_an_absent_class_is_finite_with_finite_gradients():
     logits = torch.tensor([[300.0, 0.0, -300.0], [0.0, 300.0, -300.0]], requires_grad=True)
     loss = minimum_class_confusion_loss(logits, temperature=1.0)
