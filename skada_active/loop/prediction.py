@@ -11,7 +11,7 @@ from sklearn.utils import TransformerTags, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skada_active.utils.fitting import explaining_datasets
+from skada_active.utils.fitting import explain_dataset
 from skada_active.utils.rows import as_rows, is_dataset
 
 __all__ = ["DelegatedPrediction"]
@@ -62,8 +62,11 @@ class DelegatedPrediction(BaseEstimator):
         X = as_rows(X)
         if not is_dataset(X) and len(X.shape) == 2:  # the estimator itself explains what is wrong with other shapes
             validate_data(self, X, reset=False, skip_check_array=True)
-        with explaining_datasets(self.estimator_, X):
+        try:
             return getattr(self.estimator_, method)(X)
+        except (TypeError, ValueError) as error:
+            explain_dataset(self.estimator_, X, error)
+            raise
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_")

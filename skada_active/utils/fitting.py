@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
@@ -26,7 +24,7 @@ __all__ = [
     "continue_fitting",
     "continues_training",
     "domain_params",
-    "explaining_datasets",
+    "explain_dataset",
     "fit_estimator",
     "is_domain_aware",
     "is_frozen",
@@ -69,23 +67,20 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
         )
     labels = native_labels(y[roles.labeled])
     check_classification_targets(labels)
-    if not is_domain_aware(estimator):
-        with explaining_datasets(estimator, X):
-            return estimator.fit(take_rows(X, roles.labeled), labels)
-    if not roles.is_labeled.all():
-        _check_earlier_steps(estimator)
-    with explaining_datasets(estimator, X):
-        return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
-
-
-@contextmanager
-def explaining_datasets(estimator: Any, X: Any) -> Iterator[None]:
-    """Turn what an estimator that reads no datasets says of one into a TypeError with the remedy."""
     try:
-        yield
+        if not is_domain_aware(estimator):
+            return estimator.fit(take_rows(X, roles.labeled), labels)
+        if not roles.is_labeled.all():
+            _check_earlier_steps(estimator)
+        return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
     except (TypeError, ValueError) as error:
-        if not is_dataset(X) or hasattr(estimator, "pool_outputs"):  # what reads datasets explains itself
-            raise
+        explain_dataset(estimator, X, error)
+        raise
+
+
+def explain_dataset(estimator: Any, X: Any, error: Exception) -> None:
+    """Raise a TypeError with the remedy if what an estimator complains of is a dataset, which it cannot read."""
+    if is_dataset(X) and not hasattr(estimator, "pool_outputs"):  # what reads datasets explains itself
         raise TypeError(
             f"X is a dataset, which {type(estimator).__name__} could not read ({error}). Scikit-learn's models read "
             "arrays, such as numpy.stack([row for row, *_ in X]); AdaptationClassifier reads datasets."
