@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skada_active.utils._sklearn import wrap_output
-from skada_active.utils.fitting import explaining_datasets, split_pipeline
+from skada_active.utils.fitting import explain_dataset, split_pipeline
 from skada_active.utils.methods import DomainMetadata, gets_at_fit
 from skada_active.utils.rows import as_rows, is_dataset
 from skada_active.utils.scores import score_known
@@ -116,8 +116,11 @@ class DelegatedPrediction(DomainMetadata, ClassifierMixin, BaseEstimator):
         X = as_rows(X)
         if not is_dataset(X) and len(X.shape) == 2:  # the estimator itself explains what is wrong with other shapes
             validate_data(self, X, reset=False, skip_check_array=True)
-        with explaining_datasets(self.estimator_, X):
+        try:
             return getattr(self.estimator_, method)(X)
+        except (TypeError, ValueError) as error:
+            explain_dataset(self.estimator_, X, error)
+            raise
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "estimator_")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
@@ -25,7 +23,7 @@ __all__ = [
     "continue_fitting",
     "continues_training",
     "domain_params",
-    "explaining_datasets",
+    "explain_dataset",
     "fit_estimator",
     "is_domain_aware",
     "is_frozen",
@@ -73,16 +71,16 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
     labels = native_labels(y[roles.labeled])
     check_classification_targets(labels)
     try:
-        with explaining_datasets(estimator, X):
-            if not is_domain_aware(estimator):
-                return estimator.fit(take_rows(X, roles.labeled), labels)
-            with fitted_on_labels(estimator, roles.is_labeled):
-                return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
-    except ValueError as error:
+        if not is_domain_aware(estimator):
+            return estimator.fit(take_rows(X, roles.labeled), labels)
+        with fitted_on_labels(estimator, roles.is_labeled):
+            return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
+    except (TypeError, ValueError) as error:
+        explain_dataset(estimator, X, error)
         raise _with_rarest_class(error, labels) from error.__cause__
 
 
-def _with_rarest_class(error: ValueError, labels: NDArray[Any]) -> ValueError:
+def _with_rarest_class(error: Exception, labels: NDArray[Any]) -> Exception:
     """Return an error of an estimator, which seldom names the class that it has too few rows of, with its name."""
     classes, counts = np.unique(labels, return_counts=True)
     if type(error) not in (ValueError, np.linalg.LinAlgError) or counts.min() >= _FEW_ROWS:
@@ -92,14 +90,9 @@ def _with_rarest_class(error: ValueError, labels: NDArray[Any]) -> ValueError:
     return named.with_traceback(error.__traceback__)
 
 
-@contextmanager
-def explaining_datasets(estimator: Any, X: Any) -> Iterator[None]:
-    """Turn what an estimator that reads no datasets says of one into a TypeError with the remedy."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        if not is_dataset(X) or hasattr(estimator, "pool_outputs"):  # what reads datasets explains itself
-            raise
+def explain_dataset(estimator: Any, X: Any, error: Exception) -> None:
+    """Raise a TypeError with the remedy if what an estimator complains of is a dataset, which it cannot read."""
+    if is_dataset(X) and not hasattr(estimator, "pool_outputs"):  # what reads datasets explains itself
         raise TypeError(
             f"X is a dataset, which {type(estimator).__name__} could not read ({error}). Scikit-learn's models read "
             "arrays, such as numpy.stack([row for row, *_ in X]); AdaptationClassifier reads datasets."

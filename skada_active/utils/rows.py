@@ -46,6 +46,8 @@ def as_rows(X: Any) -> Any:
     ValueError
         If the rows differ in shape, or `X` is a masked array.
     """
+    if type(X) is np.ndarray and X.dtype != object and X.ndim:
+        return X
     if sparse.issparse(X):
         return X.tocsr()
     if _is_module(X, "narwhals") and hasattr(X, "to_native"):
@@ -124,7 +126,8 @@ def take_rows(X: Any, index: NDArray[np.int64]) -> Any:
         from torch.utils.data import Subset  # here, for the package imports without torch
 
         return Subset(X, index.tolist())
-    return X.take(index) if _is_arrow(X) else safe_indexing(X, index)
+    # Older versions of scikit-learn know no tables of pyarrow.
+    return X.take(index) if hasattr(X, "column_names") else safe_indexing(X, index)
 
 
 def _gives_rows(X: Any) -> bool:
