@@ -159,21 +159,16 @@ class Trainer:
             new_class = not np.isin(y[roles.labeled_target], estimator.classes_).all()
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained from scratch; others always are.
-                estimator = self._train_anew(y, roles, state)
+                try:
+                    estimator = fit_estimator(clone(self.template), self.X, y, roles)
+                except Exception as error:
+                    fit = partial(fit_estimator, clone(self.template), self.X)
+                    estimator = fit_without_new(fit, y, roles, state, error)
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
         entry = self._entry(estimator, known, finished, time.perf_counter() - start)
         self.model = TrainedModel(estimator, self.model.initial, [*self.model.history, entry], purchases)
-
-    def _train_anew(self, y: NDArray[Any], roles: Roles, state: SessionState) -> Any:
-        def fit(y: NDArray[Any], roles: Roles) -> Any:
-            return fit_estimator(clone(self.template), self.X, y, roles)
-
-        try:
-            return fit(y, roles)
-        except Exception as error:
-            return fit_without_new(fit, y, roles, state, error)
 
     def _epochs_after(self, number: int) -> int:
         epochs = np.atleast_1d(self.settings.round_epochs)
