@@ -44,8 +44,9 @@ def question_columns(X: Any, ids: list[int], estimator: Any, current: Round | No
 def _feature_columns(rows: Any) -> list[tuple[Any, Any]]:
     if hasattr(rows, "iloc"):
         return [(name, rows.iloc[:, position].array) for position, name in enumerate(rows.columns)]
-    if hasattr(rows, "columns") and hasattr(rows, "schema"):  # of polars or pyarrow
-        return [(name, list(values)) for name, values in rows.to_dict(as_series=False).items()]
+    if hasattr(rows, "schema"):  # a table of pyarrow or polars
+        columns = rows.to_pydict() if hasattr(rows, "to_pydict") else rows.to_dict(as_series=False)
+        return list(columns.items())
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
         return [(f"x{position}", rows[:, position]) for position in range(rows.shape[1])]
     return []
