@@ -192,10 +192,14 @@ class PoolView:
         values, positions : ndarray of shape (n, min(n_neighbors, n - 1))
             Similarities in descending or distances in ascending order, and where in the view these candidates are.
         """
-        key = f"_{metric}_neighbors_{n_neighbors}"
+        key = _neighbors_key(n_neighbors, metric)
         if key not in self.__dict__:
             self.__dict__[key] = read_only(nearest_neighbors(self.features, n_neighbors, metric=metric))
         return self.__dict__[key]
+
+    def has_neighbors(self, n_neighbors: int, metric: Literal["cosine", "euclidean"] = "cosine") -> bool:
+        """Tell whether these neighbours have been searched for already."""
+        return _neighbors_key(n_neighbors, metric) in self.__dict__
 
     def check_finite(self, names: Iterable[str], reader: str) -> None:
         """Raise a ValueError that names the field and the row if a field that a strategy reads holds NaN or infinity.
@@ -288,6 +292,10 @@ class PoolView:
     def energies(self) -> NDArray[Any]:
         """Energies of the classes, shape (n, C): the negative logits."""
         return -self.logits
+
+
+def _neighbors_key(n_neighbors: int, metric: str) -> str:
+    return f"_{metric}_neighbors_{n_neighbors}"
 
 
 def _domain_gradients(discriminator: tuple[Array, ...], features: Array) -> Array:

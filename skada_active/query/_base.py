@@ -21,6 +21,7 @@ from skada_active.domains import Roles, check_domain_coding, check_inputs
 from skada_active.pool import PoolView, snapshot
 from skada_active.pool.readers import ModelReader
 from skada_active.pool.view import named
+from skada_active.query._cost import warn_if_long
 from skada_active.query._validation import check_candidates, check_positions, check_table
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import HasMethods
@@ -248,6 +249,10 @@ class QueryStrategy(BaseEstimator):
         """
         return top_k(self._scores(view), n_queries, rng)
 
+    def _seconds(self, view: PoolView, n_queries: int) -> float:
+        """Return about how many seconds a choice takes on one core, for a warning before one of minutes."""
+        return 0.0
+
     def _extra_fields(
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
     ) -> dict[str, NDArray[Any]]:
@@ -316,6 +321,7 @@ class QueryStrategy(BaseEstimator):
         n_queries = min(check_n_queries(n_queries), len(view))
         if n_queries:
             view.check_finite(self.needs, type(self).__name__)
+            warn_if_long(type(self).__name__, self._seconds(view, n_queries), len(view), n_queries)
         return n_queries
 
     def _scores(self, view: PoolView) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
+from skada_active.query._cost import product_seconds
 from skada_active.selection import Outer, kmeans_plusplus, top_k
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.arrays import as_floats, as_like, host_dtype, rows_inner, to_host
@@ -127,9 +128,14 @@ class BADGE(QueryStrategy):
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return np.sqrt(badge_embedding(view.proba, view.features).sq_norms(), dtype=np.float64)
 
+    def _seconds(self, view: PoolView, n_queries: int) -> float:
+        n_trials = _n_trials(self.n_trials, n_queries)
+        width = view.proba.shape[1] + view.features.shape[1]
+        return product_seconds(view, float(len(view)) * width * n_queries * n_trials)
+
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         gradients = badge_embedding(view.proba, view.features)
-        n_trials = 2 + int(np.log(n_queries)) if isinstance(self.n_trials, str) else self.n_trials
+        n_trials = _n_trials(self.n_trials, n_queries)
         first = self._first(gradients, rng)
         return kmeans_plusplus(gradients, n_queries, first=first, n_trials=n_trials, random_state=rng)
 
@@ -139,3 +145,7 @@ class BADGE(QueryStrategy):
         is_whole = self.first == "grad_norm"
         sq_norms = gradients.sq_norms() if is_whole else to_host(rows_inner(gradients.left, gradients.left))
         return int(top_k(sq_norms, 1, rng)[0])
+
+
+def _n_trials(n_trials: int | Literal["auto"], n_queries: int) -> int:
+    return 2 + int(np.log(n_queries)) if isinstance(n_trials, str) else n_trials

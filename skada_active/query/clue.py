@@ -12,6 +12,7 @@ from sklearn.utils import gen_batches
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
+from skada_active.query._cost import cluster_seconds
 from skada_active.selection import kmeans_picks
 from skada_active.utils._sklearn import Interval
 from skada_active.utils.entropy import row_entropy
@@ -87,9 +88,9 @@ class CLUE(QueryStrategy):
 
     Notes
     -----
-    The utility of a row is its entropy weight. O(n_init n n_queries D) time per pass of k-means, O(n (C + D)) memory. A
-    weight below 1e-8 of the mean weight is
-    raised to it; where all are 0, the candidates weigh the same.
+    The utility of a row is its entropy weight. O(n_init n n_queries D) time per pass of k-means, O(n (C + D)) memory; a
+    choice that will take minutes is announced by a warning, and `Prefilter` chooses among fewer rows. A weight below
+    1e-8 of the mean weight is raised to it; where all are 0, the candidates weigh the same.
 
     References
     ----------
@@ -122,6 +123,9 @@ class CLUE(QueryStrategy):
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return clue_weights(view.log_proba, self.temperature)
+
+    def _seconds(self, view: PoolView, n_queries: int) -> float:
+        return cluster_seconds(view, n_queries, self.n_init)
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         weights = clue_weights(view.log_proba, self.temperature)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
+from skada_active.query._cost import product_seconds
 from skada_active.selection import farthest_first
 from skada_active.utils._sklearn import StrOptions
 from skada_active.utils.arrays import as_floats, namespace
@@ -81,6 +82,9 @@ class CoreSet(QueryStrategy):
     def needs(self) -> frozenset[str]:
         """``features`` and the fields that hold the initial centres."""
         return frozenset({"features", *_CENTER_FIELDS.get(self.initial_centers, ())})
+
+    def _seconds(self, view: PoolView, n_queries: int) -> float:
+        return product_seconds(view, float(len(view)) * view.features.shape[1] * n_queries)
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         given = [getattr(view, name) for name in _CENTER_FIELDS[self.initial_centers]]

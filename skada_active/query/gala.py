@@ -11,6 +11,7 @@ from sklearn.utils import check_consistent_length
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
+from skada_active.query._cost import cluster_seconds, neighbor_seconds, product_seconds
 from skada_active.query.badge import badge_embedding
 from skada_active.query.gala_gap import domain_gap
 from skada_active.query.gala_pools import Part, parts_of, share_budget
@@ -26,6 +27,8 @@ __all__ = ["GALA", "gala_local"]
 
 # Share of alpha times a count that may be rounding: 0.07 * 100 is above 7.
 _ROUNDING = 1e-12
+# Passes of k-means over the inner products of all gradients, each as long as so many more columns of these.
+_PASSES = 1500
 
 
 def gala_local(
@@ -148,7 +151,8 @@ class GALA(QueryStrategy):
 
     With the gradients, O(n² (C + D)) time and 4 n² bytes, then O(n²) per pass of k-means; the n x C D matrix of
     gradients is never formed. With the reduced embedding, O(n n_queries D) per pass. The gap takes O((n S + s) D) time
-    for s rows of S sources, after a forward pass over them in each round; `outlier_neighbors` O(n² D).
+    for s rows of S sources, after a forward pass over them in each round; `outlier_neighbors` O(n² D). A
+    choice that will take minutes is announced by a warning; `Prefilter` chooses among fewer rows.
 
     References
     ----------
@@ -224,6 +228,16 @@ class GALA(QueryStrategy):
         parts = self._parts(view, rng)
         shares = self._shares(parts, n_queries)
         return np.concatenate([self._choose(part, share, rng) for part, share in zip(parts, shares, strict=True)])
+
+    def _seconds(self, view: PoolView, n_queries: int) -> float:
+        isolated = self.outlier_neighbors is not None
+        search = neighbor_seconds(view, self.outlier_neighbors, "euclidean") if isolated else 0.0
+        if self.mode == "local":
+            return search
+        if self.embedding == "reduced" or len(view) > MAX_ROWS:
+            return search + cluster_seconds(view, n_queries, self.n_init)
+        width = view.proba.shape[1] + view.features.shape[1]
+        return search + product_seconds(view, float(len(view)) ** 2 * (width + _PASSES * self.n_init))
 
     def _parts(self, view: PoolView, rng: RandomStateLike = None) -> list[Part]:
         return parts_of(view, self.target_budget is not None, self.outlier_neighbors, Ties(len(view), rng))

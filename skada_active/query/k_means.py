@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
+from skada_active.query._cost import cluster_seconds
 from skada_active.selection import kmeans_picks
 from skada_active.utils._sklearn import Interval
 
@@ -38,8 +39,9 @@ class KMeansSampling(QueryStrategy):
 
     Notes
     -----
-    O(n_init n n_queries D) time per pass of k-means, O(n D) memory. Two centroids with the same nearest candidate get
-    distinct ones.
+    O(n_init n n_queries D) time per pass of k-means, O(n D) memory; a choice that will take minutes
+    is announced by a warning, and `Prefilter` chooses among fewer rows. Two centroids with the same nearest candidate
+    get distinct ones.
 
     Examples
     --------
@@ -61,6 +63,9 @@ class KMeansSampling(QueryStrategy):
     def __init__(self, n_init: int = 1, estimator: Any = None, random_state: Any = None) -> None:
         super().__init__(estimator=estimator, random_state=random_state)
         self.n_init = n_init
+
+    def _seconds(self, view: PoolView, n_queries: int) -> float:
+        return cluster_seconds(view, n_queries, self.n_init)
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         return kmeans_picks(view.features, n_queries, n_init=self.n_init, random_state=rng)

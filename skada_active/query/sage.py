@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
+from skada_active.query._cost import product_seconds
 from skada_active.query.sage_vectors import sage_embedding
 from skada_active.selection import OnDemand, farthest_first, kmeans_plusplus, top_k
 from skada_active.utils._sklearn import StrOptions
@@ -50,7 +51,8 @@ class SAGE(QueryStrategy):
     The utility of a row is the length of its embedding.
 
     With a discriminator of one hidden layer of H units, O(n C H min(H, D)) time once and O(n C H n_queries) for the
-    choice: on one core seconds for 12 classes, 256 units and 550 of 55,000 rows, minutes for 345 classes. Other
+    choice: on one core seconds for 12 classes, 256 units and 550 of 55,000 rows, minutes for 345 classes,
+    announced by a warning; `Prefilter` chooses among fewer rows. Other
     discriminators are differentiated again in each of about 5 to 20 passes over the pool. The n x C D embeddings are
     never held; the extra memory is O(n (C + H)), H as bytes, and at most about 150 MB for blocks of rows.
 
@@ -102,6 +104,11 @@ class SAGE(QueryStrategy):
         if self.diversity == "farthest_first":
             return farthest_first(embedding, n_queries, first=first, random_state=rng)
         return kmeans_plusplus(embedding, n_queries, first=first, random_state=rng)
+
+    def _seconds(self, view: PoolView, n_queries: int) -> float:
+        layers = vars(view).get("class_discriminator")
+        width = view.features.shape[1] if layers is None else len(layers[0])
+        return product_seconds(view, float(len(view)) * view.proba.shape[1] * width * (n_queries + width))
 
     def _embedding(self, view: PoolView) -> OnDemand:
         # Where the discriminator itself is there, the embedding stays factored.
