@@ -63,7 +63,6 @@ def accuracies(
     y_true: NDArray[Any] | None,
     eval_set: tuple[Any, Any] | None,
     scoring: Scoring | None = None,
-    *,
     must_succeed: bool = True,
 ) -> dict[str, dict[str, float | None]]:
     """Return accuracy, balanced accuracy and the metrics of `scoring`, by name and group of rows; known labels only.

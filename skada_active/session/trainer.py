@@ -192,7 +192,7 @@ class Trainer:
             self.y_true,
             self.eval_set,
             self.scoring,
-            must_succeed=not finished.number,  # later, labels have been bought
+            not finished.number,  # it must succeed: later, labels have been bought
         )
         entry: dict[str, Any] = {
             "round": finished.number,
