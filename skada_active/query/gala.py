@@ -223,8 +223,8 @@ class GALA(QueryStrategy):
         return np.concatenate([self._choose(part, share, rng) for part, share in zip(parts, shares, strict=True)])
 
     def _seconds(self, view: PoolView, n_queries: int) -> float:
-        isolated = self.outlier_neighbors is not None
-        search = neighbor_seconds(view, self.outlier_neighbors, "euclidean") if isolated else 0.0
+        n_neighbors = self.outlier_neighbors
+        search = 0.0 if n_neighbors is None else neighbor_seconds(view, n_neighbors, "euclidean")
         if self.mode == "local":
             return search
         if self.embedding == "reduced" or len(view) > MAX_ROWS:
