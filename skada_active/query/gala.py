@@ -230,8 +230,8 @@ class GALA(QueryStrategy):
         return np.concatenate([self._choose(part, share, rng) for part, share in zip(parts, shares, strict=True)])
 
     def _seconds(self, view: PoolView, n_queries: int) -> float:
-        k = self.outlier_neighbors
-        search = 0.0 if k is None else neighbor_seconds(view, k, "euclidean")
+        n_neighbors = self.outlier_neighbors
+        search = 0.0 if n_neighbors is None else neighbor_seconds(view, n_neighbors, "euclidean")
         if self.mode == "local":
             return search
         if self.embedding == "reduced" or len(view) > MAX_ROWS:
