@@ -87,7 +87,7 @@ def check_fingerprint(recorded: dict[str, Any], X: Any, y: ArrayLike, domain: Ar
 
 
 def _read_all(X: Any, y: ArrayLike, domain: ArrayLike) -> dict[str, _Reading]:
-    X, labels = as_rows(X), as_labels(y)
+    X, labels = X if column_names(X) else as_rows(X), as_labels(y)
     # The width of a type of strings is that of the longest one, which may be yet to come.
     label_type = "str" if labels.dtype.kind == "U" else _type_name(labels.dtype)
     if labels.dtype.kind in "OU":
