@@ -56,14 +56,15 @@ def _normalizes_batches(part: nn.Module) -> bool:
 
 
 def _lost_weights(net: Any) -> list[str]:
-    names, values = zip(*_values(net.module_), *_values(net.criterion_), strict=True)
-    flags = torch.stack([value.isfinite().all() for value in values])
-    # One look at all of them: each makes the host wait for the device.
-    return [] if bool(flags.all()) else [name for name, flag in zip(names, flags.tolist(), strict=True) if not flag]
+    values = [*_values(net.module_), *_values(net.criterion_)]
+    # A sum is finite only if all values are; one look at all sums, for each makes the host wait for the device.
+    if bool(torch.stack([value.sum(dtype=torch.float32) for _, value in values]).isfinite().all()):
+        return []
+    return [name for name, value in values if not value.isfinite().all()]
 
 
 def _values(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters()
+    yield from ((name, parameter.detach()) for name, parameter in module.named_parameters())
     for path, part in module.named_modules():
         # Of buffers these alone: others may hold infinities on purpose, as masks do.
         if _normalizes_batches(part):
