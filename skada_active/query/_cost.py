@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from skada_active.pool import PoolView
-from skada_active.utils.arrays import host_dtype, on_device
+from skada_active.utils.arrays import on_device
 from skada_active.utils.warn import warn_user
 
 __all__ = ["cluster_seconds", "neighbor_seconds", "product_seconds", "warn_long"]
@@ -49,4 +49,4 @@ def product_seconds(view: PoolView, n_products: float) -> float:
 
 def _scale(view: PoolView) -> float:
     """Return the time of computations in the type of the features relative to float32, next to 0 on an accelerator."""
-    return 0.0 if on_device(view.features) else host_dtype(view.features).itemsize / 4
+    return 0.0 if on_device(view.features) else max(4, view.features.dtype.itemsize) / 4
