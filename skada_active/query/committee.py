@@ -163,7 +163,7 @@ class QueryByCommittee(QueryStrategy):
     >>> from skada_active.query import QueryByCommittee
     >>> X = np.array([[0.0], [0.5], [1.0], [3.0], [3.5], [4.0], [-1.0], [2.0]])
     >>> y, sample_domain = np.array([0, 0, 0, 1, 1, 1, -1, -1]), [1, 1, 1, 1, 1, 1, -1, -1]
-    >>> QueryByCommittee("kl", random_state=0).fit(X, y, sample_domain).query()
+    >>> QueryByCommittee("kl", random_state=1).fit(X, y, sample_domain).query()
     array([7])
     """
 
