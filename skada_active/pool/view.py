@@ -369,15 +369,21 @@ def _detached(name: str, value: Any) -> Any:
         return value.detach()
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
-        raise ValueError(
-            f"PoolView.{name} must hold real numbers, got dtype {array.dtype}; convert it to a floating type."
-        )
+        raise _not_real(name, array)
     return read_only(array)
+
+
+def _not_real(name: str, array: NDArray[Any]) -> ValueError:
+    return ValueError(
+        f"PoolView.{name} must hold real numbers, got dtype {array.dtype}; convert it to a floating type."
+    )
 
 
 def as_probabilities(name: str, values: ArrayLike) -> NDArray[Any]:
     """Return the values of a field of probabilities as an ndarray; another shape or other numbers are an error."""
-    array = _detached(name, values if isinstance(values, np.ndarray) else to_host(values))
+    array = values if isinstance(values, np.ndarray) else to_host(values)
+    if array.dtype.kind not in "fiub":
+        raise _not_real(name, array)
     check_axes({name: array})
     # A matrix product is several times as fast as a sum of short rows.
     sums = array @ np.ones(array.shape[-1], dtype=np.result_type(np.float32, array))

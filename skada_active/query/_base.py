@@ -21,7 +21,7 @@ from skada_active.domains import Roles, check_domain_coding, check_inputs
 from skada_active.pool import PoolView, snapshot
 from skada_active.pool.readers import ModelReader
 from skada_active.pool.view import named
-from skada_active.query._cost import warn_if_long
+from skada_active.query import _cost
 from skada_active.query._validation import check_candidates, check_positions, check_table
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import HasMethods
@@ -306,12 +306,13 @@ class QueryStrategy(BaseEstimator):
         n_queries = self._check(view, n_queries)
         if not n_queries:
             return np.empty(0, dtype=np.int64), np.empty(0)
-        rng = self._rng(self._own_seed(random_state))
+        own = random_state is None or isinstance(self.random_state, Integral)
+        seed = self.random_state if own else random_state
         if type(self)._select is QueryStrategy._select:
             utilities = self._scores(view)
-            positions = top_k(utilities, n_queries, rng)
+            positions = top_k(utilities, n_queries, seed)
         else:
-            positions = self._positions(view, n_queries, rng)
+            positions = self._positions(view, n_queries, self._rng(seed))
             utilities = self._scores(view) if self.has_utilities() else np.full(len(view), np.nan)
         return positions, utilities[positions]
 
@@ -321,7 +322,9 @@ class QueryStrategy(BaseEstimator):
         n_queries = min(check_n_queries(n_queries), len(view))
         if n_queries:
             view.check_finite(self.needs, type(self).__name__)
-            warn_if_long(type(self).__name__, self._seconds(view, n_queries), len(view), n_queries)
+            has_estimate = type(self)._seconds is not QueryStrategy._seconds
+            if has_estimate and (seconds := self._seconds(view, n_queries)) > _cost.LONG_SECONDS:
+                _cost.warn_long(type(self).__name__, seconds, len(view), n_queries)
         return n_queries
 
     def _scores(self, view: PoolView) -> NDArray[np.float64]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from skada_active.pool import PoolView
-from skada_active.utils.arrays import host_dtype, on_device
+from skada_active.utils.arrays import on_device
 from skada_active.utils.warn import warn_user
 
-__all__ = ["cluster_seconds", "neighbor_seconds", "product_seconds", "warn_if_long"]
+__all__ = ["cluster_seconds", "neighbor_seconds", "product_seconds", "warn_long"]
 
 #: Shorter choices come without a word.
 LONG_SECONDS = 60.0
@@ -17,10 +17,8 @@ LONG_SECONDS = 60.0
 _PRODUCTS_A_SECOND, _SECONDS_A_COMPARISON, _SECONDS_A_COLUMN, _COLUMNS_A_PAIR = 5e10, 2e-9, 3e-9, 64
 
 
-def warn_if_long(strategy: str, seconds: float, n: int, n_queries: int) -> None:
+def warn_long(strategy: str, seconds: float, n: int, n_queries: int) -> None:
     """Warn before a choice of minutes, with the estimate and what to do."""
-    if seconds <= LONG_SECONDS:
-        return
     span = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.0f} hours"
     if seconds < 120:
         span = f"{seconds:.0f} seconds"
@@ -51,4 +49,4 @@ def product_seconds(view: PoolView, n_products: float) -> float:
 
 def _scale(view: PoolView) -> float:
     """Return the time of computations in the type of the features relative to float32, next to 0 on an accelerator."""
-    return 0.0 if on_device(view.features) else host_dtype(view.features).itemsize / 4
+    return 0.0 if on_device(view.features) else max(4, view.features.dtype.itemsize) / 4

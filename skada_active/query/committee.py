@@ -167,9 +167,10 @@ class QueryByCommittee(QueryStrategy):
     --------
     >>> import numpy as np
     >>> from skada_active.query import QueryByCommittee
-    >>> X, y = np.array([[0.0], [1.0], [3.0], [4.0], [0.2], [2.0]]), np.array([0, 0, 1, 1, -1, -1])
-    >>> QueryByCommittee("kl", random_state=0).fit(X, y, sample_domain=[1, 1, 1, 1, -1, -1]).query()
-    array([5])
+    >>> X = np.array([[0.0], [0.5], [1.0], [3.0], [3.5], [4.0], [-1.0], [2.0]])
+    >>> y, sample_domain = np.array([0, 0, 0, 1, 1, 1, -1, -1]), [1, 1, 1, 1, 1, 1, -1, -1]
+    >>> QueryByCommittee("kl", random_state=1).fit(X, y, sample_domain).query()
+    array([7])
     """
 
     needs = fills = frozenset({"committee_proba"})

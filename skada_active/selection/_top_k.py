@@ -57,22 +57,28 @@ def top_k(scores: ArrayLike, k: int, random_state: RandomStateLike = None) -> ND
         raise ValueError("scores contains NaN or +inf; use finite numbers, and -inf for rows to take last.")
     if not isinstance(k, Integral):
         raise TypeError(f"k must be an integer, got {k!r}; round it first.")
-    return partial_argsort(scores, min(max(int(k), 0), len(scores)), Ties(len(scores), random_state))
+    k = min(max(int(k), 0), len(scores))
+    chosen = partial_argsort(scores, k)
+    found = scores[chosen]
+    if random_state is None or not k:
+        return chosen
+    is_tied = (found[1:] == found[:-1]).any() or (k < len(scores) and (scores == found[-1]).sum() > 1)
+    return partial_argsort(scores, k, Ties(len(scores), random_state)) if is_tied else chosen
 
 
 def partial_argsort(scores: Floats, k: int, ties: Ties | None = None) -> NDArray[np.int64]:
     """Return the first k entries of a descending argsort of NaN-free scores, for 0 <= k <= n; stable without ties."""
     if k == 0:
         return np.empty(0, dtype=np.int64)
-    ties = Ties(len(scores)) if ties is None else ties
     chosen = np.arange(len(scores))
     if k < len(scores):
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         above, tied = np.flatnonzero(scores > threshold), np.flatnonzero(scores == threshold)
-        if len(above) + len(tied) > k:
-            tied = ties.sort(tied)[: k - len(above)]
+        tied = (tied if ties is None else ties.sort(tied))[: k - len(above)]
         chosen = np.concatenate([above, tied])
-    return chosen[ties.lexsort([-scores[chosen]], chosen)].astype(np.int64, copy=False)
+    values = -scores[chosen]
+    order = np.argsort(values, kind="stable") if ties is None else ties.lexsort([values], chosen)
+    return chosen[order].astype(np.int64, copy=False)
 
 
 def top_k_rows(scores: Floats, k: int) -> NDArray[np.int64]:

@@ -91,4 +91,4 @@ def test_a_short_list_is_not_announced(threshold):
 @pytest.mark.parametrize(("seconds", "text"), [(61, "61 seconds"), (600, "10 minutes"), (9000, "2 hours")])
 def test_the_estimate_is_said_in_a_unit_that_fits(seconds, text):
     with pytest.warns(UserWarning, match=f"LAS will take about {text} on one core"):
-        _cost.warn_if_long("LAS", seconds, 10, 2)
+        _cost.warn_long("LAS", seconds, 10, 2)

@@ -239,7 +239,7 @@ def test_fields_are_those_of_both_parts():
 def test_the_default_estimator_supplies_what_both_parts_read():
     pytest.importorskip("skada_active.deep")
     X = np.zeros((2, 3))
-    assert isinstance(Prefilter()._default_estimator(X), LogisticRegression)
+    assert isinstance(Prefilter()._default_estimator(X)[-1], LogisticRegression)
     for both in (Prefilter(SAGE()), Prefilter(RandomSampling(), SAGE())):
         assert repr(both._default_estimator(X).objective) == "TSF()"
     assert Prefilter(random_state=4)._default_estimator(np.zeros((2, 1, 8, 8))).random_state == 4
