@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skada_active.deep._precision import in_full_precision
-from skada_active.utils.grad_mode import keeps_grad_mode
+from skada_active.utils.fitting import keeps_grad_mode
 
 __all__ = ["ClassDomainGradient", "class_domain_gradient"]
 

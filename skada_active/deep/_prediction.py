@@ -15,7 +15,7 @@ from skada_active.deep.batches import RowBatches
 from skada_active.deep.net import AdaptationNet
 from skada_active.exceptions import TrainingError
 from skada_active.utils.arrays import empty_like, to_host
-from skada_active.utils.grad_mode import keeps_grad_mode
+from skada_active.utils.fitting import keeps_grad_mode
 
 __all__ = ["net_outputs"]
 

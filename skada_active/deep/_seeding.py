@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from skada_active.utils.grad_mode import keeps_grad_mode
+from skada_active.utils.fitting import keeps_grad_mode
 
 __all__ = ["run_seeded"]
 

@@ -32,7 +32,7 @@ from skada_active.domains import Roles
 from skada_active.exceptions import TrainingError
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
-from skada_active.utils.grad_mode import keeps_grad_mode
+from skada_active.utils.fitting import keeps_grad_mode
 from skada_active.utils.methods import DomainMetadata
 from skada_active.utils.random import check_rng
 from skada_active.utils.rows import is_dataset

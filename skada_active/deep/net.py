@@ -24,7 +24,7 @@ from skada_active.deep.anchors import Anchors, AnchorSet
 from skada_active.deep.augmentation import mix_views
 from skada_active.deep.batches import Batch, DomainDataset, RoleBatches, RowBatches, as_input, read_rows
 from skada_active.deep.step import Step
-from skada_active.utils.grad_mode import keeps_grad_mode
+from skada_active.utils.fitting import keeps_grad_mode
 from skada_active.utils.progress import say_epoch
 
 __all__ = ["AdaptationNet"]

@@ -34,8 +34,7 @@ from skada_active.session.settings import SessionSettings
 from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
 from skada_active.utils._sklearn import HasMethods, StrOptions
-from skada_active.utils.fitting import remember_columns
-from skada_active.utils.grad_mode import keeps_grad_mode
+from skada_active.utils.fitting import keeps_grad_mode, remember_columns
 from skada_active.utils.rows import take_rows
 
 if TYPE_CHECKING:

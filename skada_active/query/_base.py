@@ -25,8 +25,7 @@ from skada_active.query import _cost
 from skada_active.query._validation import check_candidates, check_positions, check_table
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import HasMethods
-from skada_active.utils.fitting import fit_estimator, remember_columns
-from skada_active.utils.grad_mode import keeps_grad_mode
+from skada_active.utils.fitting import fit_estimator, keeps_grad_mode, remember_columns
 from skada_active.utils.random import RandomStateLike, check_rng
 from skada_active.utils.warn import warn_user
 

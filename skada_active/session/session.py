@@ -22,12 +22,11 @@ from skada_active.session.answers import LabelReader, answers_in
 from skada_active.session.events import Asked, Corrected, Event, Extended, Readmitted, Told
 from skada_active.session.progress import Progress
 from skada_active.session.questions import question_columns
-from skada_active.session.state import Round, SessionState
+from skada_active.session.state import SessionState
 from skada_active.session.status import SessionStatus
 from skada_active.session.store import MemoryStore
 from skada_active.session.trainer import Trainer, fit_strategy_model
-from skada_active.utils.fitting import seed_estimator
-from skada_active.utils.grad_mode import keeps_grad_mode
+from skada_active.utils.fitting import keeps_grad_mode, seed_estimator
 from skada_active.utils.warn import warn_user
 
 __all__ = ["AdaptationSession"]
@@ -575,30 +574,27 @@ class AdaptationSession:
 
     @keeps_grad_mode
     def _open_questions(self, n_queries: int | None) -> None:
-        state = self.state
-        current = state.round or state.next_round(None if n_queries is None else self._check_n_queries(n_queries))
-        n_wanted = state.n_wanted(current)
-        if n_wanted:
-            self.store.append(self._choose(current, n_wanted))
-
-    def _choose(self, current: Round, n_queries: int) -> Asked:
         start, state, strategy = time.perf_counter(), self.state, self.strategy_
-        model = self.trainer.model.estimator
+        current = state.round or state.next_round(None if n_queries is None else self._check_n_queries(n_queries))
+        n_wanted, model = state.n_wanted(current), self.trainer.model.estimator
+        if not n_wanted:
+            return
         if strategy.estimator is not None:
             model = fit_strategy_model(strategy, self.X, state)
         _, view_seed, choice_seed = self._round_seeds(current.number)
         roles = state.askable_roles(current, model.classes_)
         view = strategy.view(model, self.X, state.y, roles, random_state=view_seed, n_initial=state.n_initial)
-        positions, utilities = strategy.choose(view, n_queries, random_state=choice_seed)
+        positions, utilities = strategy.choose(view, n_wanted, random_state=choice_seed)
         ids = view.index[positions]
         fits = state.spending.affordable_mask(ids, state.left_in(current))
-        return Asked(
+        asked = Asked(
             ids=ids[fits].tolist(),
             utilities=None if np.isnan(utilities).all() else utilities[fits].tolist(),
             size=current.size,
             amount=current.amount,
             seconds=time.perf_counter() - start,
         )
+        self.store.append(asked)
 
     def _round_seeds(self, number: int) -> list[int]:
         # Each round has seeds of its own, so that a round's choice does not depend on how the rounds before it went.

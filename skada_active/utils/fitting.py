@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import wraps
 from inspect import signature
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +30,15 @@ __all__ = [
     "fit_estimator",
     "is_domain_aware",
     "is_frozen",
+    "keeps_grad_mode",
     "known_labels",
     "remember_columns",
     "seed_estimator",
     "split_pipeline",
 ]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: Folds that are stratified, and held-out rows for early stopping, need up to so many rows of every class.
 _FEW_ROWS = 10
@@ -164,3 +171,24 @@ def seed_estimator(estimator: Any, seed: int, *, overwrite: bool = False) -> Any
         if name.rpartition("__")[2] == "random_state" and (overwrite or value is None)
     }
     return estimator.set_params(**unseeded)
+
+
+def keeps_grad_mode(function: Callable[P, T]) -> Callable[P, T]:
+    """Return the function such that torch's gradients are on or off after a call as they were before it.
+
+    An interrupt may come at any step of Python code, and so between those by which `torch.no_grad`, which even copies
+    of tensors use, puts back what it changed: gradients would stay off for good. One call of C restores them here.
+    """
+
+    @wraps(function)
+    def kept(*args: P.args, **kwargs: P.kwargs) -> T:
+        torch = sys.modules.get("torch")  # imported by those who need it
+        mode = True if torch is None else torch.is_grad_enabled()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            torch = torch or sys.modules.get("torch")
+            if torch is not None:
+                torch._C._set_grad_enabled(mode)
+
+    return kept
