@@ -29,7 +29,9 @@ autosummary_generate = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
 # On file systems that do not tell cases apart, the page of LADA would overwrite that of lada.
-autosummary_filename_map = {"skada_active.recipes.lada": "skada_active.recipes.lada_function"}
+autosummary_filename_map = {
+    f"skada_active.recipes.{name}": f"skada_active.recipes.{name}_function" for name in ("lada", "baseline")
+}
 autodoc_typehints = "none"  # numpydoc's sections say more
 autosummary_context = {
     # Members that come from these classes are documented where the classes are.
