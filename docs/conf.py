@@ -28,6 +28,10 @@ html_math_renderer = "mathml"  # which browsers show as it is; MathJax would be 
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
+# On file systems that do not tell cases apart, the page of LADA would overwrite that of lada.
+autosummary_filename_map = {
+    f"skada_active.recipes.{name}": f"skada_active.recipes.{name}_function" for name in ("lada", "baseline")
+}
 autodoc_typehints = "none"  # numpydoc's sections say more
 autosummary_context = {
     # Members that come from these classes are documented where the classes are.
@@ -37,6 +41,7 @@ autosummary_context = {
     ),
     "foreign_methods": [
         "get_metadata_routing",
+        "set_decision_function_request",
         "set_fit_request",
         "set_partial_fit_request",
         "set_score_request",

@@ -106,8 +106,9 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 # %%
 # One row a cluster
 # -----------------
-# The local step of ``"full"``: of the blue rows, the most uncertain 60 % of their cluster, the highest. The farthest
-# rows of all are not among these. A cluster of a single row has no choice, outlier or not; where that is a worry,
+# The local step of ``"full"``: of the blue rows, the most uncertain 60 % of their cluster, the highest. Nearly all rows
+# that are far from the sources share the one question of the large cluster; without clusters they would get most
+# questions. A cluster of a row or two has next to no choice, outlier or not; where that is a worry,
 # ``outlier_neighbors`` sets such rows aside. Both calibrations are of the same sensors, so that the gaps to the two
 # sources have almost the same order, and ``source_aggregation`` could change little.
 

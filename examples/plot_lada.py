@@ -82,7 +82,7 @@ figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", 
 # --------------------
 # ``recipes.lada`` is the whole method; its arguments take it apart, as the ablations of the paper do. First the query
 # alone: accuracy on target rows never queried, mean and standard error over seeds. Here LAS needs fewer labels than the
-# margin, and without the clusters it is no good. On batches 1 and 2 to 8, LAS and the margin were level.
+# margin, and without the clusters it is no good.
 
 
 def compare(methods, data, n_seeds):

@@ -89,7 +89,8 @@ print(session.answers()[["id", "label", "round"]][:5])
 # What came of it
 # ---------------
 # The budget was spent exactly, and every abstention was one question more. The history keeps the rounds. One
-# percent is one patient, so single steps of the curve are mostly chance.
+# percent is one patient, so single steps of the curve are mostly chance. Most patients in Long Beach are ill: the
+# balanced accuracy, in the status above, says how much better the model is than the answer "ill" for everybody.
 
 rounds = [session.initial_, *session.history_]
 accuracy = [100 * entry["accuracy"]["holdout"] for entry in rounds]

@@ -175,8 +175,9 @@ figure.legend(handles=[*handles, crosses], loc="outside lower center", ncols=3)
 # -------------
 # ``recipes.sdm`` is the whole method, SDM-AG, with dynamic margin (A) and gradient consistency (G); its arguments take
 # them out one by one. Accuracy on target rows never queried, mean and standard error of eight seeds. On this pair the
-# margin loss saves labels, the dynamic one most, above all in the first round; the gradient consistency makes no
-# difference. On other pairs of batches the margin loss gained less, nothing, or lost.
+# margin loss saves labels, above all in the first rounds; static and dynamic one differ by little more than their
+# errors, and the gradient consistency makes no difference. On other pairs of batches the margin loss gained less,
+# nothing, or lost.
 
 methods = {
     "margin sampling": partial(recipes.baseline, MarginSampling()),
