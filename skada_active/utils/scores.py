@@ -52,9 +52,9 @@ def warn_of_strangers(labels: NDArray[Any], classes: NDArray[Any], what: str) ->
     disguised = [label for label in new if looks_missing(label, among=known)]
     if disguised:
         warn_user(
-            f"{what} holds {disguised[0]!r} for {given.count(disguised[0])} of {len(given)} row(s), which is no class of the "
-            "model, so that these rows count as wrong. If it stands for a missing label, write -1 (integers), NaN "
-            "(floats) or None (anything else), and they are left out."
+            f"{what} holds {disguised[0]!r} for {given.count(disguised[0])} of {len(given)} row(s), which is no class "
+            "of the model, so that these rows count as wrong. If it stands for a missing label, write -1 (integers), "
+            "NaN (floats) or None (anything else), and they are left out."
         )
     elif len(new) == len(set(given)):
         warn_user(
