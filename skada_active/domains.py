@@ -224,6 +224,8 @@ def check_inputs(
     if len(indexes) > 1:
         _check_row_order(indexes)
     X, y = as_rows(X), as_labels(y)
+    if y.dtype.kind == "O":  # NaN and pandas.NA miss as None does, which is the one that all others know
+        y = mask_labels(y, is_missing(y))
     if sample_domain is None and not allow_missing and y.dtype.kind in "fO":  # the integer -1 is an ordinary class then
         _refuse_missing(y)
     roles = resolve_roles(y, sample_domain)

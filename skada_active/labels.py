@@ -25,9 +25,13 @@ __all__ = [
 _LARGEST = int(np.iinfo(np.int64).max)
 
 #: What None, NaN, pandas.NA, NaT, an empty cell and -1 are as text, in small letters ...
-_MISSING_TEXT = frozenset({"nan", "none", "<na>", "nat", "", "na", "n/a", "null", "-1", "-1.0"})
-#: ... and -1 and NaN after a cast to other numbers.
-_MISSING_NUMBERS = frozenset({-1, *(2**bits - 1 for bits in (8, 16, 32, 64)), *(-(2**bits) for bits in (15, 31, 63))})
+_MISSING_TEXT = frozenset(
+    ["nan", "none", "<na>", "nat", "", "na", "n/a", "#n/a", "null", "-1", "-1.0", "-", "?", "missing", "unlabeled"]
+)
+#: ... and -1 and NaN after a cast to other numbers, next to what old files have in their place.
+_MISSING_NUMBERS = frozenset(
+    {-1, -99, -999, -9999, *(2**bits - 1 for bits in (8, 16, 32, 64)), *(-(2**bits) for bits in (15, 31, 63))}
+)
 
 
 def mask_labels(y: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
@@ -95,6 +99,10 @@ def as_labels(y: ArrayLike) -> NDArray[Any]:
         raise ValueError(
             f"y holds {labels.max()}, more than int64 holds; number the classes anew, for example by LabelEncoder, and "
             "write a missing label as -1 in signed integers."
+        )
+    if not labels.ndim:
+        raise ValueError(
+            f"y should be a 1d array, got {type(y).__name__} instead ({y!r:.60}); give one label per row, in a list."
         )
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise ValueError(

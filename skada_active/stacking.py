@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from skada_active.labels import as_labels, is_missing, label_kinds, mask_labels, native_labels
-from skada_active.utils.rows import as_rows, is_dataset, n_rows
+from skada_active.utils.rows import as_rows, is_dataset, n_rows, refuse_what_has_no_rows
 
 __all__ = ["stack_domains"]
 
@@ -116,6 +116,10 @@ def _rows_of(name: Any, X: Any) -> Any:
             f"domains[{name!r}]: X is a {type(X).__name__}; give rows: an array, a DataFrame (of one column: "
             "X.to_frame()), a sparse matrix, a dataset of known length or a list."
         )
+    try:
+        refuse_what_has_no_rows(X)
+    except TypeError as error:
+        raise TypeError(f"domains[{name!r}]: {error}") from error
     if not (sparse.issparse(X) or _columns(X) is not None or is_dataset(X)):
         listed = isinstance(X, list | tuple)
         if listed and any(not (isinstance(row, Number | list | tuple) or hasattr(row, "shape")) for row in X):
@@ -165,7 +169,7 @@ def _stack_labels(labels: Mapping[Any, NDArray[Any]]) -> NDArray[Any]:
     if not known:
         return np.concatenate(list(labels.values()))
     if any(of_domain.dtype.kind in "iu" for of_domain in known.values()):
-        known = {name: _as_integers(name, of_domain, bool(missing[name].any())) for name, of_domain in known.items()}
+        known = {name: _as_integers(of_domain, bool(missing[name].any())) for name, of_domain in known.items()}
     _check_alike(
         {name: _kinds(of_domain, _KINDS) for name, of_domain in known.items()},
         "y holds",
@@ -181,9 +185,7 @@ def _stack_labels(labels: Mapping[Any, NDArray[Any]]) -> NDArray[Any]:
     return mask_labels(full, is_masked)
 
 
-def _as_integers(name: Any, known: NDArray[Any], some_missing: bool) -> NDArray[Any]:
-    if known.dtype.kind == "u" and known.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"domains[{name!r}]: y holds {known.max()}, which is no int64; give the labels as strings.")
+def _as_integers(known: NDArray[Any], some_missing: bool) -> NDArray[Any]:
     is_stand_in = known.dtype.kind == "f" and some_missing and (known == np.trunc(known)).all()
     return known.astype(np.int64) if known.dtype.kind in "iu" or is_stand_in else known
 

@@ -309,7 +309,25 @@ def disguised(label):
 @pytest.mark.parametrize(
     "y",
     [
-        *(disguised(label) for label in ("nan", "None", "<NA>", "NaT", "NaN", "", " ", "NULL", "-1", "?", "unknown")),
+        *(
+            disguised(label)
+            for label in (
+                "nan",
+                "None",
+                "<NA>",
+                "NaT",
+                "NaN",
+                "",
+                " ",
+                "NULL",
+                "-1",
+                "?",
+                "unknown",
+                "missing",
+                "unlabeled",
+                "-",
+            )
+        ),
         *(NUMBERS.astype(dtype) for dtype in (np.uint8, np.uint16, np.uint32, float, str)),
         NUMBERS.astype(np.uint8).astype(int),
         np.where(HALF < 0, 99, NUMBERS),

@@ -142,3 +142,9 @@ def test_labels_that_are_no_one_type_of_class_are_refused(labels, types):
     domain = [1 if label is not None else -1 for label in labels]
     with pytest.raises(ValueError, match=f"y holds labels of type {types}, such as .*None where a label is missing"):
         resolve_roles(y, domain)
+
+
+@pytest.mark.parametrize("y", [{0, 1}, {0: "a"}, (label for label in [0, 1]), "ab", 3], ids=lambda y: type(y).__name__)
+def test_what_is_no_list_of_labels_is_refused_by_its_type(y):
+    with pytest.raises(ValueError, match=f"y should be a 1d array, got {type(y).__name__} instead"):
+        as_labels(y)

@@ -91,7 +91,7 @@ def test_without_any_label_nothing_says_of_what_type_the_answers_will_be():
         (None, [0, 1], "'A'.* is a source, but 3 of its 3"),
         ([0, 1], None, r"domains\['A'\]: X has 3 rows and y has 2"),
         ([0, 1, 0], np.ma.array([0, 1], mask=[0, 1]), r"domains\['B'\]: y is a masked array"),
-        (np.array([2**64 - 1, 0, 1], dtype=np.uint64), None, r"domains\['A'\].* no int64"),
+        (np.array([2**64 - 1, 0, 1], dtype=np.uint64), None, r"domains\['A'\].* more than int64 holds"),
     ],
 )
 def test_labels_that_would_become_others_are_refused(y_a, y_b, message):
@@ -204,6 +204,7 @@ class Stream(IterableDataset):
         (TensorDataset(torch.zeros(2, 2)), TypeError, "dataset.*'B'.*array.*'A'"),
         (["1.png"], TypeError, "list.*'B'.*array.*'A'"),
         (Stream(), TypeError, "'B'.*X is a Stream"),
+        (iter([[1.0, 2.0]]), TypeError, r"'B'.*give list\(X\)"),
         ("folder", TypeError, "'B'.*X is a str"),
         (None, TypeError, "'B'.*X is a NoneType"),
         (7, TypeError, "'B'.*X=7 is no table"),

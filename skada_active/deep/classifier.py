@@ -28,7 +28,7 @@ from skada_active.deep._validation import check_class_weight, check_fit_data, cl
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
-from skada_active.domains import Roles
+from skada_active.domains import Roles, check_domain_coding
 from skada_active.exceptions import TrainingError
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
@@ -252,7 +252,8 @@ class AdaptationClassifier(
         Raises
         ------
         ValueError
-            If no row has a label, or data, labels and domains do not fit together.
+            If no row has a label, data, labels and domains do not fit together, or domains are numbered 0 and 1 without
+            a target.
         TypeError
             If `X` has no rows that can be taken by number, or they are no numbers.
 
@@ -269,6 +270,7 @@ class AdaptationClassifier(
         self._validate_params()
         check_class_weight(self.class_weight)
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
+        check_domain_coding(roles)
         if self.objective is not None and self.objective.reads_target and not len(roles.target):
             warn_user(
                 f"objective={self.objective!r} reads target rows, but there are none, so it does nothing; number their "

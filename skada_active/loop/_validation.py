@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skada_active.domains import Roles, check_inputs
 from skada_active.labels import label_kinds
-from skada_active.utils.scores import known_positions
+from skada_active.utils.scores import known_positions, warn_of_strangers
 from skada_active.utils.warn import warn_user
 
 __all__ = ["check_eval_set", "check_oracle", "check_reply", "require_target", "warn_of_no_question"]
@@ -42,11 +42,16 @@ def check_eval_set(eval_set: Any, known: NDArray[Any] | None = None) -> tuple[An
             f"eval_set=(X, y) has no label in its y of {len(y)} row(s), so that nothing can be measured on it; give "
             "held-out rows whose labels are known, or leave it out."
         )
-    if len(known) and _are_text(labels).isdisjoint(_are_text(known)):
+    types, known_types = _types_of(labels), _types_of(known)
+    # True and False are what 1 and 0 are, but not what 2 is.
+    are_two = {types, known_types} == {"numbers", "booleans"} and {*labels.tolist(), *known.tolist()} <= {0, 1}
+    if len(known) and types != known_types and not are_two:
         raise ValueError(
             f"eval_set=(X, y) has labels such as {labels[:1].tolist()[0]!r}, and the data such as "
-            f"{known[:1].tolist()[0]!r}: text and no text, so that none can be right. Convert the labels of one."
+            f"{known[:1].tolist()[0]!r}: {types} and {known_types}. Convert the labels of one."
         )
+    if len(known):
+        warn_of_strangers(labels, np.unique(known), "eval_set=(X, y)")
     return X, y
 
 
@@ -93,5 +98,8 @@ def _describe_sources(roles: Roles) -> str:
     return f"holds no number below 0, but {str(numbers[:5])[1:-1]}{', ...' if len(numbers) > 5 else ''}"
 
 
-def _are_text(labels: NDArray[Any]) -> set[bool]:
-    return {kind in "UT" for kind in label_kinds(labels)}
+def _types_of(labels: NDArray[Any]) -> str:
+    kinds = {
+        {"U": "text", "T": "text", "S": "bytes", "b": "booleans"}.get(kind, "numbers") for kind in label_kinds(labels)
+    }
+    return " and ".join(sorted(kinds))

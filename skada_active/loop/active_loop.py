@@ -36,6 +36,7 @@ from skada_active.session.store import JournalStore, MemoryStore
 from skada_active.utils._sklearn import HasMethods, StrOptions
 from skada_active.utils.fitting import keeps_grad_mode, remember_columns
 from skada_active.utils.rows import take_rows
+from skada_active.utils.warn import warn_user
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -334,6 +335,11 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         ------
         ValueError
             If there is no `oracle` and `fit` had none of the target labels, or `n_rounds` comes without a `budget`.
+
+        Warns
+        -----
+        UserWarning
+            If there is a new budget and no row is left to ask about.
         """
         check_is_fitted(self)
         session = self.session_
@@ -348,6 +354,11 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             if not isinstance(budget, BudgetSchedule):
                 budget = BudgetSchedule(budget, self.n_rounds if n_rounds is None else n_rounds)
             session.extend(budget.rounds(session.state.pool_cost))
+            if np.any(np.greater(budget.budget, 0)) and session.termination_condition_ in ("pool", "no_target"):
+                warn_user(
+                    f"resume has a budget of {budget.budget}, but no label is bought: no row is left to ask "
+                    "about. Abstentions may be readmitted by loop.session_.readmit(ids); more rows need another fit."
+                )
         return self._run(session, oracle, annotator)
 
     @classmethod

@@ -38,7 +38,8 @@ class ArrayOracle(BaseEstimator):
 
     def __call__(self, ids: ArrayLike, X_rows: Any = None) -> NDArray[Any]:
         """Return the labels of the rows `ids`, shape (len(ids),)."""
-        return as_labels(self.y)[np.asarray(ids, dtype=np.int64)]
+        labels = as_labels(self.y)[np.asarray(ids, dtype=np.int64)]
+        return mask_labels(labels, is_missing(labels)) if labels.dtype.kind == "O" else labels
 
 
 class NoisyOracle(BaseEstimator):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from numbers import Integral
 from typing import Any
 
@@ -112,7 +112,13 @@ def check_answers(
     `kinds` are those of the labels that are known (`label_kinds`), empty where none is. With `classes`, a label that is
     none of them is refused. Labels in a Series go by its index, see `label_order`.
     """
-    listed: Any = [labels] if np.ndim(labels) == 0 else labels  # not by numpy, which would cut a string at its end
+    if isinstance(labels, Mapping | Set | Iterator):
+        raise ValueError(
+            f"labels must be a list of labels in the order of the ids, got {type(labels).__name__}, which has no such "
+            "order; make one, such as [labels[row] for row in ids]."
+        )
+    # Not by numpy, which would cut a string at its end.
+    listed: Any = labels if np.ndim(labels) else [labels.item() if hasattr(labels, "item") else labels]
     answers = as_labels(listed)
     rows = check_ids(ids, among, what, describe_row)
     if len(rows) != len(answers):

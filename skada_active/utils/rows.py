@@ -14,7 +14,16 @@ from scipy import sparse
 from skada_active.utils._sklearn import num_samples, safe_indexing
 from skada_active.utils.arrays import is_tensor, to_host
 
-__all__ = ["as_row", "as_row_numbers", "as_rows", "column_names", "is_dataset", "n_rows", "take_rows"]
+__all__ = [
+    "as_row",
+    "as_row_numbers",
+    "as_rows",
+    "column_names",
+    "is_dataset",
+    "n_rows",
+    "refuse_what_has_no_rows",
+    "take_rows",
+]
 
 # What numpy reads as an array, and tables: rows are taken from them at once, not one by one.
 _ARRAY_LIKE = ("shape", "__array__", "__array_interface__", "__dataframe__", "iloc")
@@ -54,7 +63,7 @@ def as_rows(X: Any) -> Any:
         X = X.to_native()
     if is_tensor(X):
         return to_host(X)
-    _refuse_what_has_no_rows(X)
+    refuse_what_has_no_rows(X)
     if isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1):
         return _stacked(X)
     if is_dataset(X) or _gives_rows(X):
@@ -137,7 +146,8 @@ def _gives_rows(X: Any) -> bool:
     return hasattr(X, "shape") and hasattr(X, "__getitem__") and not is_table
 
 
-def _refuse_what_has_no_rows(X: Any) -> None:
+def refuse_what_has_no_rows(X: Any) -> None:
+    """Raise an error with the remedy if rows of `X` cannot be taken by number, or if it hides some behind a mask."""
     remedy = None
     torch_data = sys.modules.get("torch.utils.data")
     if isinstance(X, np.ma.MaskedArray) and np.ma.getmaskarray(X).any():

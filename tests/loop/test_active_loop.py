@@ -581,3 +581,12 @@ def test_a_loop_goes_on_from_a_session_with_its_settings(blobs):
     assert (loop.estimator.C, loop.strategy.random_state, loop.budget) == (2, 3, [5, 5])
     assert loop.random_state == session.settings.seed
     assert loop.resume(ArrayOracle(y)).n_queries_ == 10
+
+
+@pytest.mark.parametrize("budget", [1.0, 0])
+def test_a_new_budget_with_nothing_to_ask_is_said(blobs, budget):
+    X, y, sample_domain = blobs
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=budget, n_rounds=1, random_state=0)
+    loop.fit(X, y, sample_domain=sample_domain if budget else None)
+    with pytest.warns(UserWarning, match="resume has a budget of 2, but no label is bought"):
+        loop.resume(budget=2)

@@ -71,3 +71,31 @@ def test_numbers_miss_by_their_convention(blobs, incomplete, dtype):
 def test_held_out_rows_that_tell_nothing_are_refused_before_any_training(blobs, no_training, X, y, message):
     with pytest.raises(ValueError, match=message):
         holdout(blobs, X, y)
+
+
+def test_truth_values_are_no_labels_of_three_classes(blobs, no_training):
+    with pytest.raises(ValueError, match="booleans and numbers"):
+        holdout(blobs, blobs[0], blobs[1] == 1)
+
+
+def test_truth_values_are_measured_against_zero_and_one(blobs):
+    y = (blobs[1] == 1).astype(int)
+    assert holdout(blobs, blobs[0], y == 1, y) == holdout(blobs, blobs[0], y, y)
+
+
+def test_held_out_bytes_are_no_text(blobs, no_training):
+    names = NAMES[blobs[1]]
+    with pytest.raises(ValueError, match="bytes and text"):
+        holdout(blobs, blobs[0], names.astype("S1"), names)
+
+
+def test_held_out_labels_that_are_all_strange_are_said(blobs):
+    y = blobs[1].astype(str)
+    with pytest.warns(UserWarning, match=r"eval_set=\(X, y\) holds labels such as '\d\.0', none of which"):
+        assert holdout(blobs, blobs[0], blobs[1].astype(float).astype(str), y) == 0
+
+
+def test_a_held_out_label_that_stands_for_a_missing_one_is_said(blobs):
+    y = blobs[1].astype(str)
+    with pytest.warns(UserWarning, match=r"eval_set=\(X, y\) holds 'nan' for 30 of 60 row\(s\)"):
+        holdout(blobs, blobs[0][60:], np.where(HALF, "nan", y[60:]), y)

@@ -158,3 +158,18 @@ def test_a_reply_in_a_series_goes_by_its_index(blobs, wrap, reply):
     )
     bought = loop.session_.state.bought_ids
     np.testing.assert_array_equal(loop.session_.state.y[bought], y[bought])
+
+
+@pytest.mark.parametrize("missing", [np.nan, pd.NA, pd.NaT, None], ids=repr)
+@pytest.mark.parametrize("container", [np.asarray, pd.Series, pd.Categorical], ids=lambda kind: kind.__name__)
+def test_text_that_misses_is_an_abstention_in_any_container(blobs, missing, container):
+    X, y, sample_domain = blobs
+    names = np.array(["a", "b", "c"], dtype=object)[y]
+    names[60:110] = missing
+    answers = container(names)
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=4, n_rounds=1, random_state=0)
+    hidden = loop.fit(X, answers, sample_domain=sample_domain).queried_ids_
+    assert hidden.min() >= 110
+    assert len(hidden) == 4
+    asked = loop.fit(X, mask_target(answers, sample_domain), sample_domain=sample_domain, oracle=ArrayOracle(answers))
+    assert asked.queried_ids_.tolist() == hidden.tolist()

@@ -59,3 +59,20 @@ def test_minus_one_counts_where_it_is_a_class_of_the_model():
 def test_labels_of_another_type_are_an_error():
     with pytest.raises(ValueError, match="Mix of label input types"):
         target_accuracy(ONES, ROWS, ["1", "0", "1", "1"])
+
+
+@pytest.mark.parametrize("label", ["nan", "", "?", "None"])
+def test_a_label_that_stands_for_a_missing_one_is_said(label):
+    model = DummyClassifier(strategy="constant", constant="b").fit([[0], [1]], ["a", "b"])
+    with pytest.warns(UserWarning, match=r"for 2 of 4 row\(s\), which is no class of the model"):
+        assert target_accuracy(model, ROWS, ["b", label, "b", label]) == 0.5
+
+
+def test_labels_that_are_no_class_at_all_are_said():
+    with pytest.warns(UserWarning, match=r"y holds labels such as 7, none of which is among the 2 classes"):
+        assert target_accuracy(ONES, ROWS, [7, 8, 7, 8]) == 0
+
+
+def test_a_class_that_the_model_does_not_know_is_wrong_without_a_word(recwarn):
+    assert target_accuracy(ONES, ROWS, [1, 1, 2, 2]) == 0.5
+    assert not recwarn.list

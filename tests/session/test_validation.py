@@ -35,6 +35,13 @@ def test_one_answer_may_be_a_scalar():
     ids, labels = check_answers(7, 1, OPEN, INTEGERS, kinds={"i"})
     assert (ids, labels.tolist()) == ([7], [1])
     assert check_answers(7, "a", OPEN, STRINGS, kinds={"U"})[1].tolist() == ["a"]
+    assert check_answers(7, np.array("a"), OPEN, STRINGS, kinds={"U"}, classes=["a"])[1].tolist() == ["a"]
+
+
+@pytest.mark.parametrize("labels", [{7: 1, 4: 0}, {0, 1}, iter([1, 0])], ids=lambda labels: type(labels).__name__)
+def test_labels_without_an_order_are_refused(labels):
+    with pytest.raises(ValueError, match=f"labels must be a list.*got {type(labels).__name__}"):
+        check(labels)
 
 
 @pytest.mark.parametrize(
