@@ -13,5 +13,6 @@ from skada_active.deep import DANN, MCC, MME, TSF, AdaptationClassifier, MarginL
         ),
     ]
 )
+@pytest.mark.filterwarnings("ignore:objective=")
 def test_scikit_learn_finds_nothing_to_complain_about(estimator, check):
     check(estimator)

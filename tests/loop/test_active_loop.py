@@ -69,6 +69,7 @@ def test_questions_are_distinct_target_rows(fit, blobs):
     assert loop.queried_ids_.dtype == np.int64
 
 
+@pytest.mark.filterwarnings("ignore:budget=")
 def test_the_pool_ends_the_loop(fit):
     loop = fit(linear(budget=100))
     assert loop.termination_condition_ == "pool"
@@ -92,6 +93,7 @@ def test_target_rows_without_a_label_abstain(blobs):
     assert sorted(loop.queried_ids_) == list(range(110, 120))
 
 
+@pytest.mark.filterwarnings("ignore:There is a budget")
 def test_no_target_rows_no_rounds(blobs):
     X, y, _ = blobs
     loop = linear().fit(X, y)
@@ -99,6 +101,7 @@ def test_no_target_rows_no_rounds(blobs):
     np.testing.assert_array_equal(loop.predict(X), LogisticRegression().fit(X, y).predict(X))
 
 
+@pytest.mark.filterwarnings("ignore:There is a budget")
 def test_without_domains_minus_one_is_a_class(blobs):
     y = np.where(blobs[1] == 0, -1, 1)
     assert linear().fit(blobs[0], y).classes_.tolist() == [-1, 1]
@@ -116,6 +119,7 @@ def test_several_sources_and_targets():
 # What is known from the start
 
 
+@pytest.mark.filterwarnings("ignore:There is a budget")
 def test_labeled_target_is_known_and_not_asked_about(fit):
     known = np.arange(120) >= 100
     loop = fit(linear(budget=100), labeled_target=known)
@@ -168,6 +172,7 @@ def test_labeled_target_does_not_go_with_an_oracle(fit):
         fit(linear(), labeled_target=np.ones(120, dtype=bool), oracle=ArrayOracle([]))
 
 
+@pytest.mark.filterwarnings("ignore:There is a budget")
 def test_with_an_oracle_a_label_that_is_present_is_known(blobs):
     X, y, sample_domain = blobs
     known = mask_target(y, sample_domain)

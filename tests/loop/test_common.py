@@ -51,6 +51,7 @@ def linear_loop(estimator=None, **params):
 
 
 @parametrize_with_checks([ActiveAdaptationLoop(), ActiveAdaptationLoop(LogisticRegression())])
+@pytest.mark.filterwarnings("ignore:There is a budget")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 

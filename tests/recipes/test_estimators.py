@@ -31,6 +31,7 @@ def data():
 
 
 @pytest.mark.parametrize("recipe", [recipes.LADA, recipes.GSDAClassifier])
+@pytest.mark.filterwarnings("ignore:There is a budget", "ignore:objective=")
 def test_scikit_learns_checks_pass(recipe):
     check_estimator(recipe(max_epochs=4, lr=0.02, device="cpu"))
 

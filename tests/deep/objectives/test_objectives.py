@@ -118,6 +118,7 @@ def test_objective_learns_what_the_labels_say(objective):
 
 
 @every_objective
+@pytest.mark.filterwarnings("ignore:objective=")
 def test_source_only_training_works(objective):
     X, y, _ = make_data(targets=())
     assert fitted(objective, (X, y)).score(X, y) > 0.5
@@ -317,6 +318,7 @@ def test_domain_logit_is_refused_without_a_discriminator():
         fitted(MCC()).domain_logit(make_data()[0])
 
 
+@pytest.mark.filterwarnings("ignore:objective=")
 def test_domain_logit_of_an_untrained_discriminator_is_refused():
     X, y, _ = make_data(targets=())
     with pytest.raises(ValueError, match="untrained"):
