@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skada_active.deep import DANN, MCC, MME, TSF, AdaptationClassifier, MarginLoss
