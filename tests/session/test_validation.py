@@ -40,7 +40,7 @@ def test_one_answer_may_be_a_scalar():
 
 @pytest.mark.parametrize("labels", [{7: 1, 4: 0}, {0, 1}, iter([1, 0])], ids=lambda labels: type(labels).__name__)
 def test_labels_without_an_order_are_refused(labels):
-    with pytest.raises(ValueError, match=f"labels must be a list.*got {type(labels).__name__}"):
+    with pytest.raises(ValueError, match=f"labels must hold one label.*got {type(labels).__name__}; give a list"):
         check(labels)
 
 
