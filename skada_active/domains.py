@@ -24,6 +24,7 @@ __all__ = [
     "mask_target",
     "resolve_roles",
     "stack_domains",
+    "usual_coding",
 ]
 
 #: Domain number of every row when no ``sample_domain`` is given.
@@ -238,11 +239,18 @@ def check_inputs(
 
 def check_domain_coding(roles: Roles) -> None:
     """Raise a ValueError if the domains are numbered 0 and 1 without a target: the usual coding of other packages."""
-    if not len(roles.target) and np.array_equal(np.unique(roles.domain), [0, 1]):
-        raise ValueError(
-            "sample_domain holds 0 and 1 only, so that every row counts as source: a target is numbered below 0. If 1 "
-            "stands for the target, pass np.where(sample_domain == 1, -1, 1); if both are sources, number them 1 and 2."
-        )
+    if message := usual_coding(roles):
+        raise ValueError(message)
+
+
+def usual_coding(roles: Roles) -> str | None:
+    """Return what to say of domains that are numbered 0 and 1 without a target, None of any others."""
+    if len(roles.target) or not np.array_equal(np.unique(roles.domain), [0, 1]):
+        return None
+    return (
+        "sample_domain holds 0 and 1 only, so that every row counts as source: a target is numbered below 0. If 1 "
+        "stands for the target, pass np.where(sample_domain == 1, -1, 1); if both are sources, number them 1 and 2."
+    )
 
 
 def hide_target(y: NDArray[Any], roles: Roles, labeled_target: ArrayLike | None) -> Roles:

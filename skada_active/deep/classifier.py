@@ -28,7 +28,7 @@ from skada_active.deep._validation import check_class_weight, check_fit_data, cl
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
-from skada_active.domains import Roles, check_domain_coding
+from skada_active.domains import Roles, usual_coding
 from skada_active.exceptions import TrainingError
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils._sklearn import Interval, StrOptions
@@ -260,7 +260,7 @@ class AdaptationClassifier(
         Warns
         -----
         UserWarning
-            If the objective reads target rows and there are none.
+            If the objective reads target rows and there are none, or the domains are numbered 0 and 1 alone.
 
         Notes
         -----
@@ -270,8 +270,9 @@ class AdaptationClassifier(
         self._validate_params()
         check_class_weight(self.class_weight)
         X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
-        check_domain_coding(roles)
-        if self.objective is not None and self.objective.reads_target and not len(roles.target):
+        if message := usual_coding(roles):
+            warn_user(message)
+        elif self.objective is not None and self.objective.reads_target and not len(roles.target):
             warn_user(
                 f"objective={self.objective!r} reads target rows, but there are none, so it does nothing; number their "
                 "sample_domain below 0, or leave the objective out."

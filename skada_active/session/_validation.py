@@ -115,7 +115,8 @@ def check_answers(
     if isinstance(labels, Mapping | Set | Iterator):
         raise ValueError(
             f"labels must hold one label for each of the {np.size(ids)} ids, in their order, got "
-            f"{type(labels).__name__}; give a list, such as list(labels) of a generator or [labels[row] for row in ids] of a dict."
+            f"{type(labels).__name__}; give a list, such as list(labels) of a generator "
+            "or [labels[row] for row in ids] of a dict."
         )
     # Not by numpy, which would cut a string at its end.
     listed: Any = labels if np.ndim(labels) else [labels.item() if hasattr(labels, "item") else labels]
