@@ -97,7 +97,7 @@ def as_labels(y: ArrayLike) -> NDArray[Any]:
         )
     if labels.dtype.kind == "u" and labels.size and int(labels.max()) > _LARGEST:
         raise ValueError(
-            f"y holds {labels.max()}, more than int64 holds; number the classes anew, for example by LabelEncoder, and "
+            f"y holds {labels.max()}, more than int64 holds; renumber the classes, for example by LabelEncoder, and "
             "write a missing label as -1 in signed integers."
         )
     if not labels.ndim:

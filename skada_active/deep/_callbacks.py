@@ -1,4 +1,4 @@
-"""Events as callbacks of skorch get them: those that score see labelled rows alone, and begin anew in every call."""
+"""Events as callbacks of skorch get them: those that score see labelled rows alone, afresh in every call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.data import Subset
 
 from skada_active.deep.batches import DomainDataset
 
-__all__ = ["STEP_EVENTS", "LabeledRows", "begin_anew", "initialize_held", "listens_to_steps", "part_of", "tell"]
+__all__ = ["STEP_EVENTS", "LabeledRows", "initialize_held", "listens_to_steps", "part_of", "reset_best_scores", "tell"]
 
 #: What skorch tells every callback at every step, which costs a tenth of a small network's epoch.
 STEP_EVENTS = frozenset({"on_batch_begin", "on_batch_end", "on_grad_computed"})
@@ -68,7 +68,7 @@ def initialize_held(callbacks: list[Callback]) -> None:
             callback.initialize()
 
 
-def begin_anew(callbacks: list[Callback]) -> None:
+def reset_best_scores(callbacks: list[Callback]) -> None:
     """Let scoring callbacks forget what was best: losses and rows of an earlier call of training were others."""
     for callback in callbacks:
         if isinstance(callback, ScoringBase | PassthroughScoring):

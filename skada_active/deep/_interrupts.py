@@ -15,7 +15,7 @@ def raised_by_callback(interrupt: BaseException) -> bool:
     """Tell whether a callback raised a KeyboardInterrupt by a statement of its own, as skorch's EarlyStopping does.
 
     Any other one is a person's Ctrl-C, wherever it came: in the middle of an instruction, by a signal handler, or
-    raised anew by a callback that had caught it.
+    raised again by a callback that had caught it.
 
     Parameters
     ----------

@@ -16,7 +16,14 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skada_active.deep._callbacks import STEP_EVENTS, begin_anew, initialize_held, listens_to_steps, part_of, tell
+from skada_active.deep._callbacks import (
+    STEP_EVENTS,
+    initialize_held,
+    listens_to_steps,
+    part_of,
+    reset_best_scores,
+    tell,
+)
 from skada_active.deep._divergence import check_finite, check_single_rows
 from skada_active.deep._interrupts import raised_by_callback
 from skada_active.deep._split import split_labeled
@@ -51,7 +58,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
     It differs from `skorch.NeuralNetClassifier` in these places: batches come from `RoleBatches`, the loss sees a whole
     `Step`, an epoch writes one history entry for all its steps (where no callback listens to steps), ``train_split``
     splits the labelled rows only, and a loss that is not finite is a `TrainingError`. What counts as the best epoch,
-    in entries such as ``valid_loss_best``, begins anew with every call of training, whose loss and rows are others.
+    in entries such as ``valid_loss_best``, starts afresh with every call of training, whose loss and rows are others.
 
     All callbacks, checkpoints, ``compile`` and the accelerate mixin work as in skorch. Scoring callbacks score labelled
     rows: those of the validation part, or with ``on_train=True`` those of the steps. `InputShapeSetter` has nothing to
@@ -156,7 +163,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         rows = {"X": data.rows, "y": data.labels}
         self.notify("on_train_begin", **rows)
         self.clock_.earlier_epochs = len(self.history)
-        begin_anew(self._own_callbacks)
+        reset_best_scores(self._own_callbacks)
         try:
             self.fit_loop(data, epochs=epochs)
         except KeyboardInterrupt as interrupt:

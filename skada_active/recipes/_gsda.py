@@ -56,7 +56,7 @@ class GSDAClassifier(SupervisedKnobs, TablePreparing):
     Attributes
     ----------
     objective : GSDA
-        What the knobs describe, built anew whenever it is read: to change it, change the knobs.
+        What the knobs describe, built whenever it is read: to change it, change the knobs.
     preprocessor_
         The fitted preprocessor; `n_features_in_` and `feature_names_in_` are those of the prepared columns.
 

@@ -50,7 +50,7 @@ class SAGELoop(RecipeLoop):
     Attributes
     ----------
     estimator, strategy
-        What the knobs describe, built anew whenever it is read: to change them, change the knobs.
+        What the knobs describe, built whenever it is read: to change them, change the knobs.
 
     Notes
     -----
