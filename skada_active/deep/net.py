@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skada_active.deep._callbacks import STEP_EVENTS, begin_anew, initialize_held, listens_to_steps, part_of, tell
-from skada_active.deep._divergence import check_finite, check_single_rows
+from skada_active.deep._divergence import check_finite, check_single_rows, warn_if_worse_than_guessing
 from skada_active.deep._interrupts import raised_by_callback
 from skada_active.deep._split import split_labeled
 from skada_active.deep.anchors import Anchors, AnchorSet
@@ -165,6 +165,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
                 raise
         if epochs:
             self.notify("on_train_end", **rows)
+            warn_if_worse_than_guessing(self)
         else:
             self.on_train_end(self, **rows)  # callbacks look back at epochs
         torch.clear_autocast_cache()  # callbacks may have restored other weights
