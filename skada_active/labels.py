@@ -140,7 +140,8 @@ def label_kinds(labels: NDArray[Any]) -> set[str]:
     """Return the kinds of dtype (``"i"``, ``"U"``, ...) that the labels are of; objects are looked at one by one."""
     if labels.dtype.kind != "O":
         return {labels.dtype.kind}
-    return {np.asarray(example).dtype.kind for example in {type(label): label for label in labels}.values()}
+    examples = map(np.asarray, {type(label): label for label in labels}.values())
+    return {"O" if example.ndim else example.dtype.kind for example in examples}
 
 
 def check_label_types(labels: NDArray[Any]) -> None:

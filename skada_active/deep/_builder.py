@@ -124,7 +124,17 @@ def build_net(config: NetConfig, inputs: InputProfile, *, n_classes: int, n_doma
     # An accelerator puts the modules on its own device.
     placed_elsewhere = getattr(params.get("accelerator"), "device_placement", False)
     params = {**defaults, **params, "device": None if placed_elsewhere else device}
-    return net_class(module, AdaptationCriterion(objective), **params).initialize()
+    net = net_class(module, AdaptationCriterion(objective), **params).initialize()
+    _check_callback_names(params, [name for name, _ in net.callbacks_])
+    return net
+
+
+def _check_callback_names(params: dict[str, Any], names: list[str]) -> None:
+    """Raise a ValueError if a parameter is one of a callback that there is not, which skorch passes over."""
+    for param in params:
+        prefix, _, rest = param.partition("__")
+        if prefix == "callbacks" and "__" in rest and rest.partition("__")[0] not in names:
+            raise ValueError(f"net_params holds {param!r}, but there is no such callback; there are {names}.")
 
 
 def is_of_skorch(callback: Any) -> bool:
@@ -174,7 +184,13 @@ def _build_module(config: NetConfig, inputs: InputProfile, n_classes: int) -> Ad
 def _given_backbone(module: Any, shape: tuple[int, ...]) -> nn.Module:
     if isinstance(module, nn.Module):
         return copy.deepcopy(module).cpu()  # the module that a user passed in is never trained itself
-    made = module(shape)
+    try:
+        made = module(shape)
+    except TypeError as error:
+        raise TypeError(
+            f"module={module!r} could not be called with the shape of a row, {shape} ({error}); give a network, or a "
+            "function that makes one of that shape."
+        ) from error
     if not isinstance(made, nn.Module):
         raise TypeError(f"module must be an nn.Module or return one for a row's shape, got {made!r} for {shape}.")
     return made

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import skorch.dataset
 from skorch import NeuralNet
-from skorch.callbacks import Callback, InputShapeSetter, PassthroughScoring
+from skorch.callbacks import Callback, Checkpoint, InputShapeSetter, PassthroughScoring
 from skorch.callbacks.scoring import ScoringBase
 from torch import Tensor, as_tensor
 from torch.utils.data import Subset
 
 from skada_active.deep.batches import DomainDataset
+from skada_active.utils.warn import warn_user
 
 __all__ = ["STEP_EVENTS", "LabeledRows", "initialize_held", "listens_to_steps", "part_of", "reset_best_scores", "tell"]
 
@@ -79,9 +80,22 @@ def tell(callback: Callback, event: str, net: Any, kwargs: dict[str, Any]) -> No
     """Tell a callback of an event; one that scores is told of the labelled rows of a step or of the data."""
     if isinstance(callback, InputShapeSetter) and callback.module_name == "module":
         return  # the network is made for the rows
+    if event == "on_train_end" and isinstance(callback, Checkpoint) and _has_only_earlier(callback, net):
+        warn_user(
+            f"{type(callback).__name__}(monitor={callback.monitor!r}, load_best=True) saved no epoch of this call of "
+            "training: what it holds comes from an earlier one, without the labels bought since, and is not loaded. "
+            "Let the monitor compare the epochs of one call, as 'valid_loss_best' does."
+        )
+        return
     if isinstance(callback, ScoringBase):
         kwargs = _of_labeled(**kwargs)
     getattr(callback, event)(net, **kwargs)
+
+
+def _has_only_earlier(callback: Checkpoint, net: Any) -> bool:
+    if not (callback.load_best and callback.monitor and callback.event_name):
+        return False
+    return not any(row.get(callback.event_name) for row in net.history[net.clock_.earlier_epochs :])
 
 
 def _of_labeled(**kwargs: Any) -> dict[str, Any]:

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from skada_active.exceptions import TrainingError
+from skada_active.utils.warn import warn_user
 
-__all__ = ["check_finite", "check_single_rows"]
+__all__ = ["check_finite", "check_single_rows", "warn_if_worse_than_guessing"]
 
 _REMEDY = (
     "Lower lr or the trade_off of the objective, clip the gradients by "
     'net_params={"callbacks": [skorch.callbacks.GradientNormClipping(1.0)]}, or look for huge values in X.'
 )
+#: A labelled loss of so many times that of guessing is none that training passes through on its way to a model.
+_HOPELESS = 100
 
 
 def check_finite(net: Any, losses: dict[str, float]) -> None:
@@ -37,6 +40,17 @@ def check_finite(net: Any, losses: dict[str, float]) -> None:
         raise TrainingError(
             f"Training diverged: in epoch {len(net.history)}, {', '.join(lost[:4])} "
             f"(lr={float(lr):g}, optimizer {optimizer}). {_REMEDY}"
+        )
+
+
+def warn_if_worse_than_guessing(net: Any) -> None:
+    """Warn if the labelled loss of the last epoch is finite, but far beyond that of equal probabilities, log C."""
+    loss = net.history[-1].get("labeled_loss", 0.0) / (1 + net.source_weight)
+    guess = math.log(max(2, len(net.classes_)))
+    if loss > _HOPELESS * guess and not any(getattr(callback, "load_best", False) for _, callback in net.callbacks_):
+        warn_user(
+            f"Training went wrong: the labelled loss of the last epoch is {loss:.3g}, that of guessing {guess:.2g}. "
+            f"{_REMEDY} A network of your own wants standardised rows."
         )
 
 

@@ -82,7 +82,7 @@ class Intake:
             start += len(block)
         return rows
 
-    def check_shape(self, shape: tuple[int, ...]) -> None:
+    def check_shape(self, shape: tuple[int, ...], item: int | None = None) -> None:
         """Raise a ValueError if a row of this shape is none like those that the network was made for."""
         if shape == self.row_shape:
             return
@@ -90,8 +90,10 @@ class Intake:
             if self.is_default:  # images of any size
                 _check_default(shape)
             return
+        where = "" if item is None else f", first as item {item}"
         raise ValueError(
-            f"X has rows of shape {shape}, but the network was made for rows of shape {self.row_shape}{_as_read(shape)}"
+            f"X has rows of shape {shape}{where}, but the network was made for rows of shape {self.row_shape}"
+            f"{_as_read(shape)}"
         )
 
 
@@ -116,7 +118,7 @@ class _ReadDataset(Dataset):
 
     def _read(self, item: Any, number: int) -> NDArray[Any]:
         row = as_row(item, number)
-        self.intake.check_shape(row.shape)
+        self.intake.check_shape(row.shape, number)
         return row if self.intake.shift is None else self.intake.convert(row[np.newaxis])[0]
 
 
@@ -175,14 +177,17 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, intake: Intake | None = N
     """
     X = as_rows(X)
     if is_dataset(X):
+        if not len(X):
+            raise ValueError("X is a dataset of 0 rows; give one of at least 1.")
         if reset:
             for name in ("n_features_in_", "feature_names_in_"):
                 vars(estimator).pop(name, None)  # those of an array that was fitted before
         return X
     shape = tuple(getattr(X, "shape", ()))[1:]
-    if len(shape) == 0 and len(X) and isinstance(X, np.ndarray) and X.dtype.kind in "OUSV":
+    if len(shape) == 0 and len(X) and (values := np.asarray(X)).dtype.kind in "OUSV":
+        first, example = type(values[0]).__name__, str(values[0])[:40]
         raise TypeError(
-            f"X holds one object of type {type(X[0]).__name__} a row, {str(X[0])[:40]!r} first, and a network takes "
+            f"X holds one object of type {first} a row, {example!r} first, and a network takes "
             "numbers: turn texts and records into columns of them; files go into a dataset whose __getitem__ reads one."
         )
     if intake is not None and max(len(shape), len(intake.row_shape)) > 1:
@@ -213,13 +218,14 @@ def embedding_width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
     backbone.eval()
     try:
         with torch.no_grad():
-            embedding = backbone(torch.zeros(1, *shape))
+            embedding = backbone(torch.zeros(2, *shape))
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"module cannot embed a row of shape {shape} ({error}){_as_read(shape)}") from error
     backbone.train()
-    if not isinstance(embedding, Tensor) or embedding.ndim != 2 or len(embedding) != 1:
-        found = tuple(embedding.shape) if isinstance(embedding, Tensor) else f"a {type(embedding).__name__}"
-        raise ValueError(f"module must return an embedding, one tensor (n, D), got {found} for one row.")
+    is_tensor = isinstance(embedding, Tensor)
+    if not (is_tensor and embedding.ndim == 2 == len(embedding) and embedding.is_floating_point()):
+        found = f"{tuple(embedding.shape)} of {embedding.dtype}" if is_tensor else f"a {type(embedding).__name__}"
+        raise ValueError(f"module must return an embedding, one tensor (n, D) of floats, got {found} for two rows.")
     return embedding.shape[1]
 
 

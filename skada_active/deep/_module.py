@@ -43,7 +43,7 @@ class AdaptationModule(nn.Module):
         return in_full_precision(self._classified, features, device=features.device)
 
     def _classified(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        if features.dtype in (torch.bfloat16, torch.float16):
+        if features.dtype != torch.float32:
             features = features.float()
         if self.normalize:
             features = F.normalize(features)

@@ -16,8 +16,9 @@ from skada_active.deep.batches import DomainDataset
 from skada_active.domains import Roles, check_inputs
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils.rows import is_dataset
+from skada_active.utils.warn import warn_user
 
-__all__ = ["check_class_weight", "check_fit_data", "class_weights", "training_data"]
+__all__ = ["check_class_weight", "check_fit_data", "class_weights", "training_data", "warn_if_no_label_counts"]
 
 
 def check_fit_data(
@@ -50,6 +51,18 @@ def class_weights(class_weight: Any, classes: NDArray[Any], labels: NDArray[Any]
     weight = np.ones(len(classes))
     weight[present] = compute_class_weight(class_weight, classes=classes[present], y=labels)
     return torch.as_tensor(weight, dtype=torch.float32)
+
+
+def warn_if_no_label_counts(data: DomainDataset, source_weight: float, class_weight: torch.Tensor | None) -> None:
+    """Warn if each label has the weight 0, by its domain or by its class, so that nothing is learned from any."""
+    if source_weight and class_weight is None:
+        return
+    labels = data.labels[data.role("labeled" if source_weight else "labeled_target")].cpu()
+    if not (len(labels) if class_weight is None else class_weight[labels].any()):
+        warn_user(
+            "No label counts, so that the network learns nothing from any: class_weight is 0 for each class that has "
+            "one, or source_weight is 0 and no target row has a label. Raise one of the two."
+        )
 
 
 def training_data(

@@ -24,7 +24,13 @@ from skada_active.deep._inputs import InputProfile, Intake, check_rows
 from skada_active.deep._prediction import net_outputs
 from skada_active.deep._seeding import run_seeded
 from skada_active.deep._state import is_alike, load_state, net_state
-from skada_active.deep._validation import check_class_weight, check_fit_data, class_weights, training_data
+from skada_active.deep._validation import (
+    check_class_weight,
+    check_fit_data,
+    class_weights,
+    training_data,
+    warn_if_no_label_counts,
+)
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum
@@ -454,6 +460,7 @@ class AdaptationClassifier(
     def _train(self, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> Self:
         data = training_data(X, y, roles, classes=self.classes_, domains=self.domains_, device=self.device_)
         self.net_.class_weight = class_weights(self.class_weight, self.classes_, native_labels(y[roles.labeled]))
+        warn_if_no_label_counts(data, self.net_.source_weight, self.net_.class_weight)
         self._n_calls += 1
         seed = np.random.SeedSequence(self._seed, spawn_key=(self._n_calls,)).generate_state(1)[0]
         try:

@@ -24,7 +24,7 @@ from skada_active.deep._callbacks import (
     reset_best_scores,
     tell,
 )
-from skada_active.deep._divergence import check_finite, check_single_rows
+from skada_active.deep._divergence import check_finite, check_single_rows, warn_if_worse_than_guessing
 from skada_active.deep._interrupts import raised_by_callback
 from skada_active.deep._split import split_labeled
 from skada_active.deep.anchors import Anchors, AnchorSet
@@ -172,6 +172,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
                 raise
         if epochs:
             self.notify("on_train_end", **rows)
+            warn_if_worse_than_guessing(self)
         else:
             self.on_train_end(self, **rows)  # callbacks look back at epochs
         torch.clear_autocast_cache()  # callbacks may have restored other weights

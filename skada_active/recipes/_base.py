@@ -93,7 +93,11 @@ def _check_names(recipe: type, args: tuple[Any, ...], knobs: dict[str, Any]) -> 
         others = [f"recipes.{other.FUNCTION}" for other in _RECIPES.values() if name in _knobs_of(other)]  # type: ignore
         hint = f"did you mean {near[0]!r}" if near else _ELSEWHERE.get(name)
         if hint is None:
-            hint = f"{' and '.join(others)} has it" if others else "there is none like it"
+            hint = (
+                f"{' and '.join(others)} {'has' if len(others) == 1 else 'have'} it"
+                if others
+                else "there is none like it"
+            )
         raise TypeError(f"{function} has no parameter {name!r}: {hint}. Its parameters: {', '.join(own)}.")
 
 

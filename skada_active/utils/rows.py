@@ -61,7 +61,7 @@ def as_rows(X: Any) -> Any:
         return X.tocsr()
     if _is_module(X, "narwhals") and hasattr(X, "to_native"):
         X = X.to_native()
-    if is_tensor(X):
+    if is_tensor(X) and X.ndim:
         return to_host(X)
     refuse_what_has_no_rows(X)
     if isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1):
@@ -143,7 +143,7 @@ def _gives_rows(X: Any) -> bool:
     if hasattr(X, "iloc") or _is_module(X, "polars") or hasattr(X, "column_names"):
         return hasattr(X, "shape") and not _is_record_batch(X)
     is_table = hasattr(X, "columns") or hasattr(X, "__dataframe__")
-    return hasattr(X, "shape") and hasattr(X, "__getitem__") and not is_table
+    return len(getattr(X, "shape", ())) > 0 and hasattr(X, "__getitem__") and not is_table
 
 
 def refuse_what_has_no_rows(X: Any) -> None:

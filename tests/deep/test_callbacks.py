@@ -271,6 +271,23 @@ def test_a_loop_keeps_what_it_bought_when_the_best_epoch_is_loaded(tmp_path):
     assert len(set(accuracy)) == 4
 
 
+def test_a_checkpoint_of_an_earlier_call_is_told_and_not_loaded(make_data, tmp_path):
+    X, y, domain = make_data()
+    callbacks = [Checkpoint(dirname=str(tmp_path), monitor=lambda net: len(net.history) == 1, load_best=True)]
+    model = classifier(callbacks).fit(X, y, domain)
+    assert len(model.net_.history) == 1
+    with pytest.warns(UserWarning, match="saved no epoch of this call"):
+        model.partial_fit(X, y, domain, epochs=3)
+    assert len(model.net_.history) == 4
+
+
+def test_a_parameter_of_a_callback_that_there_is_not_is_refused(make_data):
+    model = classifier([("best", EpochScoring("accuracy"))])
+    model.net_params["callbacks__bset__name"] = "first"
+    with pytest.raises(ValueError, match=r"'callbacks__bset__name'.*'best'"):
+        model.fit(*make_data())
+
+
 @pytest.mark.parametrize("make", [EarlyStopping, TrainEndCheckpoint, Checkpoint], ids=lambda kind: kind.__name__)
 def test_training_for_no_epoch_calls_no_callback_that_looks_back(make_data, tmp_path, make):
     params = {"load_best": True} if make is not TrainEndCheckpoint else {}

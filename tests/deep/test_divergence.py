@@ -211,3 +211,35 @@ def test_steps_of_one_row_are_refused_where_batches_are_normalised(make_data):
 
 def test_no_epoch_trains_nothing_and_is_no_error(make_data):
     assert np.isfinite(classifier(max_epochs=0, **DIVERGES).fit(*make_data()).predict_proba(make_data()[0])).all()
+
+
+@pytest.fixture(scope="module")
+def unscaled():
+    X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32) * 1e6
+    return X, np.arange(60) % 3, np.repeat([1, -1], 30)
+
+
+def test_a_loss_far_beyond_that_of_guessing_is_told(unscaled):
+    X, y, sample_domain = unscaled
+    with pytest.warns(UserWarning, match=r"labelled loss of the last epoch is .* guessing 1.1\. Lower lr"):
+        classifier(module=nn.Linear(4, 3)).fit(X, mask_target(y, sample_domain), sample_domain)
+
+
+def test_the_weight_of_the_source_does_not_look_like_a_bad_loss(unscaled, recwarn):
+    X, y, sample_domain = unscaled
+    classifier(source_weight=1e6).fit(X, mask_target(y, sample_domain), sample_domain)
+    assert not recwarn
+
+
+@pytest.mark.parametrize("params", [{"source_weight": 0}, {"class_weight": {0: 0, 1: 0.0, 2: 0}}])
+def test_labels_that_all_weigh_nothing_are_told(unscaled, params):
+    X, y, sample_domain = unscaled
+    with pytest.warns(UserWarning, match="No label counts"):
+        classifier(**params).fit(X, mask_target(y, sample_domain), sample_domain)
+
+
+@pytest.mark.parametrize("params", [{"source_weight": 0}, {"class_weight": {0: 0, 1: 0.0, 2: 1}}])
+def test_some_labels_that_count_are_enough(unscaled, params, recwarn):
+    X, y, sample_domain = unscaled
+    classifier(**params).fit(X, y, sample_domain)
+    assert not recwarn

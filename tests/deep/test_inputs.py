@@ -196,6 +196,20 @@ class Outputs(nn.Module):
         return self.kind([("z", embedding)]) if self.always or self.training else embedding
 
 
+class Mean(nn.Module):
+    def forward(self, rows):
+        return rows.mean(dim=0, keepdim=True)
+
+
+class Cast(nn.Module):
+    def __init__(self, dtype):
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, rows):
+        return rows.to(self.dtype)
+
+
 def pixels(*shape):
     return np.zeros((N, *shape), dtype=np.float32)
 
@@ -214,6 +228,9 @@ REFUSED = {
     "arrays of several sizes": (lambda: [*TABLE[:-1], TABLE[0, :3]], {}, r"\(4,\) first and \(3,\) as item 23"),
     "lists of several lengths": (lambda: [[1.0]] * 23 + [[1.0, 2.0]], {}, "differ in length"),
     "paths": (lambda: [f"{row}.png" for row in range(N)], {}, "__getitem__ reads one"),
+    "a series of paths": (lambda: pd.Series([f"{row}.png" for row in range(N)]), {}, "__getitem__ reads one"),
+    "an array of no rows": (lambda: np.array(1.0), {}, "one row of numbers per sample"),
+    "a tensor of no rows": (lambda: torch.tensor(1.0), {}, "one row of numbers per sample"),
     "a loader": (lambda: DataLoader(Rows(TABLE)), {}, "X.dataset"),
     "an iterable dataset": (Stream, {}, "__len__"),
     "a generator": (lambda: (row for row in TABLE), {}, r"list\(X\)"),
@@ -225,7 +242,11 @@ REFUSED = {
     "an item that is None": (lambda: Rows([*TABLE[:5], None, *TABLE[6:]]), {}, "None as item 5"),
     "items that are numbers": (lambda: TensorDataset(torch.as_tensor(TABLE[:, 0])), {}, "Tensor as item 0"),
     "items of several sizes": (lambda: Rows([*IMAGES[:-1], IMAGES[0, :, :-1]]), {}, "items differ in shape"),
-    "items of several widths": (lambda: Rows([*TABLE[:-1], TABLE[0, :3]]), {}, r"rows of shape \(3,\)"),
+    "items of several widths": (
+        lambda: Rows([*TABLE[:-1], TABLE[0, :3]]),
+        {},
+        r"rows of shape \(3,\), first as item 23",
+    ),
     "text columns": (lambda: pd.DataFrame({"a": TABLE[:, 0], "city": ["x"] * N}), {}, "'city'.*OneHotEncoder"),
     "dates": (lambda: pd.DataFrame({"day": pd.date_range("2020-01-01", periods=N)}), {}, "'day'"),
     "a masked array": (lambda: np.ma.array(TABLE, mask=TABLE > 1), {}, "masked array.*filled"),
@@ -233,6 +254,9 @@ REFUSED = {
     "a module with a dict": (lambda: TABLE, {"module": Outputs(dict)}, "one tensor .*got a dict"),
     "a tuple in training": (lambda: TABLE, {"module": Outputs(tuple, always=False)}, "one tensor.*got tuple"),
     "a callable without a module": (lambda: TABLE, {"module": lambda shape: None}, r"nn.Module.*got None for \(4,\)"),
+    "a callable for something else": (lambda: TABLE, {"module": lambda: None}, r"module=.*shape of a row, \(4,\)"),
+    "a module for one row": (lambda: TABLE, {"module": Mean()}, r"got \(1, 4\).* for two rows"),
+    "a module of integers": (lambda: TABLE, {"module": Cast(torch.int64)}, "floats, got .*int64"),
     "no optimiser": (lambda: TABLE, {"optimizer": dict}, "optimizer must be.*got 'dict'"),
 }
 
@@ -265,6 +289,17 @@ def test_images_of_another_form_are_refused_at_prediction(shape, given):
     rows = pixels(*shape)
     with pytest.raises(ValueError, match=r"X has rows of shape \(" + str(shape[0])):
         fitted.predict(rows if given == "array" else Rows(rows))
+
+
+def test_a_dataset_without_rows_is_refused():
+    fitted = model(max_epochs=1).fit(TABLE, LABELS, DOMAINS)
+    with pytest.raises(ValueError, match="X is a dataset of 0 rows"):
+        fitted.predict(Rows(TABLE[:0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_an_embedding_of_another_precision_is_taken(dtype):
+    assert model(max_epochs=1, module=Cast(dtype)).fit(TABLE, LABELS, DOMAINS).transform(TABLE).dtype == np.float32
 
 
 def test_images_of_another_size_may_be_predicted():

@@ -142,6 +142,7 @@ def test_tables_of_polars_and_pyarrow_keep_their_kind(blobs):
     [
         ({"a": pd.Timestamp("2020")}, "column 'a' holds (Timestamp|datetime|int)"),
         ({"sex": [1, "m"] * 30}, "column 'sex' holds int and str"),
+        ({"sex": [[1], [2]] * 30}, "column 'sex' holds list"),
         ({"sex": [f"person {row}" for row in range(60)] * 2}, None),
         ({"sex": [str(row / 7) for row in range(60)]}, "column 'sex' holds numbers written as text.*to_numeric"),
     ],
