@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,8 +42,7 @@ class AdaptationModule(nn.Module):
         return in_full_precision(self._classified, features, device=features.device)
 
     def _classified(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        if features.dtype != torch.float32:
-            features = features.float()
+        features = features.to(self.head.weight.dtype)
         if self.normalize:
             features = F.normalize(features)
         return self.head(features), features
