@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skada_active.labels import as_labels, check_label_types, is_missing, looks_missing, mask_labels
 from skada_active.stacking import stack_domains
-from skada_active.utils.rows import as_rows, n_rows
+from skada_active.utils.rows import as_rows, is_reordered, n_rows
 from skada_active.utils.warn import warn_user
 
 __all__ = [
@@ -313,8 +313,7 @@ def _check_row_order(indexes: dict[str, Any]) -> None:
     """Raise a ValueError if tables of pandas have the same index in another order: rows go by position here."""
     (first, index), *others = indexes.items()
     for name, other in others:
-        is_shuffled = not index.equals(other) and len(index) == len(other) and index.is_unique
-        if is_shuffled and set(index) == set(other):
+        if index.is_unique and is_reordered(index, other):
             raise ValueError(
                 f"{name} has the index of {first} in another order, and rows are matched by position: pass "
                 f"{name}.loc[{first}.index], or {name}.to_numpy() if its order is right already."

@@ -14,6 +14,7 @@ __all__ = [
     "check_label_types",
     "encode_labels",
     "is_missing",
+    "known_values",
     "label_kinds",
     "labels_from_list",
     "labels_to_list",
@@ -54,6 +55,11 @@ def is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
     if y.dtype.kind == "O":
         return np.fromiter((_is_missing_object(label) for label in y), dtype=bool, count=len(y))
     return np.zeros(len(y), dtype=bool)
+
+
+def known_values(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of a column that are neither NaN nor None; in integers, -1 is a value."""
+    return values[~is_missing(values)] if values.dtype.kind in "fO" else values
 
 
 def encode_labels(labels: ArrayLike, classes: NDArray[Any]) -> NDArray[np.int64]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skada_active.labels import as_labels, is_missing, label_kinds, mask_labels, native_labels
-from skada_active.utils.rows import as_rows, is_dataset, n_rows, refuse_what_has_no_rows
+from skada_active.labels import as_labels, is_missing, known_values, label_kinds, mask_labels, native_labels
+from skada_active.utils.rows import as_rows, is_dataset, is_reordered, n_rows, refuse_what_has_no_rows, table_columns
 
 __all__ = ["stack_domains"]
 
@@ -120,7 +120,7 @@ def _rows_of(name: Any, X: Any) -> Any:
         refuse_what_has_no_rows(X)
     except TypeError as error:
         raise TypeError(f"domains[{name!r}]: {error}") from error
-    if not (sparse.issparse(X) or _columns(X) is not None or is_dataset(X)):
+    if not (sparse.issparse(X) or table_columns(X) is not None or is_dataset(X)):
         listed = isinstance(X, list | tuple)
         if listed and any(not (isinstance(row, Number | list | tuple) or hasattr(row, "shape")) for row in X):
             X = list(X)  # names of files, texts, images: nothing that an array of numbers could be made of
@@ -148,8 +148,7 @@ def _labels_of(name: Any, X: Any, y: Any, n: int, *, is_target: bool) -> NDArray
             raise ValueError(f"domains[{name!r}]: {error}") from error
     if len(labels) != n:
         raise ValueError(f"domains[{name!r}]: X has {n} rows and y has {len(labels)} labels.")
-    is_indexed = hasattr(y, "iloc") and hasattr(X, "iloc") and not X.index.equals(y.index)
-    if is_indexed and X.index.symmetric_difference(y.index, sort=False).empty:
+    if hasattr(y, "iloc") and hasattr(X, "iloc") and is_reordered(X.index, y.index):
         raise ValueError(f"domains[{name!r}]: X and y have the same index in another order; use y.loc[X.index].")
     missing = np.flatnonzero(is_missing(labels))
     if len(missing) and not is_target:
@@ -210,7 +209,7 @@ def _stack_rows(rows: Mapping[Any, Any]) -> Any:
     first, *_ = parts = list(rows.values())
     if isinstance(first, list):
         return [row for part in parts for row in part]
-    if _columns(first) is not None:
+    if table_columns(first) is not None:
         return _stack_tables(rows)
     shapes = {name: _shape(X) for name, X in rows.items()}
     if all(shapes.values()):
@@ -233,15 +232,9 @@ def _stack_rows(rows: Mapping[Any, Any]) -> Any:
 def _form(X: Any) -> str:
     if isinstance(X, list):
         return "a list"
-    if (columns := _columns(X)) is not None:
+    if (columns := table_columns(X)) is not None:
         return f"a table of {type(X).__module__.partition('.')[0]}" if len(columns) else "a table without columns"
     return "a sparse matrix" if sparse.issparse(X) else "a dataset" if is_dataset(X) else "an array"
-
-
-def _columns(X: Any) -> list[Any] | None:
-    """Return the names of the columns of a table of pandas, polars or pyarrow; None for anything else."""
-    columns = getattr(X, "column_names", getattr(X, "columns", None))
-    return None if columns is None or not hasattr(X, "shape") else list(columns)
 
 
 def _shape(X: Any) -> str:
@@ -254,9 +247,9 @@ def _shape(X: Any) -> str:
 
 def _stack_tables(tables: Mapping[Any, Any]) -> Any:
     first_name, first = next(iter(tables.items()))
-    columns = _columns(first) or []
+    columns = table_columns(first) or []
     for name, table in tables.items():
-        own = _columns(table) or []
+        own = table_columns(table) or []
         if twice := [column for column in dict.fromkeys(own) if own.count(column) > 1]:
             raise ValueError(f"domains[{name!r}]: X has two columns of the name {twice[0]!r}; rename or drop one.")
         missing, more = ([c for c in a if c not in b] for a, b in ((columns, own), (own, columns)))
@@ -267,21 +260,16 @@ def _stack_tables(tables: Mapping[Any, Any]) -> Any:
                 "the same columns: rename them, drop what only some have, or add it filled with NaN."
             )
     for column in columns:
-        known = {name: _known(table[column]) for name, table in tables.items()}
+        known = {name: known_values(np.asarray(table[column])) for name, table in tables.items()}
         kinds = {name: _kinds(values, _VALUES) for name, values in known.items() if len(values)}
         _check_alike(kinds, f"Column {column!r} holds", "Convert it in one of them")
-    parts = [table if _columns(table) == columns else _select(table, columns) for table in tables.values()]
+    parts = [table if table_columns(table) == columns else _select(table, columns) for table in tables.values()]
     package = sys.modules[type(first).__module__.partition(".")[0]]
     if hasattr(package, "concat_tables"):  # pyarrow
         return package.concat_tables(parts, promote_options="permissive")
     if hasattr(first, "iloc"):
         return package.concat(_with_common_types(parts, columns))
     return package.concat(parts, how="vertical_relaxed")
-
-
-def _known(column: Any) -> NDArray[Any]:
-    values = np.asarray(column)
-    return values[~is_missing(values)] if values.dtype.kind in "fO" else values
 
 
 def _select(table: Any, columns: list[Any]) -> Any:

@@ -88,6 +88,7 @@ def accuracies(
     for group, (rows, labels, predicted) in groups.items():
         if len(labels):
             correct, values = _are_correct(labels, predicted), labels.tolist()
+            # scikit-learn's balanced accuracy refuses such labels, and warns of predicted classes that no row has.
             number = {label: position for position, label in enumerate(dict.fromkeys(values))}
             codes = np.array([number[label] for label in values])
             recalls = np.bincount(codes, weights=correct) / np.bincount(codes)

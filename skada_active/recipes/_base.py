@@ -14,7 +14,6 @@ from sklearn.utils import get_tags
 
 from skada_active.deep import AdaptationClassifier, AnchorSet, Objective, ObjectiveSum
 from skada_active.loop import ActiveAdaptationLoop
-from skada_active.query import QueryStrategy
 from skada_active.recipes._tables import TablePreparation
 from skada_active.utils._sklearn import HasMethods, StrOptions
 from skada_active.utils.rows import is_dataset
@@ -220,11 +219,6 @@ class RecipeLoop(TrainingKnobs, ActiveAdaptationLoop):
         of_loop = {"verbose", "random_state"}
         shared = {*_knobs_of(PreparedClassifier)}.intersection(_knobs_of(type(self))) - of_loop
         return PreparedClassifier(**{**{name: getattr(self, name) for name in shared}, **self._training()})
-
-    @property
-    def strategy(self) -> QueryStrategy:  # type: ignore[override]
-        """The query strategy that the knobs describe, a new one each time."""
-        raise NotImplementedError
 
     def check_knobs(self) -> None:
         """Raise an error if no estimator or no strategy can be built from the knobs."""

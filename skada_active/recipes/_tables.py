@@ -14,9 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from skada_active.labels import is_missing, label_kinds
+from skada_active.labels import is_missing, known_values, label_kinds
 from skada_active.utils._sklearn import check_feature_names, check_n_features
-from skada_active.utils.rows import as_rows, is_dataset
+from skada_active.utils.rows import as_rows, is_dataset, table_columns
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -66,7 +66,7 @@ class TablePreparation(TransformerMixin, BaseEstimator):
         table = _as_table(X)
         if not self.kinds_ or table is None:
             return X
-        if _names(table) is not None:
+        if table_columns(table) is not None:
             check_feature_names(self, table, reset=False)
         check_n_features(self, table, reset=False)
         numbers, has_texts = self._numbers(table), hasattr(self, "texts_")
@@ -74,10 +74,10 @@ class TablePreparation(TransformerMixin, BaseEstimator):
         if not (has_gaps or has_texts):
             return X
         parts = [self.numbers_.transform(numbers) if has_gaps else numbers]
-        names = self._names_of(_names(table), texts=False)
+        names = self._names_of(table_columns(table), texts=False)
         if has_texts:
             parts.append(self.texts_.transform(self._texts(table)))
-            names += self.texts_[-1].get_feature_names_out(self._names_of(_names(table), texts=True)).tolist()
+            names += self.texts_[-1].get_feature_names_out(self._names_of(table_columns(table), texts=True)).tolist()
         return _like(table, np.hstack(parts), names)
 
     def __sklearn_tags__(self) -> Any:
@@ -105,8 +105,8 @@ class TablePreparation(TransformerMixin, BaseEstimator):
 
 def _as_table(X: Any) -> Any:
     """Return `X` as a table whose columns can be taken, None where it is none."""
-    if is_dataset(X) or sparse.issparse(X) or _names(X) is not None:
-        return X if _names(X) else None
+    if is_dataset(X) or sparse.issparse(X) or table_columns(X) is not None:
+        return X if table_columns(X) else None
     X = np.asarray(as_rows(X))
     if X.dtype.kind == "U" and X.ndim == 2:
         raise ValueError(
@@ -114,12 +114,6 @@ def _as_table(X: Any) -> Any:
             "objects: numpy.array(rows, dtype=object)."
         )
     return X if X.ndim == 2 and X.dtype.kind in "biufO" else None
-
-
-def _names(X: Any) -> list[Any] | None:
-    """Return the names of the columns of a table of pandas, polars or pyarrow."""
-    names = getattr(X, "column_names", getattr(X, "columns", None))
-    return None if names is None or not hasattr(X, "shape") else list(names)
 
 
 def _columns(X: Any) -> list[tuple[Any, tuple[NDArray[Any], bool]]]:
@@ -134,13 +128,13 @@ def _columns(X: Any) -> list[tuple[Any, tuple[NDArray[Any], bool]]]:
     is_category = [hasattr(getattr(column, "dtype", None), "categories") for column in series]
     return [
         (name, (np.asarray(column), of_categories))
-        for name, column, of_categories in zip(_names(X) or [], series, is_category, strict=True)
+        for name, column, of_categories in zip(table_columns(X) or [], series, is_category, strict=True)
     ]
 
 
 def _kind(name: Any, values: NDArray[Any], is_category: bool) -> str:
     """Return what a column holds; a ValueError where it is nothing that a network can be given."""
-    known = values[~is_missing(values)] if values.dtype.kind in "fO" else values
+    known = known_values(values)
     kinds = label_kinds(known)
     if kinds <= {"b", "i", "u", "f"} and not (is_category and len(known)):
         return "number"

@@ -20,8 +20,10 @@ __all__ = [
     "as_rows",
     "column_names",
     "is_dataset",
+    "is_reordered",
     "n_rows",
     "refuse_what_has_no_rows",
+    "table_columns",
     "take_rows",
 ]
 
@@ -101,6 +103,18 @@ def as_row(item: Any, number: int | None = None) -> NDArray[Any]:
 def column_names(X: Any) -> list[Any]:
     """Return the names of the columns of a table; none for anything else."""
     return list(getattr(X, "column_names", getattr(X, "columns", [])))
+
+
+def table_columns(X: Any) -> list[Any] | None:
+    """Return the names of the columns of a table of pandas, polars or pyarrow; None for anything else."""
+    is_table = hasattr(X, "shape") and (hasattr(X, "column_names") or hasattr(X, "columns"))
+    return column_names(X) if is_table else None
+
+
+def is_reordered(index: Any, other: Any) -> bool:
+    """Tell whether two indexes of pandas hold the same labels in another order."""
+    is_as_long = len(index) == len(other) and not index.equals(other)
+    return bool(is_as_long and index.symmetric_difference(other, sort=False).empty)
 
 
 def as_row_numbers(name: str, values: Any, what: str = "integers") -> NDArray[np.int64]:

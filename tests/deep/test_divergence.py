@@ -102,7 +102,8 @@ def test_running_statistics_that_are_not_finite_are_named(make_data):
 def test_masks_may_hold_infinities(make_data):
     module = nn.Linear(4, 3)
     module.register_buffer("mask", torch.full((2,), -torch.inf))
-    classifier(module=module).fit(*make_data())
+    model = classifier(module=module).fit(*make_data())
+    assert np.isfinite(model.predict_proba(make_data()[0])).all()
 
 
 def test_infinite_rows_of_a_dataset_end_training(make_data):

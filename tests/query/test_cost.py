@@ -46,7 +46,7 @@ def test_a_long_choice_warns_once_with_an_estimate_and_a_remedy(strategy, thresh
 def test_a_short_choice_says_nothing(strategy):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        strategy.select(PoolView(**make_fields(400)), 40, random_state=0)
+        assert len(strategy.select(PoolView(**make_fields(400)), 40, random_state=0)) == 40
 
 
 def estimate(strategy, n, width, n_queries, dtype=np.float32):
@@ -85,7 +85,7 @@ def test_a_short_list_is_not_announced(threshold):
     threshold(estimate(LAS(), 4000, 4, 5) / 10)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        strategy.select(view, 5, random_state=0)
+        assert len(strategy.select(view, 5, random_state=0)) == 5
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(61, "61 seconds"), (600, "10 minutes"), (9000, "2 hours")])
