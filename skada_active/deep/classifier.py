@@ -258,8 +258,7 @@ class AdaptationClassifier(
         Raises
         ------
         ValueError
-            If no row has a label, data, labels and domains do not fit together, or domains are numbered 0 and 1 without
-            a target.
+            If no row has a label, or data, labels and domains do not fit together.
         TypeError
             If `X` has no rows that can be taken by number, or they are no numbers.
 

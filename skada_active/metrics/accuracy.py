@@ -76,16 +76,15 @@ def accuracies(
         target = roles.target[~is_missing(y_true[roles.target])]
         predicted = np.asarray(estimator.predict(take_rows(X, target))) if len(target) else np.empty(0)
         never = query_round[target] == -1
-        groups["transductive"] = take_rows(X, target), y_true[target], predicted
-        groups["unqueried"] = take_rows(X, target[never]), y_true[target[never]], predicted[never]
+        groups["transductive"] = X, target, y_true[target], predicted
+        groups["unqueried"] = X, target[never], y_true[target[never]], predicted[never]
     if eval_set is not None:
         labels = as_labels(eval_set[1])
         known = known_positions(labels, estimator.classes_)
-        rows = take_rows(eval_set[0], known)
-        groups["holdout"] = rows, labels[known], estimator.predict(rows)
+        groups["holdout"] = eval_set[0], known, labels[known], estimator.predict(take_rows(eval_set[0], known))
     names = [*BUILT_IN, *(scoring.names if scoring else ())]
     scores: dict[str, dict[str, float | None]] = {name: dict.fromkeys(_GROUPS) for name in names}
-    for group, (rows, labels, predicted) in groups.items():
+    for group, (of_all, rows, labels, predicted) in groups.items():
         if len(labels):
             correct, values = _are_correct(labels, predicted), labels.tolist()
             # scikit-learn's balanced accuracy refuses such labels, and warns of predicted classes that no row has.
@@ -94,7 +93,7 @@ def accuracies(
             recalls = np.bincount(codes, weights=correct) / np.bincount(codes)
             measured = {"accuracy": float(correct.mean()), "balanced_accuracy": float(recalls.mean())}
             if scoring is not None:
-                measured |= scoring.measure(estimator, rows, labels, group, must_succeed)
+                measured |= scoring.measure(estimator, take_rows(of_all, rows), labels, group, must_succeed)
             for name, value in measured.items():
                 scores.setdefault(name, dict.fromkeys(_GROUPS))[group] = value
     return scores
