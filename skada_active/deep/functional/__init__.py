@@ -1,9 +1,18 @@
 """Losses of domain adaptation as pure functions of tensors."""
 
-from skada_active.deep.functional._adversarial import domain_adversarial_loss, gradient_reversal
+from skada_active.deep.functional._adversarial import (
+    cdan_loss,
+    domain_adversarial_loss,
+    gradient_reversal,
+    multilinear_map,
+)
 from skada_active.deep.functional._anchors import anchor_acceptance
 from skada_active.deep.functional._class_adversarial import transferability_loss
+from skada_active.deep.functional._classifier_discrepancy import classifier_discrepancy, margin_disparity_discrepancy
 from skada_active.deep.functional._confidence import minimax_entropy_loss, minimum_class_confusion_loss
+from skada_active.deep.functional._discrepancy import coral_loss, joint_mmd, multi_kernel_mmd
+from skada_active.deep.functional._evidential import dirichlet_uncertainties, evidential_loss
+from skada_active.deep.functional._feature_norms import adaptive_feature_norm, batch_spectral_penalty
 from skada_active.deep.functional._gradient_synchronization import (
     class_balance_weights,
     domain_gradient_magnitudes,
@@ -13,19 +22,46 @@ from skada_active.deep.functional._gradient_synchronization import (
 )
 from skada_active.deep.functional._margin import margin_loss
 from skada_active.deep.functional._moments import moment_matching_loss
+from skada_active.deep.functional._pseudo_labels import (
+    adversarial_clustering_loss,
+    free_energy_alignment_loss,
+    information_maximization_loss,
+    pseudo_label_loss,
+)
+from skada_active.deep.functional._virtual_adversarial import (
+    virtual_adversarial_loss,
+    virtual_adversarial_perturbation,
+)
 
 __all__ = [
+    "adaptive_feature_norm",
+    "adversarial_clustering_loss",
     "anchor_acceptance",
+    "batch_spectral_penalty",
+    "cdan_loss",
     "class_balance_weights",
+    "classifier_discrepancy",
+    "coral_loss",
+    "dirichlet_uncertainties",
     "domain_adversarial_loss",
     "domain_gradient_magnitudes",
+    "evidential_loss",
     "feature_gradient_magnitudes",
+    "free_energy_alignment_loss",
     "gradient_reversal",
     "gradient_synchronization_loss",
+    "information_maximization_loss",
+    "joint_mmd",
+    "margin_disparity_discrepancy",
     "margin_loss",
     "minimax_entropy_loss",
     "minimum_class_confusion_loss",
     "moment_matching_loss",
+    "multi_kernel_mmd",
+    "multilinear_map",
+    "pseudo_label_loss",
     "transferability_loss",
+    "virtual_adversarial_loss",
+    "virtual_adversarial_perturbation",
     "weighted_domain_losses",
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["domain_adversarial_loss", "gradient_reversal"]
+__all__ = ["cdan_loss", "domain_adversarial_loss", "gradient_reversal", "multilinear_map"]
 
 
 class _GradientReversal(torch.autograd.Function):
@@ -82,3 +83,84 @@ def domain_adversarial_loss(source_logit: Tensor, target_logit: Tensor) -> Tenso
     tensor(0.6931)
     """
     return (F.softplus(-source_logit).mean() + F.softplus(target_logit).mean()) / 2
+
+
+def multilinear_map(features: Tensor, proba: Tensor) -> Tensor:
+    r"""Return CDAN's product of class probabilities and features, :math:`p \otimes f`, flattened by class.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n, D)
+        Features.
+    proba : Tensor of shape (n, C)
+        Class probabilities.
+
+    Returns
+    -------
+    Tensor of shape (n, C D)
+        Entry c D + j is :math:`p_c f_j`.
+
+    References
+    ----------
+    .. [1] Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, Eq. 6.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skada_active.deep.functional import multilinear_map
+    >>> multilinear_map(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.25, 0.75]]))
+    tensor([[0.2500, 0.5000, 0.7500, 1.5000]])
+    """
+    return torch.einsum("nc,nd->ncd", proba, features).flatten(1)
+
+
+def cdan_loss(
+    source_features: Tensor,
+    target_features: Tensor,
+    source_proba: Tensor,
+    target_proba: Tensor,
+    discriminator: Callable[[Tensor], Tensor],
+    *,
+    entropy_weighted: bool = False,
+) -> Tensor:
+    r"""Return CDAN's cross-entropy of a discriminator that reads features and predictions together, source being 1.
+
+    The mean over all rows of both domains. With `entropy_weighted` (CDAN+E) a row counts by :math:`1 + e^{-H(p)}`,
+    these weights being 1 on average.
+
+    Parameters
+    ----------
+    source_features, target_features : Tensor of shape (n_s, D) and (n_t, D)
+        Features; pass them through `gradient_reversal` to train them against the discriminator.
+    source_proba, target_proba : Tensor of shape (n_s, C) and (n_t, C)
+        Class probabilities; no gradient reaches them.
+    discriminator : callable
+        Maps the product of both (n, C D), see `multilinear_map`, to logits of P(source), shape (n,) or (n, 1).
+    entropy_weighted : bool, default=False
+        Whether confident rows count more.
+
+    Returns
+    -------
+    Tensor
+        Scalar; ln 2 where the discriminator knows nothing.
+
+    References
+    ----------
+    .. [1] Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, Eq. 7 and 8.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skada_active.deep.functional import cdan_loss
+    >>> features, proba = torch.ones(3, 2), torch.full((3, 2), 0.5)
+    >>> cdan_loss(features, features, proba, proba, torch.nn.Linear(4, 1)).shape
+    torch.Size([])
+    """
+    proba = torch.cat([source_proba, target_proba]).detach()
+    logit = discriminator(multilinear_map(torch.cat([source_features, target_features]), proba)).reshape(-1)
+    is_source = (torch.arange(len(logit), device=logit.device) < len(source_features)).to(logit.dtype)
+    losses = F.binary_cross_entropy_with_logits(logit, is_source, reduction="none")
+    if not entropy_weighted:
+        return losses.mean()
+    weight = 1 + torch.exp(-torch.special.entr(proba).sum(dim=1))
+    return (weight * losses).sum() / weight.sum()
