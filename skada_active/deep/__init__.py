@@ -4,12 +4,19 @@ from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.augmentation import FeatureNoise, ImageAugmentation
 from skada_active.deep.classifier import AdaptationClassifier
 from skada_active.deep.objectives import (
+    AFN,
+    BSP,
+    CDAN,
+    CORAL,
+    DAN,
     DANN,
     GSDA,
+    JAN,
     M3SDA,
     MCC,
     MME,
     TSF,
+    InformationMaximization,
     MarginLoss,
     Objective,
     ObjectiveSum,
@@ -17,8 +24,14 @@ from skada_active.deep.objectives import (
 )
 
 __all__ = [
+    "AFN",
+    "BSP",
+    "CDAN",
+    "CORAL",
+    "DAN",
     "DANN",
     "GSDA",
+    "JAN",
     "M3SDA",
     "MCC",
     "MME",
@@ -27,6 +40,7 @@ __all__ = [
     "AnchorSet",
     "FeatureNoise",
     "ImageAugmentation",
+    "InformationMaximization",
     "MarginLoss",
     "Objective",
     "ObjectiveSum",

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from skada_active import deep
-from skada_active.deep import DANN, GSDA, MCC, TSF, MarginLoss, Objective, ObjectiveTerm
+from skada_active.deep import DAN, DANN, GSDA, JAN, MCC, TSF, MarginLoss, Objective, ObjectiveTerm
 from skada_active.deep.functional import gradient_reversal
 from skada_active.testing import check_objective
 
@@ -18,7 +18,11 @@ EXPORTED = [
     if isinstance(kind := getattr(deep, name), type) and issubclass(kind, Objective) and kind is not Objective
 ]
 #: What a check has to be told of some classes.
-OPTIONS = {GSDA: {"changes": {"n_groups": 1, "levels": ("domain",)}}}
+OPTIONS = {
+    DAN: {"changes": {"kernel_scales": (0.5,)}},
+    JAN: {"changes": {"kernel_scales": (0.5,)}},
+    GSDA: {"changes": {"n_groups": 1, "levels": ("domain",)}},
+}
 
 
 @pytest.mark.parametrize("kind", EXPORTED)

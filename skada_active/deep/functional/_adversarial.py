@@ -122,6 +122,7 @@ def cdan_loss(
     discriminator: Callable[[Tensor], Tensor],
     *,
     entropy_weighted: bool = False,
+    product: Callable[[Tensor, Tensor], Tensor] = multilinear_map,
 ) -> Tensor:
     r"""Return CDAN's cross-entropy of a discriminator that reads features and predictions together, source being 1.
 
@@ -138,6 +139,8 @@ def cdan_loss(
         Maps the product of both (n, C D), see `multilinear_map`, to logits of P(source), shape (n,) or (n, 1).
     entropy_weighted : bool, default=False
         Whether confident rows count more.
+    product : callable, default=multilinear_map
+        Maps features and class probabilities to what the discriminator reads; another one keeps wide products small.
 
     Returns
     -------
@@ -157,7 +160,7 @@ def cdan_loss(
     torch.Size([])
     """
     proba = torch.cat([source_proba, target_proba]).detach()
-    logit = discriminator(multilinear_map(torch.cat([source_features, target_features]), proba)).reshape(-1)
+    logit = discriminator(product(torch.cat([source_features, target_features]), proba)).reshape(-1)
     is_source = (torch.arange(len(logit), device=logit.device) < len(source_features)).to(logit.dtype)
     losses = F.binary_cross_entropy_with_logits(logit, is_source, reduction="none")
     if not entropy_weighted:

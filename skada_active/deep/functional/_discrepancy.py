@@ -9,7 +9,7 @@ from operator import mul
 import torch
 from torch import Tensor
 
-__all__ = ["coral_loss", "joint_mmd", "multi_kernel_mmd"]
+__all__ = ["KERNEL_SCALES", "coral_loss", "joint_mmd", "multi_kernel_mmd"]
 
 #: Bandwidths of the Gaussian kernels, as multiples of the mean squared distance of the rows.
 KERNEL_SCALES = (2.0**-3, 2.0**-2, 2.0**-1, 1.0, 2.0)

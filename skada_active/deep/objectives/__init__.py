@@ -1,12 +1,35 @@
 """Objectives: one domain adaptation method a file, each a loss that the one training step adds up."""
 
 from skada_active.deep.objectives._base import Objective, ObjectiveSum, ObjectiveTerm
+from skada_active.deep.objectives.cdan import CDAN
+from skada_active.deep.objectives.coral import CORAL
 from skada_active.deep.objectives.dann import DANN
+from skada_active.deep.objectives.feature_norm import AFN, BSP
 from skada_active.deep.objectives.gsda import GSDA
+from skada_active.deep.objectives.information_maximization import InformationMaximization
 from skada_active.deep.objectives.m3sda import M3SDA
 from skada_active.deep.objectives.margin import MarginLoss
 from skada_active.deep.objectives.mcc import MCC
+from skada_active.deep.objectives.mmd import DAN, JAN
 from skada_active.deep.objectives.mme import MME
 from skada_active.deep.objectives.tsf import TSF
 
-__all__ = ["DANN", "GSDA", "M3SDA", "MCC", "MME", "TSF", "MarginLoss", "Objective", "ObjectiveSum", "ObjectiveTerm"]
+__all__ = [
+    "AFN",
+    "BSP",
+    "CDAN",
+    "CORAL",
+    "DAN",
+    "DANN",
+    "GSDA",
+    "JAN",
+    "M3SDA",
+    "MCC",
+    "MME",
+    "TSF",
+    "InformationMaximization",
+    "MarginLoss",
+    "Objective",
+    "ObjectiveSum",
+    "ObjectiveTerm",
+]
