@@ -14,7 +14,7 @@ _LINEAR = (
     "AdaptationClassifier (skada_active.deep)"
 )
 _TRAINED = "an AdaptationClassifier whose objective trains a {}"
-_GIVEN = "a strategy that fills it by itself, such as QueryByCommittee"
+_HEADS = "an AdaptationClassifier with n_heads=5, or a strategy that fills it by itself, such as QueryByCommittee"
 _PROBA = "a classifier with predict_proba (wrap others in sklearn.calibration.CalibratedClassifierCV)"
 
 
@@ -91,7 +91,11 @@ _TABLE = [
     Field("source_features", "sD", "source", on_device=True),
     Field("source_y", "s", "source", integer=True),
     Field("source_domain", "s", "source", integer=True),
-    Field("committee_proba", "MnC", "extra", remedy=_GIVEN, is_probability=True),
+    Field("committee_proba", "MnC", "output", remedy=_HEADS, is_probability=True),
+    Field("committee_logits", "MnC", "output", remedy=_HEADS),
+    Field(
+        "virtual_divergence", "n", "output", remedy="an AdaptationClassifier, whose input can be perturbed by gradients"
+    ),
     Field("n_initial", "", "roles", integer=True),
 ]
 #: The fields of a pool view by name.

@@ -55,8 +55,11 @@ class PoolView:
         and D that of `features`, `source_features` or `head_weight`.
     source_features, source_y, source_domain : ndarray of shape (s, D), (s,) and (s,)
         Labelled source rows, their column positions and domain numbers.
-    committee_proba : ndarray of shape (M, n, C)
-        Class probabilities of the M members of a committee.
+    committee_proba, committee_logits : ndarray of shape (M, n, C)
+        Class probabilities and logits of the M members of a committee; as with `proba`, the former derive from the
+        latter.
+    virtual_divergence : ndarray of shape (n,)
+        How far the prediction moves when the row is perturbed adversarially, without a label (VAP), at least 0.
     n_initial : int, default=n
         Size of the pool before the first round.
 
@@ -92,6 +95,8 @@ class PoolView:
     source_y: NDArray[np.int64]
     source_domain: NDArray[np.int64]
     committee_proba: NDArray[Any]
+    committee_logits: NDArray[Any]
+    virtual_divergence: NDArray[Any]
     n_initial: int
 
     def __init__(self, **values: Any) -> None:
@@ -130,6 +135,8 @@ class PoolView:
         filled = vars(self)
         if name == "proba" and "logits" in filled:
             return self._softmax
+        if name == "committee_proba" and "committee_logits" in filled:
+            return self._committee_softmax
         if name == "class_domain_grad" and {"class_discriminator", "features"} <= filled.keys():
             return RowFunction(partial(_domain_gradients, self.class_discriminator), self.features)
         if name == "labeled_y" and "labeled_features" not in filled:
@@ -146,6 +153,10 @@ class PoolView:
     @cached_property
     def _softmax(self) -> NDArray[Any]:
         return softmax(self.logits, axis=1)
+
+    @cached_property
+    def _committee_softmax(self) -> NDArray[Any]:
+        return softmax(self.committee_logits, axis=2)
 
     @cached_property
     def log_proba(self) -> NDArray[Any]:

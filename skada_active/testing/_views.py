@@ -26,7 +26,8 @@ def make_fields(
     sizes = {"n": n, "C": n_classes, "D": width, "H": 6, "M": 4, "l": 3, "s": 5}
     fields = {field.name: _values(field, sizes, rng, dtype) for field in FIELDS.values()}
     fields["logits"] = fields["features"] @ fields["head_weight"].T + fields["head_bias"]
-    return fields | {"proba": softmax(fields["logits"], axis=1)}
+    of_members = {"committee_proba": softmax(fields["committee_logits"], axis=2)}
+    return fields | {"proba": softmax(fields["logits"], axis=1)} | of_members
 
 
 def _values(field: Field, sizes: dict[str, int], rng: np.random.Generator, dtype: type[np.floating[Any]]) -> Any:
@@ -34,6 +35,8 @@ def _values(field: Field, sizes: dict[str, int], rng: np.random.Generator, dtype
     if field.integer:
         return _integers(field, shapes[0], sizes)
     values = tuple(rng.normal(size=shape).astype(dtype) for shape in shapes)
+    if field.name == "virtual_divergence":
+        return np.abs(values[0])
     if field.is_probability:
         return softmax(values[0], axis=-1)
     return values[0] if isinstance(field.axes, str) else values
@@ -60,7 +63,8 @@ def take_fields(fields: Fields, rows: Iterable[int]) -> Fields:
 def with_logits(logits: NDArray[Any]) -> Fields:
     """Return fields in which the model and all members of a committee give these logits."""
     proba = softmax(logits, axis=1)
-    return make_fields(*logits.shape) | {"logits": logits, "proba": proba, "committee_proba": np.stack([proba, proba])}
+    of_all = {"logits": logits, "committee_logits": np.stack([logits, logits])}
+    return make_fields(*logits.shape) | of_all | {"proba": proba, "committee_proba": np.stack([proba, proba])}
 
 
 def without(fields: Fields, group: str) -> Fields:

@@ -316,14 +316,16 @@ def every_field():
         "labeled_features": rng.normal(size=(1, 4)),
         "source_features": rng.normal(size=(2, 4)),
         "committee_proba": rng.dirichlet(np.ones(3), size=(5, 5)),
+        "committee_logits": rng.normal(size=(5, 5, 3)),
+        "virtual_divergence": rng.random(5),
     }
 
 
 # Which axis of a field counts the candidates.
 CANDIDATE_AXES = {
     **dict.fromkeys(("index", "target_domain", "proba", "logits", "features"), 0),
-    **dict.fromkeys(("source_logit", "class_domain_grad"), 0),
-    "committee_proba": 1,
+    **dict.fromkeys(("source_logit", "class_domain_grad", "virtual_divergence"), 0),
+    **dict.fromkeys(("committee_proba", "committee_logits"), 1),
 }
 
 
