@@ -14,6 +14,8 @@ from skada_active.deep import MCC, AdaptationClassifier, Objective, ObjectiveTer
 from skada_active.deep._module import AdaptationCriterion
 from skada_active.deep.batches import Batch
 from skada_active.deep.step import Step
+from skada_active.domains import resolve_roles
+from skada_active.pool import snapshot
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +151,59 @@ def test_rows_pass_through_the_train_transform_in_training_alone(data):
     n_calls = len(shapes)
     np.testing.assert_allclose(plain.predict_proba(data[0]), moved.predict_proba(data[0]), atol=1e-5)
     assert len(shapes) == n_calls == 10
+
+
+def committee_of(data, **params):
+    model = AdaptationClassifier(n_heads=3, max_epochs=10, random_state=0, **params).fit(*data)
+    return model, model.pool_outputs(data[0], {"logits", "committee_logits", "committee_proba"})
+
+
+def test_a_committee_of_heads_is_as_right_as_the_head_and_of_different_minds(data):
+    y = data[1]
+    model, outputs = committee_of(data)
+    assert outputs["committee_logits"].shape == (50, 3, 2)
+    known = y >= 0
+    votes = outputs["committee_logits"].argmax(axis=2)
+    assert ((votes[known] == y[known, None]).mean(axis=0) > 0.9).all()
+    assert (outputs["committee_proba"].std(axis=1) > 0).all()
+    assert model.loss_terms_["committee_loss"] < np.log(2)
+
+
+def test_a_committee_does_not_train_the_network(data):
+    model, _ = committee_of(data, module=nn.Linear(4, 3))
+    assert model.net_.criterion_.committee.weight.shape == (6, 3)
+    step = Step(
+        torch.zeros(4, 4),
+        features := torch.randn(4, 3, requires_grad=True),
+        torch.zeros(4, 2),
+        Batch(torch.tensor([0, 1, 0, 1]), torch.zeros(4), 2, 4),
+        0.0,
+        0,
+        nn.Identity(),
+        None,
+    )
+    loss = model.net_.criterion_.committee.loss(step)
+    assert torch.autograd.grad(loss, features, allow_unused=True)[0] is None
+
+
+def test_a_committee_is_a_field_of_the_pool(data):
+    X, y, sample_domain = data
+    model, outputs = committee_of(data)
+    view = snapshot(model, X, resolve_roles(y, sample_domain), {"committee_logits", "committee_proba", "proba"})
+    assert view.committee_logits.shape == (3, 16, 2)
+    np.testing.assert_allclose(view.committee_logits[:, 0], outputs["committee_logits"][view.index[0]], rtol=1e-6)
+    with pytest.raises(ValueError, match="n_heads=5"):
+        snapshot(AdaptationClassifier(), X, resolve_roles(y, sample_domain), {"committee_proba"})
+
+
+def test_each_head_sees_a_view_of_its_own_where_there_is_an_augmentation(data):
+    calls = []
+
+    def noted(rows):
+        calls.append(len(rows))
+        return rows + torch.randn_like(rows)
+
+    committee_of(data, augmentation=noted, batch_size=8)
+    # A view of the labelled target rows for all, and one of all labelled rows for each of three heads.
+    assert calls[:4] == [4, 12, 12, 12]
+    assert len(calls) == 4 * 10 * 10
