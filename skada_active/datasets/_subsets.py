@@ -233,11 +233,17 @@ def displace_source(
 
 def _labelled(y: ArrayLike, sample_domain: ArrayLike) -> tuple[NDArray[Any], Roles]:
     """Return labels, all of which are known, and the roles of the rows."""
-    from skada_active.domains import resolve_roles  # here, for the data sets import without scikit-learn
+    from skada_active.domains import (
+        check_domain_coding,
+        resolve_roles,
+    )  # here, for the data sets import without scikit-learn
     from skada_active.labels import as_labels, native_labels
 
     labels = as_labels(y)
     roles = resolve_roles(labels, sample_domain)
+    check_domain_coding(roles)
+    if not len(roles.target):
+        raise ValueError("sample_domain names no target row; number the rows of a target below 0.")
     if len(roles.unlabeled_target):
         raise ValueError(
             f"y has no label for {len(roles.unlabeled_target)} target row(s), the first is row "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -170,8 +170,11 @@ def single_domain(
     """
     labels = as_labels(y)
     known = np.flatnonzero(~is_missing(labels))
-    is_count = isinstance(n_initial, Integral) and not isinstance(n_initial, bool)
-    n_rows = int(n_initial) if is_count else int(n_initial * len(labels)) if 0 < n_initial < 1 else 0
+    n_rows = 0
+    if isinstance(n_initial, Integral) and not isinstance(n_initial, bool):
+        n_rows = int(n_initial)
+    elif isinstance(n_initial, Real) and 0 < n_initial < 1:
+        n_rows = int(n_initial * len(labels))
     if not 0 < n_rows <= min(len(known), len(labels) - 1):
         raise ValueError(
             f"n_initial={n_initial!r} must be a count or a share below 1 that takes at least one of the {len(known)} "

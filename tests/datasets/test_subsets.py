@@ -105,6 +105,14 @@ def test_label_shift_refuses_what_it_cannot_make(y, params, message):
         subsample_label_shift(y, [1, 1, -2, -2], **params)
 
 
+@pytest.mark.parametrize("sample_domain", [None, [1, 1, 2, 2], [0, 0, 1, 1]])
+def test_a_task_without_a_target_is_refused(sample_domain):
+    with pytest.raises(ValueError, match=r"sample_domain names no target row|a target is numbered below 0"):
+        subsample_label_shift([0, 1, 0, 1], sample_domain)
+    with pytest.raises(ValueError, match=r"sample_domain names no target row|a target is numbered below 0"):
+        subsample_partial_target([0, 1, 0, 1], sample_domain, 1)
+
+
 # Partial target
 
 

@@ -129,7 +129,7 @@ def test_a_loop_buys_in_a_single_domain(blobs, estimator):
     assert (domain[loop.queried_ids_] == -1).all()
 
 
-@pytest.mark.parametrize("n_initial", [0, 120, 0.0, 1.0, 0.001, -1, True, 61])
+@pytest.mark.parametrize("n_initial", [0, 120, 0.0, 1.0, 0.001, -1, True, None, "a", 61])
 def test_a_split_with_an_empty_side_is_refused(blobs, n_initial):
     _, y, sample_domain = blobs
     y = mask_target(y, sample_domain) if n_initial == 61 else y
