@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, gen_batches
 
+from skada_active.domains import Roles
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.query._cost import cluster_seconds, neighbor_seconds
@@ -102,9 +103,9 @@ def local_inconsistency(
 class LAS(QueryStrategy):
     """LAS strategy: a diverse subset of the target rows that are predicted unlike their neighbours.
 
-    Reads class probabilities and the embedding. The candidates with the highest scores are clustered by k-means on
-    the embedding at length 1, and the one nearest to each centroid is chosen. Neighbours are looked for in the
-    pool only.
+    Reads class probabilities (or what `by` reads) and the embedding. The candidates with the highest scores are
+    clustered by k-means on the embedding at length 1, and the one nearest to each centroid is chosen. Neighbours are
+    looked for in the pool only.
 
     Parameters
     ----------
@@ -122,6 +123,10 @@ class LAS(QueryStrategy):
         How many times k-means starts; the clustering of lowest inertia is used.
     smoothing_iter : int, default=1
         How many times the scores are smoothed.
+    by : QueryStrategy, default=None
+        Strategy whose utilities take the place of the local inconsistency, before the same choice of a diverse subset:
+        ``LAS(by=EntropySampling())``. It has a score per row and no estimator of its own; `n_neighbors`,
+        `smoothing_coef` and `smoothing_iter` are then not read. ``None``: the local inconsistency.
     estimator : estimator, default=None
         See `QueryStrategy`.
     random_state : int, RandomState instance or None, default=None
@@ -144,7 +149,7 @@ class LAS(QueryStrategy):
     References
     ----------
     .. [1] Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023, Sec. 3.1; ``oversampling=0`` is the
-       ablation without diverse selection of Table 6.
+       ablation without diverse selection of Table 6, ``by`` the comparison of scores in Fig. 4.
 
     Examples
     --------
@@ -156,7 +161,6 @@ class LAS(QueryStrategy):
     array([2, 3])
     """
 
-    needs = frozenset({"proba", "features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -166,6 +170,7 @@ class LAS(QueryStrategy):
         "smoothing_coef": [Interval(Real, 0, None, closed="left"), StrOptions({"1/K"})],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "smoothing_iter": [Interval(Integral, 0, None, closed="left")],
+        "by": [QueryStrategy, None],
     }
 
     def __init__(
@@ -175,6 +180,7 @@ class LAS(QueryStrategy):
         smoothing_coef: float | str = 1.0,
         n_init: int = 1,
         smoothing_iter: int = 1,
+        by: QueryStrategy | None = None,
         estimator: Any = None,
         random_state: Any = None,
     ) -> None:
@@ -184,8 +190,39 @@ class LAS(QueryStrategy):
         self.smoothing_coef = smoothing_coef
         self.n_init = n_init
         self.smoothing_iter = smoothing_iter
+        self.by = by
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The embedding, and what the score reads: class probabilities, or what `by` does."""
+        return frozenset({"features"}) | (frozenset({"proba"}) if self.by is None else self.by.needs)
+
+    @property
+    def fills(self) -> frozenset[str]:
+        """What `by` fills by itself."""
+        return frozenset() if self.by is None else self.by.fills
+
+    def check_model(self, estimator: Any) -> None:
+        """Raise a ValueError if `by` is no score of the same model; see `QueryStrategy.check_model`."""
+        super().check_model(estimator)
+        if self.by is not None:
+            if self.by.estimator is not None or not self.by.has_utilities():
+                raise ValueError(
+                    f"by={self.by!r} must have a score per row and no estimator of its own; give the estimator to LAS, "
+                    "and a score such as EntropySampling()."
+                )
+            self.by.check_model(estimator)
+
+    def _extra_fields(
+        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
+    ) -> dict[str, NDArray[Any]]:
+        if self.by is None:
+            return {}
+        return self.by._extra_fields(estimator, X, y, roles, self.by._rng(self.by._own_seed(rng)))
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
+        if self.by is not None:
+            return self.by.utilities(view)
         pool, positions = view.surroundings
         found = pool.neighbors(self.n_neighbors)
         return _scores(pool.proba, *found, self.smoothing_coef, self.smoothing_iter)[positions]
@@ -201,6 +238,8 @@ class LAS(QueryStrategy):
     def _seconds(self, view: PoolView, n_queries: int) -> float:
         n_candidates = self._n_candidates(view, n_queries)
         share = n_candidates / len(view) if n_candidates > n_queries else 0.0
+        if self.by is not None:
+            return self.by._seconds(view, n_queries) + share * cluster_seconds(view, n_queries, self.n_init)
         search = neighbor_seconds(view.surroundings[0], self.n_neighbors)
         return search + share * cluster_seconds(view, n_queries, self.n_init)
 
