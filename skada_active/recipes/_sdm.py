@@ -35,6 +35,8 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
     query_loss : {"official", "margin"} or None, default=None
         Loss that the query differentiates. ``None``: the training loss, cross-entropy and the margin loss of the
         parameters above. ``"official"``: that of the published code; ``"margin"``: Eq. 1. See `SDM`.
+    jacobian : {"exact", "official"}, default="exact"
+        How the query differentiates the margin, see `SDM`.
     labeled_loss : {"s+t", "joint"}, default="s+t"
         How source and labelled target rows are averaged; the paper pools them, ``"joint"``.
     budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
@@ -64,7 +66,8 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
     backbone did: ``net_params={"optimizer__param_groups": [("backbone.0.*", {"lr": 0.01})]}``, which is the pretrained
     network of `skada_active.networks.torchvision_backbone`.
 
-    The paper's tables were made by its published code, which trains with ``dynamic=False, max_logit=True``.
+    The paper's tables were made by its published code, which trains and asks with ``dynamic=False,
+    max_logit=True, jacobian="official"``.
 
     References
     ----------
@@ -84,6 +87,7 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
     normalize_logits: bool = True
     reduction: str = "mean_over_classes"
     query_loss: str | None = None
+    jacobian: str = "exact"
 
     FUNCTION: ClassVar[str] = "sdm"
     PAPER: ClassVar[dict[str, Any]] = {**ADADELTA, "labeled_loss": "joint", "batch_size": 72}
@@ -98,10 +102,12 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
     @property
     def strategy(self) -> SDM:  # type: ignore[override]
         """The query strategy that the knobs describe, a new one each time."""
-        if self.query_loss is not None:
-            return SDM(gradient_weight=self.gradient_weight, query_loss=self.query_loss, margin=self.margin)
-        max_logit = self.dynamic if self.max_logit is None else self.max_logit
-        return SDM(gradient_weight=self.gradient_weight, **{**self._margin_loss(), "max_logit": max_logit})
+        if self.query_loss is None:
+            max_logit = self.dynamic if self.max_logit is None else self.max_logit
+            loss = {**self._margin_loss(), "max_logit": max_logit}
+        else:
+            loss = {"query_loss": self.query_loss, "margin": self.margin}
+        return SDM(gradient_weight=self.gradient_weight, jacobian=self.jacobian, **loss)
 
 
 def sdm(*, preset: str = "default", **knobs: Any) -> SDMLoop:

@@ -54,6 +54,7 @@ DETERMINISTIC = [
     SDM(gradient_weight=0),
     SDM(query_loss="margin", gradient_weight=1.0),
     SDM(jacobian="official", gradient_weight=1.0),
+    SDM(dynamic=True, normalize_logits=False, reduction="sum", gradient_weight=1.0),
     LAS(oversampling=0),
     GALA(mode="local"),
     GALA(mode="local", source_aggregation="min", gap="gaussian_w2", target_budget="need", outlier_neighbors=2),

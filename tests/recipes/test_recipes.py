@@ -168,6 +168,7 @@ KNOBS = {
         "normalize_logits": False,
         "reduction": "sum",
         "query_loss": "official",
+        "jacobian": "official",
         "labeled_loss": "joint",
     },
     "lada": {
