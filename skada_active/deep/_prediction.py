@@ -19,7 +19,10 @@ from skada_active.utils.fitting import keeps_grad_mode
 
 __all__ = ["net_outputs"]
 
-_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit"})
+#: What a net gives for each row, rows first. The embedding is what stands before the normalisation of a cosine head.
+_OUTPUTS = frozenset(
+    {"proba", "logits", "features", "embedding", "source_logit", "committee_proba", "committee_logits"}
+)
 
 
 @keeps_grad_mode
@@ -33,7 +36,8 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     rows : Tensor of shape (n, ...) or dataset
         The rows; a tensor on the device of the net.
     names : collection of str
-        Among ``proba``, ``logits``, ``features`` and ``source_logit``; others are left out.
+        Among ``proba``, ``logits``, ``features``, ``embedding``, ``source_logit``, ``committee_proba`` and
+        ``committee_logits``, the last two of shape (n, M, C); others are left out.
     on_device : collection of str
         Which of them are tensors on the device of the net; the others are ndarrays.
 
@@ -84,4 +88,8 @@ def _output(net: AdaptationNet, name: str, logits: Tensor, features: Tensor) -> 
         source_logit = net.criterion_.objective.source_logit
         reads_logits = "logits" in signature(source_logit).parameters
         return source_logit(features, logits) if reads_logits else source_logit(features)
-    return logits if name == "logits" else features
+    if name == "committee_proba":
+        return net.criterion_.committee(features).softmax(dim=2)
+    if name == "committee_logits":
+        return net.criterion_.committee(features)
+    return logits if name == "logits" else net.module_.head_input(features) if name == "features" else features
