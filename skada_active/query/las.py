@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -24,8 +25,8 @@ __all__ = ["LAS", "local_inconsistency"]
 _MIN_SIMILARITY = 1e-12
 # The neighbours' probabilities are gathered for a block of rows at a time.
 _BLOCK_BYTES = 2**22
-# Share of the initial pool that the paper's oversampling ratios make candidates.
-_CANDIDATE_SHARE = 0.11
+# The paper's budgets in percent, and the number of its rounds.
+_BUDGETS, _N_ROUNDS = (5, 10), 5
 
 
 def local_inconsistency(
@@ -114,8 +115,10 @@ class LAS(QueryStrategy):
         paper's code uses 10, and 5 for Office-31.
     oversampling : float or "auto", default="auto"
         Number M of further candidates per query: the k-means runs on the ``(1 + M) n_queries`` rows with the highest
-        scores. 0 leaves no choice and takes the highest scores, in this order. ``"auto"`` makes 11 % of the initial
-        pool candidates, as the paper's ratios do, at least 2 per query.
+        scores. 0 leaves no choice and takes the highest scores, in this order. ``"auto"`` is the paper's
+        ``ceil(55 / (100 B) - 1)``, where five rounds like this one buy the share B of the initial pool, and at least 1:
+        about 11 % of that pool are candidates. Rounds of the paper's budgets (5 and 10 % of the pool in five rounds,
+        the last of which takes the remainder) have its 10 and 5 whatever the rounding of their sizes.
     smoothing_coef : float or "1/K", default=1.0
         Weight of the neighbours' scores in the smoothing, at least 0; ``"1/K"`` is the paper's Eq. 2 taken literally.
         See `local_inconsistency`.
@@ -247,8 +250,19 @@ class LAS(QueryStrategy):
         """Return ``(1 + M) n_queries`` as a count between the number of queries and that of the pool."""
         ratio = self.oversampling
         if isinstance(ratio, str):
-            ratio = max(1, math.ceil(_CANDIDATE_SHARE * view.n_initial / n_queries - 1))
+            ratio = _paper_ratio(view.n_initial, view.n_initial - len(view), n_queries)
         return round(min(len(view), (1 + ratio) * n_queries))
+
+
+def _paper_ratio(n_initial: int, n_bought: int, n_queries: int) -> int:
+    """Return ceil(55 / (100 B) - 1) and at least 1, for the budget B that five rounds like this one spend."""
+    percent = Fraction(100 * _N_ROUNDS * n_queries, n_initial)
+    for budget in _BUDGETS:
+        total = round(n_initial * budget / 100)
+        first, others = total // _N_ROUNDS, total // _N_ROUNDS * (_N_ROUNDS - 1)
+        if n_queries == first or (n_bought, n_queries) == (others, total - others):
+            percent = Fraction(budget)
+    return max(1, math.ceil(55 / percent - 1))
 
 
 def _scores(

@@ -54,6 +54,7 @@ DETERMINISTIC = [
     SDM(gradient_weight=0),
     SDM(query_loss="margin", gradient_weight=1.0),
     SDM(jacobian="official", gradient_weight=1.0),
+    SDM(dynamic=True, normalize_logits=False, reduction="sum", gradient_weight=1.0),
     LAS(oversampling=0),
     LAS(oversampling=0, by=MarginSampling()),
     GALA(mode="local"),

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from skada_active.datasets import load_gas_drift
 from skada_active.domains import mask_target
-from skada_active.loop import ActiveAdaptationLoop
+from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
 from skada_active.pool import PoolView
 from skada_active.query import (
     LAS,
@@ -203,6 +203,27 @@ def test_auto_makes_eleven_percent_of_the_initial_pool_candidates_and_at_least_t
 ):
     view = PoolView(index=np.arange(10_000), n_initial=n_initial)
     assert LAS()._n_candidates(view, n_queries) == expected
+
+
+# Pools of Office-31 (amazon, dslr, webcam), Office-Home (Art, Clipart, Product, Real) and VisDA-2017.
+POOLS = [2817, 498, 795, 2427, 4365, 4439, 4357, 55388]
+
+
+@pytest.mark.parametrize(("budget", "ratio"), [(0.05, 10), (0.1, 5)])
+@pytest.mark.parametrize("n_initial", POOLS)
+def test_auto_is_the_ratio_of_the_paper_in_every_round_of_its_budgets(n_initial, budget, ratio):
+    left = n_initial
+    sizes = BudgetSchedule(budget, n_rounds=5).rounds(n_initial)
+    for n_queries in sizes:
+        view = PoolView(index=np.arange(left), n_initial=n_initial)
+        assert LAS()._n_candidates(view, n_queries) == (1 + ratio) * n_queries
+        left -= n_queries
+    assert (len(sizes), n_initial - left) == (5, round(n_initial * budget))
+
+
+def test_auto_follows_the_formula_where_a_budget_is_none_of_the_paper():
+    assert LAS()._n_candidates(PoolView(index=np.arange(2817)), 28) == 11 * 28
+    assert LAS()._n_candidates(PoolView(index=np.arange(2817)), 27) == 12 * 27
 
 
 @pytest.mark.parametrize(("oversampling", "expected"), [(0, 10), (0.1, 11), (0.5, 15), (3, 40), (1e300, 60)])
