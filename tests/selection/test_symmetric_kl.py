@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def test_every_pick_is_the_farthest_where_predictions_are_certain_and_hardly_dif
     proba = np.random.default_rng(0).dirichlet(np.full(5, 0.01), size=2500)
     picks = farthest_first(SymmetricKL(proba), 40, first=7)
     nearest = np.full(len(proba), np.inf)
-    for before, pick in zip(picks, picks[1:], strict=False):
+    for before, pick in pairwise(picks):
         nearest = np.minimum(nearest, divergences(proba, proba[before]))
         assert nearest[pick] >= nearest.max() - 1e-9
 
