@@ -201,10 +201,16 @@ def _store(
     """Write the outputs of a block to their places; a block that is a whole group is kept as it is."""
     for group, (first, last, start, stop) in spans.items():
         for name in names[group]:
-            part = values[name][start - block_start : stop - block_start]
-            if len(part) == last - first:
+            axis = FIELDS[name].axes.index("n")  # not the first one where there is one of members
+            part = values[name][_along(axis, start - block_start, stop - block_start)]
+            if part.shape[axis] == last - first:
                 outputs[group][name] = part
                 continue
             if name not in outputs[group]:
-                outputs[group][name] = empty_like((last - first, *part.shape[1:]), part)
-            outputs[group][name][start - first : stop - first] = part
+                shape = (*part.shape[:axis], last - first, *part.shape[axis + 1 :])
+                outputs[group][name] = empty_like(shape, part)
+            outputs[group][name][_along(axis, start - first, stop - first)] = part
+
+
+def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    return (*[slice(None)] * axis, slice(start, stop))

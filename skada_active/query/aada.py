@@ -100,9 +100,8 @@ class AADA(QueryStrategy):
 
     References
     ----------
-    .. [1] Su et al., "Active Adversarial Domain Adaptation", WACV 2020. The paper ranks by the score; the draw
-       from the highest 2 % is that of the code of later comparisons, such as Sun et al., "Local Context-Aware Active
-       Domain Adaptation", ICCV 2023.
+    .. [1] Su et al., "Active Adversarial Domain Adaptation", WACV 2020. The draw from the highest 2 % is that of
+       the code of later comparisons, such as Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023.
 
     Examples
     --------
@@ -131,7 +130,7 @@ class AADA(QueryStrategy):
         scores = self._scores(view)
         if self.top_fraction is None:
             return top_k(scores, n_queries, rng)
-        return draw_from_best(scores, int(self.top_fraction * view.n_initial), n_queries, rng)
+        return draw_from_best(scores, self.top_fraction * view.n_initial, n_queries, rng)
 
 
 def _log_scores(source_logit: NDArray[Any], entropy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,6 +20,8 @@ __all__ = ["EADA", "energy_margin", "free_energy"]
 
 # Rows whose exponentials are computed at a time.
 _BLOCK_ROWS = 1024
+# 0.07 * 100 is a little above 7.
+_ROUNDING = 1e-9
 
 
 def free_energy(logits: ArrayLike, beta: float = 1.0) -> NDArray[np.float64]:
@@ -133,7 +135,7 @@ class EADA(QueryStrategy):
     --------
     free_energy : The score of the first stage as a function.
     energy_margin : That of the second.
-    skada_active.deep.FreeEnergyAlignment : The training loss of the method, where it is there.
+    skada_active.deep.functional.free_energy_alignment_loss : The training loss of the method.
     MarginSampling : The second stage alone, on probabilities.
 
     Notes
@@ -185,7 +187,7 @@ class EADA(QueryStrategy):
         """Return the free energies (n,), and which of the candidates the first stage of the whole pool keeps."""
         pool, positions = view.surroundings
         energy = free_energy(pool.logits, self.beta)
-        n_kept = min(len(pool), max(1, math.ceil(self.first_stage * view.n_initial)))
+        n_kept = min(len(pool), max(1, math.ceil(self.first_stage * view.n_initial - _ROUNDING)))
         least = energy[top_k(energy, n_kept)[-1]]
         return energy[positions], energy[positions] >= least
 

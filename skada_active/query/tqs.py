@@ -199,7 +199,7 @@ class TQS(CommitteeStrategy):
         if self.window is None:
             return top_k(scores, n_queries, rng)
         share = 1 - view.confidence.mean() if isinstance(self.window, str) else self.window
-        return draw_from_best(scores, int(share * len(view)), n_queries, rng)
+        return draw_from_best(scores, share * len(view), n_queries, rng)
 
     def _default_estimator(self, X: Any) -> Any:
         estimator = super()._default_estimator(X)

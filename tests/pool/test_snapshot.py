@@ -137,6 +137,21 @@ def test_a_group_without_rows_is_filled_without_rows(data, in_blocks):
     assert view.labeled_features.shape == (0, 4)
 
 
+def test_members_of_a_committee_are_read_in_blocks_of_rows(data, in_blocks):
+    class Committee(Net):
+        pool_supplies = frozenset({"proba", "committee_logits"})
+
+        def pool_outputs(self, X, names):
+            members = np.stack([X, 2 * X])[:, :, :2]
+            return super().pool_outputs(X, names - {"committee_logits"}) | {"committee_logits": members}
+
+    X, y, domain = data
+    in_blocks(11)
+    view = snapshot(Committee(), X, resolve_roles(y, domain), {"proba", "committee_logits"})
+    np.testing.assert_array_equal(view.committee_logits, [X[30:, :2], 2 * X[30:, :2]])
+    assert view.proba.shape == (40, 2)
+
+
 @pytest.mark.parametrize("in_one_pass", [True, False])
 def test_features_and_probabilities_of_the_revealed_rows_are_read_in_the_same_pass(data, in_blocks, in_one_pass):
     X, y, domain = data
