@@ -87,6 +87,7 @@ _TABLE = [
         objective="TSF",
     ),
     Field("labeled_features", "lD", "labeled", on_device=True),
+    Field("labeled_proba", "lC", "labeled", remedy=_PROBA, is_probability=True),
     Field("labeled_y", "l", "labeled", integer=True),
     Field("source_features", "sD", "source", on_device=True),
     Field("source_y", "s", "source", integer=True),

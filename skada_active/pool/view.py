@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 
-from skada_active.pool.fields import FIELDS, Field
+from skada_active.pool.fields import FIELDS, Field, names_from
 from skada_active.selection import nearest_neighbors
 from skada_active.utils.arrays import Array, as_floats, is_tensor, namespace, normalized, to_host
 from skada_active.utils.entropy import row_entropy
@@ -50,9 +50,9 @@ class PoolView:
         `class_discriminator` and `features`.
     class_discriminator : tuple of ndarray (W1, b1, W2, b2)
         The same discriminator where it is ``sigmoid(W2 relu(W1 z + b1) + b2)``, of shapes (H, D), (H,), (C, H), (C,).
-    labeled_features, labeled_y : ndarray of shape (l, D) and (l,), default=none
-        Revealed target rows; labels are column positions ``0..C-1``. Where neither is filled, there are none: l is 0,
-        and D that of `features`, `source_features` or `head_weight`.
+    labeled_features, labeled_proba, labeled_y : ndarray of shape (l, D), (l, C) and (l,), default=none
+        Revealed target rows; labels are column positions ``0..C-1``. Where none of them is filled, there are none: l is
+        0, D that of `features`, `source_features` or `head_weight`, and C that of `proba`.
     source_features, source_y, source_domain : ndarray of shape (s, D), (s,) and (s,)
         Labelled source rows, their column positions and domain numbers.
     committee_proba, committee_logits : ndarray of shape (M, n, C)
@@ -90,6 +90,7 @@ class PoolView:
     class_domain_grad: NDArray[Any] | Callable[[NDArray[np.int64]], NDArray[Any]]
     class_discriminator: tuple[NDArray[Any], ...]
     labeled_features: NDArray[Any]
+    labeled_proba: NDArray[Any]
     labeled_y: NDArray[np.int64]
     source_features: NDArray[Any]
     source_y: NDArray[np.int64]
@@ -139,11 +140,13 @@ class PoolView:
             return self._committee_softmax
         if name == "class_domain_grad" and {"class_discriminator", "features"} <= filled.keys():
             return RowFunction(partial(_domain_gradients, self.class_discriminator), self.features)
-        if name == "labeled_y" and "labeled_features" not in filled:
-            return read_only(np.empty(0, dtype=np.int64))
-        if name == "labeled_features" and "labeled_y" not in filled:
+        if FIELDS[name].source == "labeled" and not names_from("labeled") & filled.keys():
+            if name == "labeled_y":
+                return read_only(np.empty(0, dtype=np.int64))
+            if name == "labeled_proba" and {"proba", "logits"} & filled.keys():
+                return self.proba[:0]
             for wide in ("features", "source_features", "head_weight"):
-                if wide in filled:
+                if name == "labeled_features" and wide in filled:
                     return filled[wide][:0]
         raise AttributeError(
             f"PoolView.{name} was not filled. Name {name!r} in the strategy's `needs`, or pass it: "

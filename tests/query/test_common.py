@@ -16,12 +16,17 @@ from skada_active.domains import mask_target
 from skada_active.pool import PoolView
 from skada_active.pool.fields import FIELDS
 from skada_active.query import (
+    AADA,
     BADGE,
+    CDAL,
     CLUE,
+    EADA,
     GALA,
     LAS,
+    MHPL,
     SAGE,
     SDM,
+    TQS,
     CoreSet,
     EntropySampling,
     KMeansSampling,
@@ -62,6 +67,15 @@ DETERMINISTIC = [
     SAGE(),
     SAGE(projection=None),
     SAGE(diversity=None),
+    AADA(),
+    EADA(),
+    EADA(first_stage=0.2, beta=2.0),
+    MHPL(),
+    MHPL(n_neighbors=3),
+    CDAL(),
+    TQS(),
+    TQS(domainness="gaussian", mean=0.5, std=0.2, n_members=2),
+    TQS(domainness=None, n_members=2),
     Prefilter(CoreSet()),
     Prefilter(SDM(), EntropySampling(), n_candidates=7),
     Prefilter(LAS(oversampling=0), QueryByCommittee("kl", n_members=2), n_candidates=6),
@@ -83,6 +97,9 @@ RANDOM = [
     GALA(alpha=0.2, source_aggregation="max", gap="gaussian_w2", target_budget="need", outlier_neighbors=3, n_init=2),
     GALA(embedding="reduced", target_budget="proportional"),
     SAGE(diversity="kmeans++"),
+    AADA(top_fraction=0.5),
+    TQS(domainness=None, window=0.5, n_members=2),
+    TQS(domainness=None, window="auto", n_members=2),
     Prefilter(),
     Prefilter(by=RandomSampling(), n_candidates=6),
     Prefilter(QueryByCommittee(n_members=2), RandomSampling(), n_candidates=9),
@@ -194,7 +211,7 @@ def test_fields_that_are_not_finite_are_refused_by_name(strategy, bad):
     names = [name for name in strategy.needs if not (FIELDS[name].integer or FIELDS[name].is_probability)]
     for name in names:
         spoilt = fields[name].copy()
-        spoilt[2, 1] = bad
+        spoilt[(2, 1)[: spoilt.ndim]] = bad
         with pytest.raises(ValueError, match=rf"^{name} of the pool view holds NaN or infinity.* row 2.*impute X"):
             strategy.select(PoolView(**{**fields, name: spoilt}), 3, random_state=0)
 

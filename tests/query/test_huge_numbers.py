@@ -9,10 +9,13 @@ import pytest
 
 from skada_active.pool import PoolView
 from skada_active.query import (
+    AADA,
     BADGE,
     CLUE,
+    EADA,
     GALA,
     LAS,
+    MHPL,
     SAGE,
     SDM,
     CoreSet,
@@ -36,6 +39,10 @@ STRATEGIES = [
     BADGE(),
     CLUE(),
     LAS(),
+    AADA(),
+    EADA(),
+    EADA(beta=1e-300),
+    MHPL(),
     Prefilter(n_candidates=6),
 ]
 DENSE = ("features", "source_features", "labeled_features", "logits", "head_weight")

@@ -55,7 +55,7 @@ def moved(fields, to_tensor):
 
 def test_every_strategy_that_computes_with_features_takes_tensors():
     names = {type(strategy).__name__ for strategy in STRATEGIES}
-    assert names == {"BADGE", "CLUE", "CoreSet", "GALA", "KMeansSampling", "LAS", "SAGE"}
+    assert names == {"BADGE", "CLUE", "CoreSet", "GALA", "KMeansSampling", "LAS", "MHPL", "SAGE"}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES + CONFIGURED, ids=repr)
