@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Subset
 
 from skada_active.deep._precision import in_full_precision
@@ -19,7 +20,7 @@ from skada_active.utils.fitting import keeps_grad_mode
 
 __all__ = ["net_outputs"]
 
-_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit"})
+_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit", "domain_grad"})
 
 
 @keeps_grad_mode
@@ -33,7 +34,7 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     rows : Tensor of shape (n, ...) or dataset
         The rows; a tensor on the device of the net.
     names : collection of str
-        Among ``proba``, ``logits``, ``features`` and ``source_logit``; others are left out.
+        Among ``proba``, ``logits``, ``features``, ``source_logit`` and ``domain_grad``; others are left out.
     on_device : collection of str
         Which of them are tensors on the device of the net; the others are ndarrays.
 
@@ -81,7 +82,22 @@ def _output(net: AdaptationNet, name: str, logits: Tensor, features: Tensor) -> 
     if name == "proba":
         return logits.softmax(dim=1)
     if name == "source_logit":
-        source_logit = net.criterion_.objective.source_logit
-        reads_logits = "logits" in signature(source_logit).parameters
-        return source_logit(features, logits) if reads_logits else source_logit(features)
+        return _source_logit(net, features, logits)
+    if name == "domain_grad":
+        return _domain_gradient(net, features)
     return logits if name == "logits" else features
+
+
+def _source_logit(net: AdaptationNet, features: Tensor, logits: Tensor) -> Tensor:
+    source_logit = net.criterion_.objective.source_logit
+    reads_logits = "logits" in signature(source_logit).parameters
+    return source_logit(features, logits) if reads_logits else source_logit(features)
+
+
+def _domain_gradient(net: AdaptationNet, features: Tensor) -> Tensor:
+    """Return the gradients (n, D) of -log P(source) of embedded rows."""
+    with torch.enable_grad():
+        rows = features.detach().requires_grad_()
+        # Logits are computed again: a discriminator may read the embedding through them.
+        logit = _source_logit(net, rows, net.module_.head(rows))
+        return torch.autograd.grad(F.softplus(-logit).sum(), rows)[0]

@@ -410,6 +410,8 @@ class AdaptationClassifier(
     def pool_supplies(self) -> frozenset[str]:
         """Names of the `PoolView` fields that the model can fill, fitted or not."""
         of_objective = frozenset() if self.objective is None else self.objective.supplies
+        if "source_logit" in of_objective:
+            of_objective |= {"domain_grad"}
         return frozenset({"proba", "logits", "features", "head_weight", "head_bias"}) | of_objective
 
     def pool_outputs(self, X: Any, names: Collection[str], *, on_device: Collection[str] = ()) -> dict[str, Any]:

@@ -70,6 +70,13 @@ _TABLE = [
         "source_logit", "n", "output", remedy=_TRAINED.format("domain discriminator, such as DANN"), objective="DANN"
     ),
     Field(
+        "domain_grad",
+        "nD",
+        "output",
+        remedy=_TRAINED.format("domain discriminator, such as DANN"),
+        objective="DANN",
+    ),
+    Field(
         "class_domain_grad",
         "nCD",
         "discriminator",

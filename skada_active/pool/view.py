@@ -44,6 +44,8 @@ class PoolView:
         Final linear classifier; ``logits == features @ head_weight.T + head_bias``.
     source_logit : ndarray of shape (n,)
         Logit of P(source given x) of a trained domain discriminator.
+    domain_grad : ndarray of shape (n, D)
+        Gradient of ``-log P(source given x)`` of that discriminator with respect to the embedding.
     class_domain_grad : ndarray of shape (n, C, D) or callable
         Gradient of ``-log d_c(z)`` with respect to the embedding z, where d_c is the class-wise P(target); a callable
         maps an index array to the ``(len, C, D)`` block. Without it, such a callable derives from
@@ -87,6 +89,7 @@ class PoolView:
     head_weight: NDArray[Any]
     head_bias: NDArray[Any]
     source_logit: NDArray[Any]
+    domain_grad: NDArray[Any]
     class_domain_grad: NDArray[Any] | Callable[[NDArray[np.int64]], NDArray[Any]]
     class_discriminator: tuple[NDArray[Any], ...]
     labeled_features: NDArray[Any]

@@ -10,6 +10,7 @@ from skada_active.query.badge import BADGE, badge_embedding
 from skada_active.query.clue import CLUE, clue_weights
 from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus, vote_entropy
 from skada_active.query.core_set import CoreSet
+from skada_active.query.d3gu import D3GU, gradient_utility
 from skada_active.query.gala import GALA, gala_local
 from skada_active.query.gala_gap import domain_gap
 from skada_active.query.k_means import KMeansSampling
@@ -32,6 +33,7 @@ from skada_active.query.uncertainty import (
 __all__ = [
     "BADGE",
     "CLUE",
+    "D3GU",
     "GALA",
     "LAS",
     "SAGE",
@@ -49,6 +51,7 @@ __all__ = [
     "clue_weights",
     "domain_gap",
     "gala_local",
+    "gradient_utility",
     "least_confidence",
     "local_inconsistency",
     "margin_uncertainty",

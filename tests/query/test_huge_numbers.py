@@ -11,6 +11,7 @@ from skada_active.pool import PoolView
 from skada_active.query import (
     BADGE,
     CLUE,
+    D3GU,
     GALA,
     LAS,
     SAGE,
@@ -35,6 +36,8 @@ STRATEGIES = [
     KMeansSampling(),
     BADGE(),
     CLUE(),
+    D3GU(),
+    D3GU(diversity=None),
     LAS(),
     Prefilter(n_candidates=6),
 ]
