@@ -81,7 +81,10 @@ def test_a_power_of_the_utility_draws_the_centroid():
     # Ten rows on a line, the last one in doubt: p = .5 / .5, the others .9 / .1.
     proba = np.array([[0.9, 0.1]] * 9 + [[0.5, 0.5]])
     view = PoolView(
-        proba=proba, features=np.arange(10.0)[:, None] ** 1.1, head_weight=[[1.0], [-1.0]], domain_grad=np.ones((10, 1))
+        proba=proba,
+        features=np.arange(10.0)[:, None] ** 1.1,
+        head_weight=[[1.0], [-1.0]],
+        domain_grad=-np.ones((10, 1)),
     )
     chosen = [int(D3GU(weight_power=power).select(view, 1, random_state=0)[0]) for power in (0, 1, 2, 20)]
     assert chosen == sorted(chosen)
