@@ -206,14 +206,25 @@ class PoolView:
         values, positions : ndarray of shape (n, min(n_neighbors, n - 1))
             Similarities in descending or distances in ascending order, and where in the view these candidates are.
         """
-        key = _neighbors_key(n_neighbors, metric)
-        if key not in self.__dict__:
-            self.__dict__[key] = read_only(nearest_neighbors(self.features, n_neighbors, metric=metric))
-        return self.__dict__[key]
+        search = partial(nearest_neighbors, self.features, n_neighbors, metric=metric)
+        return self.once(_neighbors_key(n_neighbors, metric), search)
 
     def has_neighbors(self, n_neighbors: int, metric: Literal["cosine", "euclidean"] = "cosine") -> bool:
         """Tell whether these neighbours have been searched for already."""
-        return _neighbors_key(n_neighbors, metric) in self.__dict__
+        return self.has(_neighbors_key(n_neighbors, metric))
+
+    def once(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Return what `compute` returns, read-only, computed once for a key that begins with an underscore.
+
+        For what takes long and follows from the fields and the key alone.
+        """
+        if key not in self.__dict__:
+            self.__dict__[key] = read_only(compute())
+        return self.__dict__[key]
+
+    def has(self, key: str) -> bool:
+        """Tell whether `once` has computed what belongs to a key."""
+        return key in self.__dict__
 
     def check_finite(self, names: Iterable[str], reader: str) -> None:
         """Raise a ValueError that names the field and the row if a field that a strategy reads holds NaN or infinity.

@@ -29,6 +29,7 @@ from skada_active.query.uncertainty import (
     margin_uncertainty,
     prediction_entropy,
 )
+from skada_active.query.vaal import VAAL, labeled_probability
 
 __all__ = [
     "BADGE",
@@ -38,6 +39,7 @@ __all__ = [
     "LAS",
     "SAGE",
     "SDM",
+    "VAAL",
     "CoreSet",
     "EntropySampling",
     "KMeansSampling",
@@ -52,6 +54,7 @@ __all__ = [
     "domain_gap",
     "gala_local",
     "gradient_utility",
+    "labeled_probability",
     "least_confidence",
     "local_inconsistency",
     "margin_uncertainty",

@@ -16,6 +16,7 @@ from skada_active.query import (
     LAS,
     SAGE,
     SDM,
+    VAAL,
     CoreSet,
     KMeansSampling,
     Prefilter,
@@ -39,6 +40,7 @@ STRATEGIES = [
     D3GU(),
     D3GU(diversity=None),
     LAS(),
+    VAAL(max_epochs=1),
     Prefilter(n_candidates=6),
 ]
 DENSE = ("features", "source_features", "labeled_features", "logits", "head_weight")
