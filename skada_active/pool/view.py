@@ -40,6 +40,8 @@ class PoolView:
         Class probabilities and logits. Without `proba`, it is the softmax of `logits`.
     features : ndarray of shape (n, D)
         Embedding: the input of the final classifier, in evaluation mode.
+    inputs : ndarray of shape (n, E)
+        The rows of `X` themselves, flat, before the model made anything of them.
     head_weight, head_bias : ndarray of shape (C, D) and (C,)
         Final linear classifier; ``logits == features @ head_weight.T + head_bias``.
     source_logit : ndarray of shape (n,)
@@ -57,6 +59,8 @@ class PoolView:
         and D that of `features`, `source_features` or `head_weight`.
     source_features, source_y, source_domain : ndarray of shape (s, D), (s,) and (s,)
         Labelled source rows, their column positions and domain numbers.
+    source_inputs : ndarray of shape (s, E)
+        The same rows as they are in `X`, flat.
     committee_proba, committee_logits : ndarray of shape (M, n, C)
         Class probabilities and logits of the M members of a committee; as with `proba`, the former derive from the
         latter.
@@ -86,6 +90,7 @@ class PoolView:
     proba: NDArray[Any]
     logits: NDArray[Any]
     features: NDArray[Any]
+    inputs: NDArray[Any]
     head_weight: NDArray[Any]
     head_bias: NDArray[Any]
     source_logit: NDArray[Any]
@@ -95,6 +100,7 @@ class PoolView:
     labeled_features: NDArray[Any]
     labeled_y: NDArray[np.int64]
     source_features: NDArray[Any]
+    source_inputs: NDArray[Any]
     source_y: NDArray[np.int64]
     source_domain: NDArray[np.int64]
     committee_proba: NDArray[Any]

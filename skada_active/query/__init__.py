@@ -6,6 +6,7 @@ Every strategy is a thin class over pure functions of arrays, and reads a `skada
 from __future__ import annotations
 
 from skada_active.query._base import QueryStrategy
+from skada_active.query.adma import ADMA, distinctiveness
 from skada_active.query.badge import BADGE, badge_embedding
 from skada_active.query.clue import CLUE, clue_weights
 from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus, vote_entropy
@@ -32,6 +33,7 @@ from skada_active.query.uncertainty import (
 from skada_active.query.vaal import VAAL, labeled_probability
 
 __all__ = [
+    "ADMA",
     "BADGE",
     "CLUE",
     "D3GU",
@@ -51,6 +53,7 @@ __all__ = [
     "RandomSampling",
     "badge_embedding",
     "clue_weights",
+    "distinctiveness",
     "domain_gap",
     "gala_local",
     "gradient_utility",

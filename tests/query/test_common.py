@@ -16,6 +16,7 @@ from skada_active.domains import mask_target
 from skada_active.pool import PoolView
 from skada_active.pool.fields import FIELDS
 from skada_active.query import (
+    ADMA,
     BADGE,
     CLUE,
     D3GU,
@@ -63,6 +64,7 @@ DETERMINISTIC = [
     SAGE(projection=None),
     SAGE(diversity=None),
     D3GU(diversity=None),
+    ADMA(full_doubt_share=0.5),
     VAAL(n_latent=2, max_epochs=2),
     Prefilter(CoreSet()),
     Prefilter(SDM(), EntropySampling(), n_candidates=7),
@@ -146,8 +148,8 @@ def test_a_model_of_one_class_is_no_error(strategy, fields):
         assert len(set(strategy.select(view, n_queries, random_state=0).tolist())) == n_queries
 
 
-# A gap to source domains needs a source row.
-@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if "source_domain" not in s.needs], ids=repr)
+# A gap to source domains needs a source row, and so do landmarks of its classes.
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if not {"source_domain", "source_y"} & s.needs], ids=repr)
 def test_select_needs_no_labelled_row(strategy):
     fields = {name: value for name, value in TYPICAL.items() if FIELDS[name].source not in ("labeled", "source")}
     view = PoolView(**fields, source_features=np.empty((0, 4)))

@@ -9,6 +9,7 @@ import pytest
 
 from skada_active.pool import PoolView
 from skada_active.query import (
+    ADMA,
     BADGE,
     CLUE,
     D3GU,
@@ -41,6 +42,7 @@ STRATEGIES = [
     D3GU(diversity=None),
     LAS(),
     VAAL(max_epochs=1),
+    ADMA(),
     Prefilter(n_candidates=6),
 ]
 DENSE = ("features", "source_features", "labeled_features", "logits", "head_weight")
