@@ -21,6 +21,7 @@ from skada_active.deep.objectives import (
     Objective,
     ObjectiveSum,
     ObjectiveTerm,
+    Phase,
 )
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "Objective",
     "ObjectiveSum",
     "ObjectiveTerm",
+    "Phase",
 ]

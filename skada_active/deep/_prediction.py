@@ -20,7 +20,10 @@ from skada_active.utils.fitting import keeps_grad_mode
 
 __all__ = ["net_outputs"]
 
-_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit", "domain_grad"})
+#: What a net gives for each row, rows first. The embedding is what stands before the normalisation of a cosine head.
+_OUTPUTS = frozenset(
+    {"proba", "logits", "features", "embedding", "source_logit", "domain_grad", "committee_proba", "committee_logits"}
+)
 
 
 @keeps_grad_mode
@@ -34,7 +37,8 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     rows : Tensor of shape (n, ...) or dataset
         The rows; a tensor on the device of the net.
     names : collection of str
-        Among ``proba``, ``logits``, ``features``, ``source_logit`` and ``domain_grad``; others are left out.
+        Among ``proba``, ``logits``, ``features``, ``embedding``, ``source_logit``, ``domain_grad``, ``committee_proba``
+        and ``committee_logits``, the last two of shape (n, M, C); others are left out.
     on_device : collection of str
         Which of them are tensors on the device of the net; the others are ndarrays.
 
@@ -85,7 +89,11 @@ def _output(net: AdaptationNet, name: str, logits: Tensor, features: Tensor) -> 
         return _source_logit(net, features, logits)
     if name == "domain_grad":
         return _domain_gradient(net, features)
-    return logits if name == "logits" else features
+    if name == "committee_proba":
+        return net.criterion_.committee(features).softmax(dim=2)
+    if name == "committee_logits":
+        return net.criterion_.committee(features)
+    return logits if name == "logits" else net.module_.head_input(features) if name == "features" else features
 
 
 def _source_logit(net: AdaptationNet, features: Tensor, logits: Tensor) -> Tensor:
@@ -99,5 +107,5 @@ def _domain_gradient(net: AdaptationNet, features: Tensor) -> Tensor:
     with torch.enable_grad():
         rows = features.detach().requires_grad_()
         # Logits are computed again: a discriminator may read the embedding through them.
-        logit = _source_logit(net, rows, net.module_.head(rows))
+        logit = _source_logit(net, rows, net.module_.classify(rows))
         return torch.autograd.grad(F.softplus(-logit).sum(), rows)[0]

@@ -47,7 +47,8 @@ class PoolView:
     source_logit : ndarray of shape (n,)
         Logit of P(source given x) of a trained domain discriminator.
     domain_grad : ndarray of shape (n, D)
-        Gradient of ``-log P(source given x)`` of that discriminator with respect to the embedding.
+        Gradient of ``-log P(source given x)`` of that discriminator with respect to the embedding that it reads, which
+        stands before the normalisation of a cosine head; the direction is that for `features`.
     class_domain_grad : ndarray of shape (n, C, D) or callable
         Gradient of ``-log d_c(z)`` with respect to the embedding z, where d_c is the class-wise P(target); a callable
         maps an index array to the ``(len, C, D)`` block. Without it, such a callable derives from

@@ -114,11 +114,24 @@ def test_the_field_is_the_gradient_of_the_network_s_own_discriminator(objective)
     view = snapshot(model, X, resolve_roles(known, domain), {"features", "domain_grad"})
     term = model.net_.criterion_.objective
     rows = torch.as_tensor(np.array(view.features)).to(model.device_).requires_grad_()
-    logit = term.source_logit(rows, model.net_.module_.head(rows))
+    logit = term.source_logit(rows, model.net_.module_.classify(rows))
     expected = torch.autograd.grad(-torch.nn.functional.logsigmoid(logit).sum(), rows)[0]
     assert view.domain_grad.shape == view.features.shape
     assert np.abs(view.domain_grad).max() > 0
     np.testing.assert_allclose(view.domain_grad, expected.cpu().numpy(), rtol=1e-4, atol=1e-7)
+
+
+def test_before_a_cosine_head_the_field_is_the_gradient_of_the_embedding_at_its_length():
+    X, y, domain = make_shifted_blobs(n_source=40, n_target=30, random_state=0)
+    known = mask_target(y, domain)
+    model = AdaptationClassifier(DANN(), head="cosine", max_epochs=1, random_state=0).fit(X, known, domain)
+    outputs = model.pool_outputs(X, {"embedding", "features", "domain_grad"})
+    rows = torch.as_tensor(outputs["embedding"]).to(model.device_).requires_grad_()
+    logit = model.net_.criterion_.objective.source_logit(rows, model.net_.module_.classify(rows))
+    expected = torch.autograd.grad(-torch.nn.functional.logsigmoid(logit).sum(), rows)[0]
+    np.testing.assert_allclose(outputs["domain_grad"], expected.cpu().numpy(), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(np.linalg.norm(outputs["features"], axis=1), 1, rtol=1e-5)
+    assert D3GU(estimator=model, random_state=0).fit(X, known, domain).query(4).shape == (4,)
 
 
 def test_a_model_without_a_domain_discriminator_is_refused_before_training():
