@@ -175,6 +175,9 @@ class VAAL(QueryStrategy):
     discriminator therefore asks for what is most unlike the source; without a gap (a labelled part of one data set as
     the source) for what the labels do not cover yet. Where nothing is labelled, all rows have utility 1.
 
+    Nothing keeps rows from being alike, and the most unlike ones may all be of one region or class: small budgets on
+    domains far apart are better spent otherwise.
+
     Our reading: the paper's networks read images and are trained along with the classifier; these read the embedding,
     and are trained for each query. Of the codes, the discriminator sees samples in training, which keeps it from
     learning the labelled rows by heart, and the mean when rows are scored. The loss of the autoencoder is the whole

@@ -38,8 +38,10 @@ from skada_active.query import (
 from skada_active.testing import check_strategy
 from skada_active.testing._views import difficult_fields, make_fields
 
+# Defaults that would train for long.
+BRIEF = {"VAAL": {"max_epochs": 2}}
 EXPORTED = [
-    strategy()
+    strategy(**BRIEF.get(name, {}))
     for name in skada_active.query.__all__
     if isinstance(strategy := getattr(skada_active.query, name), type)
     if issubclass(strategy, QueryStrategy) and strategy is not QueryStrategy
@@ -65,7 +67,7 @@ DETERMINISTIC = [
     SAGE(diversity=None),
     D3GU(diversity=None),
     ADMA(full_doubt_share=0.5),
-    VAAL(n_latent=2, max_epochs=2),
+    VAAL(max_epochs=2),
     Prefilter(CoreSet()),
     Prefilter(SDM(), EntropySampling(), n_candidates=7),
     Prefilter(LAS(oversampling=0), QueryByCommittee("kl", n_members=2), n_candidates=6),
