@@ -115,7 +115,7 @@ def snapshot(
     outputs = _read_outputs(reader, X, groups, of_group, frozenset(on_device))
     of_pool = outputs.pop("pool")
     filled: dict[str, Any] = {"index": candidates, "n_initial": n_initial, **extra}
-    filled |= {name: _by_candidate(name, values) for name, values in of_pool.items() if name in names}
+    filled |= {name: values for name, values in of_pool.items() if name in names}
     for group, values in outputs.items():
         filled |= {f"{group}_{name}": value for name, value in values.items()}
     if names & _HEAD:
@@ -126,12 +126,6 @@ def snapshot(
         filled |= reader.label_fields(roles, names, y)
     filled |= {name: reader.read(name, of_pool.get(reader.embedding)) for name in names & _DISCRIMINATOR}
     return PoolView(**filled)
-
-
-def _by_candidate(name: str, rows: Array) -> Array:
-    """Return a field from a model's outputs, in which the candidates come first."""
-    axis = FIELDS[name].axes.index("n")
-    return np.moveaxis(rows, 0, axis) if axis else rows
 
 
 def _read_outputs(
@@ -207,7 +201,7 @@ def _store(
     """Write the outputs of a block to their places; a block that is a whole group is kept as it is."""
     for group, (first, last, start, stop) in spans.items():
         for name in names[group]:
-            axis = FIELDS[name].axes.index("n")  # not the first one where there is one of members
+            axis = FIELDS[name].axes.index("n") if name in FIELDS else 0  # not the first one where there are members
             part = values[name][_along(axis, start - block_start, stop - block_start)]
             if part.shape[axis] == last - first:
                 outputs[group][name] = part

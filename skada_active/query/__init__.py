@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from skada_active.query._base import QueryStrategy
 from skada_active.query.aada import AADA, aada_scores
+from skada_active.query.adma import ADMA, distinctiveness
 from skada_active.query.badge import BADGE, badge_embedding
 from skada_active.query.cdal import CDAL, contextual_diversity
 from skada_active.query.clue import CLUE, clue_weights
 from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus, vote_entropy
 from skada_active.query.core_set import CoreSet
+from skada_active.query.d3gu import D3GU, gradient_utility
 from skada_active.query.eada import EADA, energy_margin, free_energy
 from skada_active.query.gala import GALA, gala_local
 from skada_active.query.gala_gap import domain_gap
@@ -33,12 +35,15 @@ from skada_active.query.uncertainty import (
     margin_uncertainty,
     prediction_entropy,
 )
+from skada_active.query.vaal import VAAL, labeled_probability
 
 __all__ = [
     "AADA",
+    "ADMA",
     "BADGE",
     "CDAL",
     "CLUE",
+    "D3GU",
     "EADA",
     "GALA",
     "LAS",
@@ -46,6 +51,7 @@ __all__ = [
     "SAGE",
     "SDM",
     "TQS",
+    "VAAL",
     "CoreSet",
     "EntropySampling",
     "KMeansSampling",
@@ -59,10 +65,13 @@ __all__ = [
     "badge_embedding",
     "clue_weights",
     "contextual_diversity",
+    "distinctiveness",
     "domain_gap",
     "energy_margin",
     "free_energy",
     "gala_local",
+    "gradient_utility",
+    "labeled_probability",
     "least_confidence",
     "local_inconsistency",
     "margin_uncertainty",

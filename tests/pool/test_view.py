@@ -322,11 +322,14 @@ def every_field():
         "head_weight": rng.normal(size=(3, 4)),
         "head_bias": rng.normal(size=3),
         "source_logit": rng.normal(size=5),
+        "domain_grad": rng.normal(size=(5, 4)),
         "class_domain_grad": rng.normal(size=(5, 3, 4)),
         "class_discriminator": DISCRIMINATOR,
         "labeled_features": rng.normal(size=(1, 4)),
         "labeled_proba": rng.dirichlet(np.ones(3), size=1),
         "source_features": rng.normal(size=(2, 4)),
+        "inputs": rng.normal(size=(5, 6)),
+        "source_inputs": rng.normal(size=(2, 6)),
         "committee_proba": rng.dirichlet(np.ones(3), size=(5, 5)),
         "committee_logits": rng.normal(size=(5, 5, 3)),
         "virtual_divergence": rng.random(5),
@@ -335,8 +338,8 @@ def every_field():
 
 # Which axis of a field counts the candidates.
 CANDIDATE_AXES = {
-    **dict.fromkeys(("index", "target_domain", "proba", "logits", "features"), 0),
-    **dict.fromkeys(("source_logit", "class_domain_grad", "virtual_divergence"), 0),
+    **dict.fromkeys(("index", "target_domain", "proba", "logits", "features", "inputs"), 0),
+    **dict.fromkeys(("source_logit", "domain_grad", "class_domain_grad", "virtual_divergence"), 0),
     **dict.fromkeys(("committee_proba", "committee_logits"), 1),
 }
 
