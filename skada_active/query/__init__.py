@@ -13,9 +13,11 @@ from skada_active.query.core_set import CoreSet
 from skada_active.query.gala import GALA, gala_local
 from skada_active.query.gala_gap import domain_gap
 from skada_active.query.k_means import KMeansSampling
+from skada_active.query.lamda import LAMDA, lamda_picks
 from skada_active.query.las import LAS, local_inconsistency
 from skada_active.query.prefilter import Prefilter
 from skada_active.query.random_sampling import RandomSampling
+from skada_active.query.s3vaada import S3VAADA, s3vaada_picks
 from skada_active.query.sage import SAGE
 from skada_active.query.sage_vectors import positive_orthogonal_projection, sage_embedding
 from skada_active.query.sdm import SDM, sdm_scores
@@ -33,7 +35,9 @@ __all__ = [
     "BADGE",
     "CLUE",
     "GALA",
+    "LAMDA",
     "LAS",
+    "S3VAADA",
     "SAGE",
     "SDM",
     "CoreSet",
@@ -49,12 +53,14 @@ __all__ = [
     "clue_weights",
     "domain_gap",
     "gala_local",
+    "lamda_picks",
     "least_confidence",
     "local_inconsistency",
     "margin_uncertainty",
     "mean_kl_to_consensus",
     "positive_orthogonal_projection",
     "prediction_entropy",
+    "s3vaada_picks",
     "sage_embedding",
     "sdm_loss_gradient",
     "sdm_margin_gradient",
