@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep.step import Step
-from skada_active.networks import CosineHead
+from skada_active.networks import CosineHead, Standardize
 
 __all__ = ["AdaptationCriterion", "AdaptationModule"]
 
@@ -30,6 +30,12 @@ class AdaptationModule(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
         self.normalize = isinstance(head, CosineHead)
+
+    @property
+    def input_scale(self) -> Tensor | None:
+        """Units of the columns or channels, shape (d,), that the backbone divides by first; None where it does not."""
+        first = next(self.backbone.children(), None)
+        return first.scale if isinstance(first, Standardize) else None
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (n, C) and features (n, D)."""

@@ -7,19 +7,21 @@ from inspect import signature
 from typing import Any
 
 import torch
+from skorch.utils import to_device
 from torch import Tensor
 from torch.utils.data import Subset
 
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep.batches import RowBatches
 from skada_active.deep.net import AdaptationNet
+from skada_active.deep.objectives import VAT
 from skada_active.exceptions import TrainingError
 from skada_active.utils.arrays import empty_like, to_host
 from skada_active.utils.fitting import keeps_grad_mode
 
 __all__ = ["net_outputs"]
 
-_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit"})
+_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit", "virtual_divergence"})
 
 
 @keeps_grad_mode
@@ -33,7 +35,7 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     rows : Tensor of shape (n, ...) or dataset
         The rows; a tensor on the device of the net.
     names : collection of str
-        Among ``proba``, ``logits``, ``features`` and ``source_logit``; others are left out.
+        Among ``proba``, ``logits``, ``features``, ``source_logit`` and ``virtual_divergence``; others are left out.
     on_device : collection of str
         Which of them are tensors on the device of the net; the others are ndarrays.
 
@@ -48,11 +50,12 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     outputs: dict[str, Any] = {}
     is_bad: list[Tensor] = []
     start = 0
-    for logits, features in net.forward_iter(rows, device=net.device):
+    for batch in net.get_iterator(net.get_dataset(rows)):
+        logits, features = to_device(net.evaluation_step(batch), net.device)
         stop = start + len(logits)
         is_bad.append(~logits.isfinite().all(dim=1))
         for name in wanted:
-            output = in_full_precision(_output, net, name, logits, features, device=logits.device)
+            output = in_full_precision(_output, net, name, batch[0], logits, features, device=logits.device)
             values = output if name in on_device else to_host(output)
             if name not in outputs:
                 # Filled batch by batch: a list of all batches would take the memory twice.
@@ -77,11 +80,15 @@ def _refuse(rows: Any, number: int, n_bad: int) -> None:
 
 
 @torch.no_grad()
-def _output(net: AdaptationNet, name: str, logits: Tensor, features: Tensor) -> Tensor:
+def _output(net: AdaptationNet, name: str, inputs: Tensor, logits: Tensor, features: Tensor) -> Tensor:
     if name == "proba":
         return logits.softmax(dim=1)
     if name == "source_logit":
         source_logit = net.criterion_.objective.source_logit
         reads_logits = "logits" in signature(source_logit).parameters
         return source_logit(features, logits) if reads_logits else source_logit(features)
+    if name == "virtual_divergence":
+        terms = (getattr(module, "config", None) for module in net.criterion_.modules())
+        vat = next((config for config in terms if isinstance(config, VAT)), VAT())
+        return vat.divergence(net.module_, inputs.to(logits.device), logits)
     return logits if name == "logits" else features
