@@ -410,7 +410,9 @@ class AdaptationClassifier(
     def pool_supplies(self) -> frozenset[str]:
         """Names of the `PoolView` fields that the model can fill, fitted or not."""
         of_objective = frozenset() if self.objective is None else self.objective.supplies
-        return frozenset({"proba", "logits", "features", "head_weight", "head_bias", "virtual_divergence"}) | of_objective
+        return (
+            frozenset({"proba", "logits", "features", "head_weight", "head_bias", "virtual_divergence"}) | of_objective
+        )
 
     def pool_outputs(self, X: Any, names: Collection[str], *, on_device: Collection[str] = ()) -> dict[str, Any]:
         """Return the named outputs for the rows of `X`, all from one forward pass.

@@ -19,7 +19,9 @@ from skada_active.query import (
     BADGE,
     CLUE,
     GALA,
+    LAMDA,
     LAS,
+    S3VAADA,
     SAGE,
     SDM,
     CoreSet,
@@ -55,6 +57,10 @@ DETERMINISTIC = [
     SDM(query_loss="margin", gradient_weight=1.0),
     SDM(jacobian="official", gradient_weight=1.0),
     LAS(oversampling=0),
+    S3VAADA(alpha=0.0, beta=0.1),
+    LAMDA(),
+    LAMDA(gamma=0.5, pseudo_label_threshold=None),
+    LAMDA(pseudo_label_threshold=0.1),
     GALA(mode="local"),
     GALA(mode="local", source_aggregation="min", gap="gaussian_w2", target_budget="need", outlier_neighbors=2),
     SAGE(),
@@ -73,6 +79,7 @@ RANDOM = [
     BADGE(first="residual_norm", n_trials=3),
     CLUE(),
     CLUE(temperature=1.0, n_init=2),
+    S3VAADA(max_pool=10),
     LAS(),
     LAS(n_neighbors=3, oversampling=2.5, smoothing_coef="1/K", smoothing_iter=2, n_init=2),
     GALA(),
@@ -191,7 +198,7 @@ def test_fields_that_are_not_finite_are_refused_by_name(strategy, bad):
     names = [name for name in strategy.needs if not (FIELDS[name].integer or FIELDS[name].is_probability)]
     for name in names:
         spoilt = fields[name].copy()
-        spoilt[2, 1] = bad
+        spoilt[2] = bad
         with pytest.raises(ValueError, match=rf"^{name} of the pool view holds NaN or infinity.* row 2.*impute X"):
             strategy.select(PoolView(**{**fields, name: spoilt}), 3, random_state=0)
 

@@ -115,6 +115,6 @@ def test_probabilities_are_read_only_where_sure_candidates_are_free():
 
 
 def test_an_offset_of_all_rows_changes_nothing():
-    features, labeled, margin = pool(6)
+    features, _, _ = pool(6)
     single, moved = features.astype(np.float32), (features + 1000).astype(np.float32)
     assert lamda_picks(single, 9)[0].tolist() == lamda_picks(moved, 9)[0].tolist()

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 __all__ = ["virtual_adversarial_divergence", "virtual_adversarial_loss", "virtual_adversarial_perturbation"]
 
-# Share of the whole step that the search probes by. A step must be small against the step that it looks for, and yet
-# change float32 predictions by more than their rounding: with 1e-6, the published one, the direction is noise.
-_PROBE = 0.01
+# Share of the whole step that the search probes by. It must be small against the step that it looks for, and yet change
+# float32 predictions by more than their rounding. Of 200 rows of Office-31 the direction had a cosine with that of
+# float64 of 0.9996 in nineteen of twenty with this share, of 0.97 with 0.01, and was noise with the published 1e-6.
+_PROBE = 0.1
 
 
 def virtual_adversarial_perturbation(
@@ -40,7 +41,7 @@ def virtual_adversarial_perturbation(
     epsilon : float or Tensor of shape (n,)
         Length of the step.
     xi : float, default=None
-        Length of the step that the search probes by; ``None``: a hundredth of `epsilon`. The published 1e-6 is for
+        Length of the step that the search probes by; ``None``: a tenth of `epsilon`. The published 1e-6 is for
         float64: float32 predictions round such a step away.
     n_iterations : int, default=1
         Power iterations, each a forward and a backward pass; with 0 the step goes in the direction that it begins with.

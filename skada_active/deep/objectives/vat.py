@@ -36,8 +36,8 @@ class VAT(Objective):
         network does not begin with a `Standardize`). ``"auto"``: 5 for images, as in the paper; for tables a tenth of
         the length of a row: with standardised columns of their root mean square, ``sqrt(d)``, otherwise of each row.
     xi : float or "auto", default="auto"
-        Length of the step that the search probes by; ``"auto"``: a hundredth of `epsilon`. The published 1e-6 drowns
-        in the rounding of float32.
+        Length of the step that the search probes by; ``"auto"``: a tenth of `epsilon`. The published 1e-6 drowns in
+        the rounding of float32.
     n_power : int, default=1
         Power iterations of the search.
     source_weight : float, default=1.0
