@@ -22,6 +22,7 @@ from skada_active.deep.objectives import (
     Objective,
     ObjectiveSum,
     ObjectiveTerm,
+    Phase,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "Objective",
     "ObjectiveSum",
     "ObjectiveTerm",
+    "Phase",
 ]

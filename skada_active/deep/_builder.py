@@ -10,10 +10,10 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skada_active.deep._inputs import InputConfig, InputProfile, default_backbone, embedding_width
-from skada_active.deep._module import AdaptationCriterion, AdaptationModule
+from skada_active.deep._module import AdaptationCriterion, AdaptationModule, CommitteeHeads
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
-from skada_active.deep.objectives import Objective, ObjectiveSum
+from skada_active.deep.objectives import Objective, ObjectiveSum, terms_of
 from skada_active.networks import CosineHead
 from skada_active.utils.warn import warn_user
 
@@ -34,7 +34,8 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "adam": (torch.optim.Adam, _FUSED),
     "adamw": (torch.optim.AdamW, _FUSED),
     "adadelta": (torch.optim.Adadelta, {}),
-    "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9, "optimizer__nesterov": True, **_FUSED}),
+    # No fused one: it takes no weights that first get a gradient after others did, as phases and unfreezing make them.
+    "sgd": (torch.optim.SGD, {"optimizer__momentum": 0.9, "optimizer__nesterov": True}),
 }
 
 
@@ -48,6 +49,9 @@ class NetConfig(InputConfig, Protocol):
     head_temperature: float
     unlabeled_pool: str
     mix_alpha: float
+    batch_statistics: str
+    n_heads: int | None
+    train_transform: Any
     anchors: AnchorSet | None
     max_epochs: int
     lr: float
@@ -101,6 +105,8 @@ def build_net(config: NetConfig, inputs: InputProfile, *, n_classes: int, n_doma
     if config.objective is not None:
         config.objective._validate_params()
         objective = config.objective.build(module.n_features, n_classes, n_domains)
+        for term in terms_of(objective):
+            term.attach(module)
         if config.objective.reads_target:
             target_role = "target" if config.unlabeled_pool == "all" else "unlabeled_target"
     optimizer, optimizer_params = _optimizer(params.pop("optimizer", config.optimizer))
@@ -112,9 +118,11 @@ def build_net(config: NetConfig, inputs: InputProfile, *, n_classes: int, n_doma
         "lr": config.lr,
         "batch_size": config.batch_size,
         "target_batch_size": config.target_batch_size,
+        "train_transform": config.train_transform,
         "augmentation": inputs.augmentation,
         "mix_alpha": config.mix_alpha,
         "anchors": _anchors(config),
+        "batch_statistics": config.batch_statistics,
         "optimizer": optimizer,
         "optimizer__weight_decay": config.weight_decay,
         "train_split": None,
@@ -124,7 +132,8 @@ def build_net(config: NetConfig, inputs: InputProfile, *, n_classes: int, n_doma
     # An accelerator puts the modules on its own device.
     placed_elsewhere = getattr(params.get("accelerator"), "device_placement", False)
     params = {**defaults, **params, "device": None if placed_elsewhere else device}
-    net = net_class(module, AdaptationCriterion(objective), **params).initialize()
+    committee = None if config.n_heads is None else CommitteeHeads(module.n_features, n_classes, config.n_heads)
+    net = net_class(module, AdaptationCriterion(objective, committee), **params).initialize()
     _check_callback_names(params, [name for name, _ in net.callbacks_])
     return net
 

@@ -30,6 +30,8 @@ _FAR = 2**10
 _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-60, 2.0**60
 #: Columns at other scales than this multiple of the common one are not of its kind.
 _KIN = 30
+#: So many items of a dataset are read twice, to see whether a random transform stands in it.
+_ITEMS_READ_TWICE = 4
 #: Fewest pixels a side that the default network for images takes, and most that a last axis of channels has.
 _MIN_PIXELS, _MOST_CHANNELS = 4, 4
 
@@ -148,7 +150,7 @@ class InputProfile:
     @classmethod
     def from_rows(cls, config: InputConfig, X: Any) -> tuple[InputProfile, Any]:
         """Return the profile for rows like those of `X`, and these as the network takes them."""
-        shape = as_row(X[0], 0).shape if is_dataset(X) else X.shape[1:]
+        shape = _shape_of_items(X) if is_dataset(X) else X.shape[1:]
         intake, layer = Intake(shape, config.module is None), None
         if intake.is_default:
             _check_default(shape)
@@ -227,6 +229,19 @@ def embedding_width(backbone: nn.Module, shape: tuple[int, ...]) -> int:
         found = f"{tuple(embedding.shape)} of {embedding.dtype}" if is_tensor else f"a {type(embedding).__name__}"
         raise ValueError(f"module must return an embedding, one tensor (n, D) of floats, got {found} for two rows.")
     return embedding.shape[1]
+
+
+def _shape_of_items(X: Any) -> tuple[int, ...]:
+    """Return the shape of a dataset's rows; items that come out differently each time are an error."""
+    for number in range(min(_ITEMS_READ_TWICE, len(X))):
+        first, again = (as_row(X[number], number) for _ in range(2))
+        if not np.array_equal(first, again, equal_nan=first.dtype.kind == "f"):
+            raise ValueError(
+                f"X is a dataset whose item {number} is another one each time it is read, so that predictions and "
+                "queries would be random. Let the dataset return the rows as they are predicted, and put what is "
+                "random, such as crops and flips, into train_transform."
+            )
+    return as_row(X[0], 0).shape
 
 
 def _augmentation(config: InputConfig, shape: tuple[int, ...]) -> Any:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skada_active.deep._precision import in_full_precision
+from skada_active.deep.batches import Batch
+from skada_active.deep.objectives import ObjectiveTerm, Phase, terms_of
 from skada_active.deep.step import Step
 from skada_active.networks import CosineHead, Standardize
 
-__all__ = ["AdaptationCriterion", "AdaptationModule"]
+__all__ = ["AdaptationCriterion", "AdaptationModule", "CommitteeHeads"]
 
 
 class AdaptationModule(nn.Module):
@@ -37,21 +40,89 @@ class AdaptationModule(nn.Module):
         first = next(self.backbone.children(), None)
         return first.scale if isinstance(first, Standardize) else None
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (n, C) and features (n, D)."""
+    def forward(self, inputs: Tensor, n_apart: int = 0) -> tuple[Tensor, Tensor]:
+        """Return logits (n, C) and the embedding (n, D).
+
+        Parameters
+        ----------
+        inputs : Tensor of shape (n, ...)
+            Input rows.
+        n_apart : int, default=0
+            So many first rows pass through the backbone by themselves, so that batch normalisation takes their
+            statistics and those of the other rows apart.
+        """
+        if n_apart:
+            parts = [self._embedded(rows) for rows in inputs.tensor_split((n_apart,))]
+            features = torch.cat(parts)
+        else:
+            features = self._embedded(inputs)
+        return in_full_precision(self._classified, features, device=features.device)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return the logits (n, C) of embedded rows (n, D)."""
+        return self.head(self.head_input(features))
+
+    def head_input(self, features: Tensor) -> Tensor:
+        """Return what the head reads of embedded rows (n, D): before a cosine head the rows at length 1."""
+        return F.normalize(features) if self.normalize else features
+
+    def _embedded(self, inputs: Tensor) -> Tensor:
         features = self.backbone(inputs)
         if not isinstance(features, Tensor):
             raise TypeError(
                 f"module must return one tensor, the embedding (n, D), got {type(features).__name__}; some models "
                 "return the outputs of auxiliary classifiers in training, which have to be switched off."
             )
-        return in_full_precision(self._classified, features, device=features.device)
+        return features
 
     def _classified(self, features: Tensor) -> tuple[Tensor, Tensor]:
         features = features.to(self.head.weight.dtype)
-        if self.normalize:
-            features = F.normalize(features)
-        return self.head(features), features
+        return self.classify(features), features
+
+
+class CommitteeHeads(nn.Linear):
+    """Linear classifiers beside the head, on the embedding as it is: the members of a committee.
+
+    Parameters
+    ----------
+    n_features : int
+        Width D of the embedding.
+    n_classes : int
+        Number of classes C.
+    n_heads : int
+        Number M of members.
+    """
+
+    def __init__(self, n_features: int, n_classes: int, n_heads: int) -> None:
+        super().__init__(n_features, n_heads * n_classes)
+        self.n_heads = n_heads
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the logits (n, M, C) of embedded rows (n, D)."""
+        return super().forward(features).unflatten(1, (self.n_heads, -1))
+
+    def loss(self, step: Step) -> Tensor:
+        """Return the labelled loss of a step, averaged over the members, which the embedding is not trained by.
+
+        The members differ by their initial weights and by what they see: each weighs the rows of every batch by its own
+        exponential draws (the Bayesian bootstrap) and, where there is an augmentation, sees its own view of them.
+        """
+        labels = step.known_labels
+        logits = self._member_logits(step)
+        losses = F.cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(self.n_heads), reduction="none")
+        losses = losses.unflatten(0, (-1, self.n_heads))
+        weight = torch.empty_like(losses).exponential_()
+        pairs = zip(losses.unbind(dim=1), weight.unbind(dim=1), strict=True)
+        return torch.stack([step.labeled_mean(*of_member) for of_member in pairs]).mean()
+
+    def _member_logits(self, step: Step) -> Tensor:
+        n_labeled = step.batch.n_labeled
+        if step.augmentation is None:
+            return self(step.features[:n_labeled].detach())
+        rows = step.inputs[:n_labeled]
+        with torch.no_grad():
+            views = [step.forward(step.augmentation(rows.clone()))[1] for _ in range(self.n_heads)]
+        return torch.stack([self(view)[:, member] for member, view in enumerate(views)], dim=1)
 
 
 class AdaptationCriterion(nn.Module):
@@ -61,20 +132,41 @@ class AdaptationCriterion(nn.Module):
     ----------
     objective : nn.Module or None
         What an objective's ``build`` returned.
+    committee : CommitteeHeads, default=None
+        Further heads, which are trained by the labelled loss.
     """
 
-    def __init__(self, objective: nn.Module | None) -> None:
+    def __init__(self, objective: nn.Module | None, committee: CommitteeHeads | None = None) -> None:
         super().__init__()
-        self.objective = objective
+        self.objective, self.committee = objective, committee
 
     def forward(self, step: Step) -> Tensor:
         """Return the total loss of a step and log its terms."""
         return in_full_precision(self._total, step, device=step.logits.device)
 
+    def phases(self, network: AdaptationModule, step: Step | Batch) -> list[Phase]:
+        """Return the further steps of the optimiser that the objective makes on a batch."""
+        return [phase for term in self._terms(step) for phase in term.phases(network)]
+
+    def prepare(self, step: Step) -> None:
+        """Let the objective weigh the source rows of a step."""
+        for term in self._terms(step):
+            term.prepare(step)
+
+    def _terms(self, step: Step | Batch) -> list[ObjectiveTerm]:
+        return [term for term in terms_of(self.objective) if term.config.trade_off and term.applies(step)]
+
     def _total(self, step: Step) -> Tensor:
+        self.prepare(step)
         loss = self.labeled_loss(step)
         step.log("labeled_loss", loss)
-        return loss if self.objective is None else loss + self.objective(step)
+        if self.objective is not None:
+            loss = loss + self.objective(step)
+        if self.committee is not None:
+            of_committee = self.committee.loss(step)
+            step.log("committee_loss", of_committee)
+            loss = loss + of_committee
+        return loss
 
     @staticmethod
     def labeled_loss(step: Step) -> Tensor:

@@ -14,14 +14,26 @@ from torch.utils.data import Subset
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep.batches import RowBatches
 from skada_active.deep.net import AdaptationNet
-from skada_active.deep.objectives import VAT
+from skada_active.deep.objectives import VAT, terms_of
 from skada_active.exceptions import TrainingError
 from skada_active.utils.arrays import empty_like, to_host
 from skada_active.utils.fitting import keeps_grad_mode
 
 __all__ = ["net_outputs"]
 
-_OUTPUTS = frozenset({"proba", "logits", "features", "source_logit", "virtual_divergence"})
+#: What a net gives for each row, rows first. The embedding is what stands before the normalisation of a cosine head.
+_OUTPUTS = frozenset(
+    {
+        "proba",
+        "logits",
+        "features",
+        "embedding",
+        "source_logit",
+        "committee_proba",
+        "committee_logits",
+        "virtual_divergence",
+    }
+)
 
 
 @keeps_grad_mode
@@ -35,7 +47,8 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     rows : Tensor of shape (n, ...) or dataset
         The rows; a tensor on the device of the net.
     names : collection of str
-        Among ``proba``, ``logits``, ``features``, ``source_logit`` and ``virtual_divergence``; others are left out.
+        Among ``proba``, ``logits``, ``features``, ``embedding``, ``source_logit``, ``virtual_divergence``,
+        ``committee_proba`` and ``committee_logits``, the last two of shape (n, M, C); others are left out.
     on_device : collection of str
         Which of them are tensors on the device of the net; the others are ndarrays.
 
@@ -51,11 +64,13 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     is_bad: list[Tensor] = []
     start = 0
     for batch in net.get_iterator(net.get_dataset(rows)):
+        # A copy: the first layer of a module may work in place.
+        inputs = batch[0].clone() if "virtual_divergence" in wanted else batch[0]
         logits, features = to_device(net.evaluation_step(batch), net.device)
         stop = start + len(logits)
         is_bad.append(~logits.isfinite().all(dim=1))
         for name in wanted:
-            output = in_full_precision(_output, net, name, batch[0], logits, features, device=logits.device)
+            output = in_full_precision(_output, net, name, inputs, logits, features, device=logits.device)
             values = output if name in on_device else to_host(output)
             if name not in outputs:
                 # Filled batch by batch: a list of all batches would take the memory twice.
@@ -88,7 +103,15 @@ def _output(net: AdaptationNet, name: str, inputs: Tensor, logits: Tensor, featu
         reads_logits = "logits" in signature(source_logit).parameters
         return source_logit(features, logits) if reads_logits else source_logit(features)
     if name == "virtual_divergence":
-        terms = (getattr(module, "config", None) for module in net.criterion_.modules())
-        vat = next((config for config in terms if isinstance(config, VAT)), VAT())
-        return vat.divergence(net.module_, inputs.to(logits.device), logits)
-    return logits if name == "logits" else features
+        return _virtual_adversarial(net).divergence(net.module_, inputs.to(logits.device), logits)
+    if name == "committee_proba":
+        return net.criterion_.committee(features).softmax(dim=2)
+    if name == "committee_logits":
+        return net.criterion_.committee(features)
+    return logits if name == "logits" else net.module_.head_input(features) if name == "features" else features
+
+
+def _virtual_adversarial(net: AdaptationNet) -> VAT:
+    """Return the objective that says how long adversarial steps are: the net's, or the one of the defaults."""
+    terms = terms_of(net.criterion_.objective)
+    return next((term.config for term in terms if isinstance(term.config, VAT)), VAT())

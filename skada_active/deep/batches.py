@@ -74,17 +74,23 @@ class Batch:
     """Labels and domains of one mixed batch, whose rows lie in blocks: source, labelled target, target.
 
     The third block is the target batch of the unsupervised losses; it is empty where no objective asks for it. Labels
-    are column positions, -1 where unknown; domains are positions, sources first.
+    are column positions, -1 where unknown; domains are positions, sources first; rows are their numbers in the data.
     """
 
     labels: Tensor
     domain: Tensor
     n_source: int
     n_labeled: int
+    rows: Tensor | None = None
     terms: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def n_target(self) -> int:
+        """Number of rows of the third block."""
+        return len(self.labels) - self.n_labeled
 
 
 class RoleBatches:
@@ -166,7 +172,7 @@ class RoleBatches:
         index = index.repeat(1, copies)
         labels, domain = self.data.labels[index], self.data.domain[index]
         for step, rows in enumerate(index):
-            yield rows, Batch(labels[step], domain[step], n_source[step] * copies, self.n_labeled * copies)
+            yield rows, Batch(labels[step], domain[step], n_source[step] * copies, self.n_labeled * copies, rows)
 
     def _anchored_plan(self, index: Tensor, anchors: Anchors) -> Iterator[tuple[Tensor, Batch]]:
         n_source = self.n_labeled
@@ -177,7 +183,7 @@ class RoleBatches:
             labels[n_source:n_labeled] = anchors.labels[chosen]
             copies = 1 if len(rows) > 1 else 2
             rows, labels = rows.repeat(copies), labels.repeat(copies)
-            yield rows, Batch(labels, self.data.domain[rows], n_source * copies, n_labeled * copies)
+            yield rows, Batch(labels, self.data.domain[rows], n_source * copies, n_labeled * copies, rows)
 
     def _draw(self, rows: Tensor, size: int) -> Tensor:
         needed = self.n_steps * size

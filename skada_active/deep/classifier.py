@@ -95,8 +95,18 @@ class AdaptationClassifier(
         network takes them.
     mix_alpha : float, default=0.2
         The share of the original in the mixture is drawn from Beta(`mix_alpha`, `mix_alpha`); 0: the second view alone.
+    train_transform : callable, default=None
+        Maps a batch of rows to one of the same shape, as all rows pass through it in training, and in training alone:
+        random crops and flips, for example. Predictions and queries see the rows as they are.
     anchors : AnchorSet, default=None
         Lets confident target rows join the labelled ones (LADA); ``None``: the labelled ones alone.
+    batch_statistics : {"per_domain", "mixed"}, default="mixed"
+        Which rows batch normalisation takes together in training: the source rows and the target rows each by
+        themselves, or all rows of the step.
+    n_heads : int, default=None
+        Number of further linear heads, at least 2, that are trained beside the head by the labelled loss and do not
+        train the embedding: the committee that TQS reads. They differ by their initial weights, by random weights of
+        the rows of every batch, and by their own views of the rows where there is an `augmentation`. ``None``: none.
     max_epochs : int, default=20
         Epochs of `fit`; an epoch has as many steps as the largest labelled role needs to be seen once, at least 10.
     lr : float, default=1e-3
@@ -175,7 +185,10 @@ class AdaptationClassifier(
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "augmentation": [callable, StrOptions({"auto"}), None],
         "mix_alpha": [Interval(Real, 0, None, closed="left")],
+        "train_transform": [callable, None],
         "anchors": [AnchorSet, None],
+        "batch_statistics": [StrOptions({"per_domain", "mixed"})],
+        "n_heads": [Interval(Integral, 2, None, closed="left"), None],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -202,7 +215,10 @@ class AdaptationClassifier(
         class_weight: Any = None,
         augmentation: Any = None,
         mix_alpha: float = 0.2,
+        train_transform: Any = None,
         anchors: AnchorSet | None = None,
+        batch_statistics: str = "mixed",
+        n_heads: int | None = None,
         max_epochs: int = 20,
         lr: float = 1e-3,
         batch_size: int = 64,
@@ -225,7 +241,10 @@ class AdaptationClassifier(
         self.class_weight = class_weight
         self.augmentation = augmentation
         self.mix_alpha = mix_alpha
+        self.train_transform = train_transform
         self.anchors = anchors
+        self.batch_statistics = batch_statistics
+        self.n_heads = n_heads
         self.max_epochs = max_epochs
         self.lr = lr
         self.batch_size = batch_size
@@ -409,10 +428,16 @@ class AdaptationClassifier(
     @property
     def pool_supplies(self) -> frozenset[str]:
         """Names of the `PoolView` fields that the model can fill, fitted or not."""
-        of_objective = frozenset() if self.objective is None else self.objective.supplies
-        return (
-            frozenset({"proba", "logits", "features", "head_weight", "head_bias", "virtual_divergence"}) | of_objective
-        )
+        names = {"proba", "logits", "features", "virtual_divergence", "head_weight", "head_bias"}
+        if self.n_heads is not None:
+            names |= {"committee_proba", "committee_logits"}
+        if self.objective is not None:
+            names |= self.objective.supplies
+        if self.head == "cosine":
+            # A discriminator reads the embedding, and its parameters say nothing about features that are normalised.
+            names -= {"class_discriminator"}
+            names |= {"embedding"}
+        return frozenset(names)
 
     def pool_outputs(self, X: Any, names: Collection[str], *, on_device: Collection[str] = ()) -> dict[str, Any]:
         """Return the named outputs for the rows of `X`, all from one forward pass.

@@ -26,10 +26,12 @@ from skada_active.deep._callbacks import (
 )
 from skada_active.deep._divergence import check_finite, check_single_rows, warn_if_worse_than_guessing
 from skada_active.deep._interrupts import raised_by_callback
+from skada_active.deep._precision import in_full_precision
 from skada_active.deep._split import split_labeled
 from skada_active.deep.anchors import Anchors, AnchorSet
 from skada_active.deep.augmentation import mix_views
 from skada_active.deep.batches import Batch, DomainDataset, RoleBatches, RowBatches, as_input, read_rows
+from skada_active.deep.objectives import Phase
 from skada_active.deep.step import Step
 from skada_active.utils.fitting import keeps_grad_mode
 from skada_active.utils.progress import say_epoch
@@ -72,8 +74,11 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         An `AdaptationCriterion`.
     joint, source_weight, class_weight, target_role, target_batch_size
         How the labelled loss averages, and which rows the unsupervised losses see; `AdaptationClassifier` sets them.
-    augmentation, mix_alpha, anchors
-        Second views of the labelled target rows, and what joins these rows; see `AdaptationClassifier`.
+    train_transform, augmentation, mix_alpha, anchors
+        What rows go through in training, second views of the labelled target rows, and what joins these rows; see
+        `AdaptationClassifier`.
+    batch_statistics : {"mixed", "per_domain"}, default="mixed"
+        Which rows batch normalisation takes together; see `AdaptationClassifier`.
     **kwargs
         Parameters of `skorch.NeuralNet`.
     """
@@ -91,9 +96,11 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         class_weight: Tensor | None = None,
         target_role: str | None = None,
         target_batch_size: int | None = None,
+        train_transform: Callable[[Tensor], Tensor] | None = None,
         augmentation: Callable[[Tensor], Tensor] | None = None,
         mix_alpha: float = 0.2,
         anchors: AnchorSet | None = None,
+        batch_statistics: str = "mixed",
         **kwargs: Any,
     ) -> None:
         super().__init__(module, criterion, **kwargs)
@@ -102,9 +109,11 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         self.class_weight = class_weight
         self.target_role = target_role
         self.target_batch_size = target_batch_size
+        self.train_transform = train_transform
         self.augmentation = augmentation
         self.mix_alpha = mix_alpha
         self.anchors = anchors
+        self.batch_statistics = batch_statistics
 
     def __getstate__(self) -> dict[str, Any]:
         # module and criterion are the same objects as module_ and criterion_, which skorch stores on its own.
@@ -147,6 +156,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         self.clock_ = _Clock()
         self.anchor_counts_: list[Tensor] = []
         self._unused_events: frozenset[str] = frozenset()
+        self._phase: Phase | None = None
 
     @keeps_grad_mode
     def train_epochs(self, data: DomainDataset, epochs: int) -> AdaptationNet:
@@ -224,8 +234,23 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Make one optimisation step; unlike skorch's, without a closure, which no first-order optimiser needs."""
+        batch = self._transformed(batch)
+        self._phase = None
+        step = self._optimizer_step(batch, fit_params)
+        for phase in self.criterion_.phases(self.module_, batch[1]):
+            self._phase = phase
+            for _ in range(phase.n_steps):
+                self._optimizer_step(batch, fit_params)
+        return step
+
+    def _optimizer_step(self, batch: tuple[Tensor, Batch], fit_params: dict[str, Any]) -> dict[str, Any]:
+        """Make one step of the optimiser, on the total loss or on that of a phase."""
         self._zero_grad_optimizer()
-        step = self.train_step_single(self._mixed(batch), **fit_params)
+        step = self.train_step_single(batch, n_apart=self._n_apart(batch[1]), **fit_params)
+        if self._phase is not None:
+            trained = set(map(id, self._phase.parameters))
+            for _, parameter in self.get_all_learnable_params():
+                parameter.grad = parameter.grad if id(parameter) in trained else None
         if "on_grad_computed" not in self._unused_events:
             parameters = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
@@ -237,9 +262,17 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         # That of the accelerate mixin, which comes before it, calls `step_fn` instead of handing it on.
         super()._step_optimizer(None)
 
-    def _mixed(self, batch: tuple[Tensor, Batch]) -> tuple[Tensor, Batch]:
-        """Return a batch whose labelled target rows are mixed with their second view."""
+    def _n_apart(self, batch: Batch) -> int:
+        """Return how many first rows pass by themselves: those of the source, where both domains have statistics."""
+        n_target = len(batch) - batch.n_source
+        return batch.n_source if self.batch_statistics == "per_domain" and min(batch.n_source, n_target) > 1 else 0
+
+    def _transformed(self, batch: tuple[Tensor, Batch]) -> tuple[Tensor, Batch]:
+        """Return a batch as it is trained on, its labelled target rows mixed with their second view."""
         inputs, roles = batch
+        if self.train_transform is not None:
+            inputs = self.train_transform(inputs.clone())
+            batch = inputs, roles
         if self.augmentation is None or roles.n_labeled == roles.n_source:
             return batch
         source, rows, target = inputs.tensor_split((roles.n_source, roles.n_labeled))
@@ -299,13 +332,15 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
             batch=y_true,
             progress=min(1.0, self.clock_.done / self.clock_.total),
             iteration=self.clock_.iteration,
-            head=self.module_.head,
+            head=self.module_.classify,
             forward=self.module_,
             class_weight=None if self.class_weight is None else self.class_weight.to(logits.device),
             source_weight=self.source_weight,
             joint=self.joint,
             augmentation=self.augmentation,
         )
+        if training and self._phase is not None:
+            return in_full_precision(self._phase.loss, step, device=logits.device)
         return self.criterion_(step) if training else self.criterion_.labeled_loss(step)
 
     def run_single_epoch(

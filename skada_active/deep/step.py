@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -47,6 +47,13 @@ class Step:
         Whether source and labelled target rows are averaged together (S∪T).
     augmentation : callable or None
         Maps inputs to their second view.
+
+    Attributes
+    ----------
+    labeled_weight : Tensor of shape (n_labeled,) or None
+        Weight of each row of the block `labeled` in the labelled losses, as `weigh_source` set it; ``None``: 1.
+    source_importance : Tensor of shape (n_source,) or None
+        Weight of each source row in what tells the domains apart, as `weigh_source` set it; ``None``: 1.
     """
 
     inputs: Tensor
@@ -61,6 +68,8 @@ class Step:
     source_weight: float = 1.0
     joint: bool = False
     augmentation: Callable[[Tensor], Tensor] | None = None
+    labeled_weight: Tensor | None = field(default=None, init=False)
+    source_importance: Tensor | None = field(default=None, init=False)
 
     @cached_property
     def augmented(self) -> Tensor:
@@ -81,6 +90,12 @@ class Step:
     def domain(self) -> Tensor:
         """Positions of the domains, shape (n,)."""
         return self.batch.domain
+
+    @property
+    def rows(self) -> Tensor:
+        """Numbers of the rows in the data of this call of training, shape (n,)."""
+        known = self.batch.rows
+        return torch.arange(len(self.batch), device=self.labels.device) if known is None else known
 
     @property
     def source(self) -> slice:
@@ -110,7 +125,7 @@ class Step:
     @property
     def n_target(self) -> int:
         """Number of rows in the block `target`."""
-        return len(self.batch) - self.batch.n_labeled
+        return self.batch.n_target
 
     def source_and_target(self, rows: Tensor) -> Tensor:
         """Return the blocks `source` and `target` of `rows` (n, ...), one after the other."""
@@ -132,16 +147,38 @@ class Step:
         """Labels of the block `labeled`, shape (n_labeled,)."""
         return self.batch.labels[: self.batch.n_labeled]
 
-    def labeled_mean(self, losses: Tensor) -> Tensor:
+    def weigh_source(self, weight: Tensor, *, labeled: bool = True, domains: bool = False) -> None:
+        """Weigh the source rows of this step, from the hook `ObjectiveTerm.prepare` on; several weights multiply.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_source,)
+            Weights, at least 0; they are taken as they are, without their graph.
+        labeled : bool, default=True
+            Whether they count in the labelled losses, whose means they enter as weights.
+        domains : bool, default=False
+            Whether they count in what tells the domains apart, as `source_importance`.
+        """
+        weight = weight.detach()
+        if labeled:
+            ones = weight.new_ones(self.batch.n_labeled - self.batch.n_source)
+            whole = torch.cat([weight, ones])
+            self.labeled_weight = whole if self.labeled_weight is None else self.labeled_weight * whole
+        if domains:
+            self.source_importance = weight if self.source_importance is None else self.source_importance * weight
+
+    def labeled_mean(self, losses: Tensor, weight: Tensor | None = None) -> Tensor:
         """Average a loss per labelled row the way the classifier's labelled loss does.
 
         With S+T the source mean, weighted, plus the labelled-target mean; with S∪T one mean over both. Classes count by
-        their weight.
+        their weight, and rows by `labeled_weight`.
 
         Parameters
         ----------
         losses : Tensor of shape (n_labeled,)
             Loss of each row of the block `labeled`.
+        weight : Tensor of shape (n_labeled,), default=None
+            Further weight of each of them.
 
         Returns
         -------
@@ -149,7 +186,10 @@ class Step:
             Scalar.
         """
         n_source = self.batch.n_source
-        weight = None if self.class_weight is None else self.class_weight[self.known_labels]
+        of_class = None if self.class_weight is None else self.class_weight[self.known_labels]
+        for further in (of_class, self.labeled_weight):
+            if further is not None:
+                weight = further if weight is None else weight * further
         if self.joint:
             if self.source_weight != 1.0:
                 weight = losses.new_ones(len(losses)) if weight is None else weight.clone()

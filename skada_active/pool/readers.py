@@ -32,7 +32,8 @@ class ModelReader:
 
     A model that offers ``pool_supplies`` (names of fields), ``pool_outputs(X, names)``, ``pool_head()`` and, where it
     supplies more, ``pool_field(name)``, is read through them; any other one by scikit-learn's conventions. What
-    ``pool_field("class_domain_grad")`` returns is a function of embedded rows (m, D).
+    ``pool_field("class_domain_grad")`` returns is a function of embedded rows (m, D): of the output ``embedding`` of a
+    model that names it among what it supplies, of ``features`` otherwise.
     """
 
     transformer: Pipeline | None
@@ -71,6 +72,11 @@ class ModelReader:
                     f"Use {field.remedy}."
                 )
         return frozenset(names)
+
+    @property
+    def embedding(self) -> str:
+        """Name of what discriminators read: the output ``embedding`` where the head normalises it, or ``features``."""
+        return "embedding" if "embedding" in getattr(self.model, "pool_supplies", ()) else "features"
 
     @property
     def on_accelerator(self) -> bool:

@@ -109,11 +109,11 @@ def snapshot(
     if "source_features" in names:
         groups["source_features"] = roles.source
     of_group = dict.fromkeys(groups, frozenset({"features"}))
-    of_group["pool"] = names & _OUTPUTS | ({"features"} if "class_domain_grad" in names else set())
+    of_group["pool"] = names & _OUTPUTS | ({reader.embedding} if "class_domain_grad" in names else set())
     outputs = _read_outputs(reader, X, groups, of_group, frozenset(on_device))
     of_pool = outputs.pop("pool")
     filled: dict[str, Any] = {"index": candidates, "n_initial": n_initial, **extra}
-    filled |= {name: values for name, values in of_pool.items() if name in names}
+    filled |= {name: _by_candidate(name, values) for name, values in of_pool.items() if name in names}
     filled |= {group: values["features"] for group, values in outputs.items()}
     if names & _HEAD:
         filled["head_weight"], filled["head_bias"] = reader.head()
@@ -121,8 +121,14 @@ def snapshot(
         if y is None and names & _CLASSES:
             raise ValueError(f"needs names {min(names & _CLASSES)!r}, but y is None; pass the labels of all rows as y.")
         filled |= reader.label_fields(roles, names, y)
-    filled |= {name: reader.read(name, of_pool.get("features")) for name in names & _DISCRIMINATOR}
+    filled |= {name: reader.read(name, of_pool.get(reader.embedding)) for name in names & _DISCRIMINATOR}
     return PoolView(**filled)
+
+
+def _by_candidate(name: str, rows: Array) -> Array:
+    """Return a field from a model's outputs, in which the candidates come first."""
+    axis = FIELDS[name].axes.index("n")
+    return np.moveaxis(rows, 0, axis) if axis else rows
 
 
 def _read_outputs(

@@ -116,6 +116,9 @@ class TrainingKnobs:
     class_weight: Any = None
     augmentation: Any = None
     mix_alpha: float = 0.2
+    train_transform: Any = None
+    batch_statistics: str = "mixed"
+    n_heads: int | None = None
     max_epochs: int = 20
     lr: float = 1e-3
     batch_size: int = 64

@@ -16,9 +16,10 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from skada_active.deep import MCC, AdaptationClassifier, Objective, ObjectiveSum
-from skada_active.deep._module import AdaptationModule
+from skada_active.deep._module import AdaptationCriterion, AdaptationModule
 from skada_active.deep._seeding import run_seeded
 from skada_active.deep.batches import Batch
+from skada_active.deep.objectives import ObjectiveTerm, terms_of
 from skada_active.deep.step import Step
 from skada_active.domains import resolve_roles
 from skada_active.exceptions import TrainingError
@@ -56,7 +57,8 @@ def check_objective(
     Notes
     -----
     The rules: parameters are stored as given, so that `sklearn.base.clone` works; ``trade_off`` is one, and the loss is
-    proportional to it; every other parameter changes the loss or its gradient. ``build`` returns a module whose loss is
+    proportional to it (where it is all that the objective does: neither weighs it rows nor has it phases); every other
+    parameter changes the loss or its gradient, or those of a phase. ``build`` returns a module whose loss is
     a finite, differentiable float32 scalar, also of a single row per role or without source rows, and zero without
     target rows if it reads these. ``reads_target`` and ``supplies`` are true. Rows without a label are never read by
     it. Global random generators are left alone. Objectives add up, and parts are reached by name. Training is
@@ -148,8 +150,9 @@ def _check_loss(objective: Objective) -> None:
 
 def _check_trade_off(objective: Objective) -> None:
     once, twice, never = (_run(clone(objective).set_params(trade_off=weight)) for weight in (1.0, 2.0, 0.0))
-    proportional = all(map(torch.allclose, [2 * value for value in once.values()], twice.values()))
-    _require(proportional, objective, "has a loss proportional to trade_off")
+    if not _has_hooks(objective):
+        proportional = all(map(torch.allclose, [2 * value for value in once.values()], twice.values()))
+        _require(proportional, objective, "has a loss proportional to trade_off")
     _require(not any(map(_is_nonzero, never.values())), objective, "has no loss with trade_off=0")
 
 
@@ -271,6 +274,12 @@ def _check_copies(objective: Objective, model: AdaptationClassifier, data: tuple
         _require(same, objective, "goes on alike in a copy or pickle: what it learns lies in parameters and buffers")
 
 
+def _has_hooks(objective: Objective) -> bool:
+    terms = terms_of(run_seeded(lambda: objective.build(_N_FEATURES, _N_CLASSES, _N_DOMAINS), 0))
+    own = {name for term in terms for kind in type(term).mro()[:-1] for name in vars(kind) if kind is not ObjectiveTerm}
+    return bool(own & {"prepare", "phases"})
+
+
 def _run(objective: Any, sizes: tuple[int, int, int] = _SIZES, unknown: int = -1) -> _Outcome:
     return run_seeded(lambda: _run_seeded(objective, sizes, unknown), 0)
 
@@ -279,12 +288,22 @@ def _run_seeded(objective: Any, sizes: tuple[int, int, int], unknown: int) -> _O
     network = _network()
     step = _step(network, sizes, unknown)
     module = objective.build(_N_FEATURES, _N_CLASSES, _N_DOMAINS)
+    for term in terms_of(module):
+        term.attach(network)
+    criterion = AdaptationCriterion(module)
+    criterion.prepare(step)
     loss = module(step)
-    weights = [*network.parameters(), *module.parameters()]
+    if isinstance(loss, Tensor) and step.labeled_weight is not None:
+        weighted, step.labeled_weight = criterion.labeled_loss(step), None
+        loss = loss + weighted - criterion.labeled_loss(step)  # what the weights change
+    weights = [*network.parameters(), *(weight for weight in module.parameters() if weight.requires_grad)]
     if not isinstance(loss, Tensor) or loss.shape != () or not loss.requires_grad:
         zeros = [torch.zeros_like(weight) for weight in (*weights, step.inputs)]
         return _Outcome(torch.as_tensor(loss), zeros[:-1], zeros[-1], step.batch.terms)
     *gradients, by_inputs = torch.autograd.grad(loss, [*weights, step.inputs], materialize_grads=True)
+    for phase in criterion.phases(network, step):
+        of_phase = phase.loss(_step(network, sizes, unknown))
+        gradients += torch.autograd.grad(of_phase, list(phase.parameters), materialize_grads=True)
     return _Outcome(loss.detach(), gradients, by_inputs, step.batch.terms)
 
 
@@ -307,10 +326,10 @@ def _step(network: AdaptationModule, sizes: tuple[int, int, int], unknown: int) 
         inputs=inputs,
         features=features,
         logits=logits,
-        batch=Batch(labels, domain, n_source, n_labeled),
+        batch=Batch(labels, domain, n_source, n_labeled, torch.arange(n_rows)),
         progress=0.2,
         iteration=1500,
-        head=network.head,
+        head=network.classify,
         forward=network,
         augmentation=lambda rows: rows + 0.1,
     )

@@ -128,9 +128,13 @@ def test_module_returns_logits_and_the_embedding():
     assert features.shape == (5, 3)
 
 
-def test_module_normalises_before_a_cosine_head_only():
-    features = AdaptationModule(nn.Linear(4, 3), CosineHead(3, 2))(torch.ones(5, 4))[1]
-    torch.testing.assert_close(features.norm(dim=1), torch.ones(5))
+def test_module_normalises_in_front_of_a_cosine_head_and_nowhere_else():
+    module = AdaptationModule(nn.Linear(4, 3), head := CosineHead(3, 2))
+    logits, features = module(rows := torch.randn(5, 4))
+    assert torch.equal(features, module.backbone(rows))
+    torch.testing.assert_close(module.head_input(features).norm(dim=1), torch.ones(5))
+    assert torch.equal(logits, head(module.head_input(features)))
+    assert torch.equal(logits, module.classify(features))
 
 
 def test_history_has_one_entry_an_epoch_with_every_term():

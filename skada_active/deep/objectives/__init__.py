@@ -1,6 +1,6 @@
 """Objectives: one domain adaptation method a file, each a loss that the one training step adds up."""
 
-from skada_active.deep.objectives._base import Objective, ObjectiveSum, ObjectiveTerm
+from skada_active.deep.objectives._base import Objective, ObjectiveSum, ObjectiveTerm, Phase, terms_of
 from skada_active.deep.objectives.cdan import CDAN
 from skada_active.deep.objectives.coral import CORAL
 from skada_active.deep.objectives.dann import DANN
@@ -34,4 +34,6 @@ __all__ = [
     "Objective",
     "ObjectiveSum",
     "ObjectiveTerm",
+    "Phase",
+    "terms_of",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import reduce
 from numbers import Real
 from typing import Any, ClassVar
@@ -12,10 +14,11 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from skada_active.deep.batches import Batch
 from skada_active.deep.step import Step
 from skada_active.utils._sklearn import BaseComposition, Interval
 
-__all__ = ["Objective", "ObjectiveSum", "ObjectiveTerm"]
+__all__ = ["Objective", "ObjectiveSum", "ObjectiveTerm", "Phase", "terms_of"]
 
 
 class Objective(BaseEstimator):
@@ -108,7 +111,8 @@ class Objective(BaseEstimator):
 class ObjectiveTerm(nn.Module):
     """Module of an objective's loss: weighted, logged, and zero for steps that lack the rows that it reads.
 
-    Base class of the modules that own discriminators; these override `loss`.
+    Base class of the modules that own discriminators; these override `loss`, and where they need more than one loss
+    per step, `attach`, `prepare` or `phases`.
 
     Parameters
     ----------
@@ -123,16 +127,68 @@ class ObjectiveTerm(nn.Module):
     def forward(self, step: Step) -> Tensor:
         """Return the weighted loss of a step."""
         config = self.config
-        if (config.reads_target and not step.n_target) or (config.reads_source and not step.n_source):
+        if not self.applies(step):
             return step.logits.new_zeros(())
         loss = self.loss(step)
         if config.loss_name is not None:
             step.log(config.loss_name or _name_of_loss(type(config)), loss)
         return config.trade_off * loss
 
+    def applies(self, batch: Step | Batch) -> bool:
+        """Return whether a step has the rows that the loss reads."""
+        return not (
+            (self.config.reads_target and not batch.n_target) or (self.config.reads_source and not batch.n_source)
+        )
+
     def loss(self, step: Step) -> Tensor:
         """Return the loss of a step that has the rows it reads, without `trade_off`."""
         return self.config.loss(step)
+
+    # Hooks that do nothing by default.
+
+    def attach(self, network: nn.Module) -> None:
+        """Take what is needed of the network, once, when it is made: a frozen copy to compare with, for example.
+
+        Parameters
+        ----------
+        network : nn.Module
+            An `AdaptationModule`: its ``backbone``, ``head`` and number of features. It must not become a part of this
+            module, whose parameters are trained with it anyway.
+        """
+
+    def prepare(self, step: Step) -> None:
+        """Weigh the source rows of a step by `Step.weigh_source`, before any of its losses is computed."""
+
+    def phases(self, network: nn.Module) -> list[Phase]:
+        """Return what follows the step on the total loss: further steps of the optimiser on the same batch.
+
+        Methods of several steps (MCD, ADDA) override it; everything else has one step for all.
+
+        Parameters
+        ----------
+        network : nn.Module
+            The `AdaptationModule` that is trained.
+        """
+        return []
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Further step of the optimiser on the batch of a training step, after a forward pass of its own.
+
+    Parameters
+    ----------
+    loss : callable
+        Maps a `Step` to its loss.
+    parameters : iterable of nn.Parameter
+        What is trained; everything else stands still.
+    n_steps : int, default=1
+        How often the step is made.
+    """
+
+    loss: Callable[[Step], Tensor]
+    parameters: Iterable[nn.Parameter]
+    n_steps: int = 1
 
 
 def _name_of_loss(objective: type[Objective]) -> str:
@@ -203,6 +259,13 @@ class _Sum(nn.Module):
         # A field of a pool view, such as source_logit, comes from the first part that supplies it.
         supplier = vars(self).get("suppliers", {}).get(name)
         return super().__getattr__(name) if supplier is None else getattr(self.parts[supplier], name)
+
+
+def terms_of(module: nn.Module | None) -> list[ObjectiveTerm]:
+    """Return the terms in what ``build`` returned, those of a sum one by one."""
+    if isinstance(module, _Sum):
+        return [term for part in module.parts.values() for term in terms_of(part)]
+    return [module] if isinstance(module, ObjectiveTerm) else []
 
 
 def _sum(*summands: Any) -> ObjectiveSum:

@@ -86,12 +86,13 @@ class _CDAN(DomainTerm):
         self.discriminator = make_discriminator(width, config.hidden, 1)
 
     def loss(self, step: Step) -> Tensor:
-        features = functional.gradient_reversal(step.source_and_target(step.features), self.reversal(step))
-        proba = step.source_and_target(step.logits).softmax(dim=1)
-        sizes = [step.n_source, step.n_target]
+        features = functional.gradient_reversal(step.features, self.reversal(step))
+        proba = step.logits.softmax(dim=1)
         loss = functional.cdan_loss(
-            *features.split(sizes),
-            *proba.split(sizes),
+            features[step.source],
+            features[step.target],
+            proba[step.source],
+            proba[step.target],
             self.discriminator,
             entropy_weighted=self.config.entropy_weighted,
             product=self.product,

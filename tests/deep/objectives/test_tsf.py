@@ -14,7 +14,7 @@ from skada_active.deep.functional import transferability_loss
 from skada_active.deep.step import Step
 from skada_active.domains import resolve_roles
 from skada_active.pool import snapshot
-from skada_active.query import SAGE
+from skada_active.query import SAGE, sage_embedding
 
 # Rows of the step: 6 of the source, 3 labelled ones of the target, 5 of the target batch.
 SOURCE, TARGET = slice(0, 6), slice(9, 14)
@@ -213,11 +213,24 @@ def test_regularisers_give_different_models(make_data):
 @pytest.mark.parametrize("hidden", [(), (8,), (8, 8)])
 def test_sage_reads_a_discriminator_that_is_part_of_a_sum(make_data, hidden):
     data = make_data()
-    model = fitted(TSF(hidden=hidden) + MME(trade_off=0.1), data, head="cosine")
+    model = fitted(TSF(hidden=hidden) + MME(trade_off=0.1), data)
     strategy = SAGE()
     view = strategy.view(model, *data[:2], resolve_roles(*data[1:]))
     assert ("class_discriminator" in vars(view)) is (len(hidden) == 1)
-    np.testing.assert_allclose(np.linalg.norm(view.features, axis=1), 1, rtol=1e-5)
     assert len(strategy.select(view, 5)) == 5
     # Where a prediction is certain, or no hidden unit is active, there is nothing to gain.
     assert (strategy.utilities(view) > 0).mean() > 0.5
+
+
+def test_sage_reads_the_gradients_at_the_embedding_that_a_cosine_head_normalises(make_data):
+    data = make_data()
+    model = fitted(TSF(hidden=(8,)) + MME(trade_off=0.1), data, head="cosine")
+    strategy = SAGE()
+    view = strategy.view(model, *data[:2], resolve_roles(*data[1:]))
+    np.testing.assert_allclose(np.linalg.norm(view.features, axis=1), 1, rtol=1e-5)
+    embedding = model.pool_outputs(data[0][view.index], {"embedding"})["embedding"]
+    assert np.linalg.norm(embedding, axis=1).std() > 0.01
+    gradients = model.pool_field("class_domain_grad")(embedding)
+    np.testing.assert_allclose(view.class_domain_grad(np.arange(len(view))), gradients, rtol=1e-5)
+    expected = sage_embedding(view.proba, embedding, gradients).sq_norms() ** 0.5
+    np.testing.assert_allclose(strategy.utilities(view), expected, rtol=1e-4)
