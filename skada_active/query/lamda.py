@@ -14,7 +14,7 @@ from sklearn.utils import check_consistent_length, gen_batches
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy, check_n_queries
 from skada_active.query._cost import product_seconds
-from skada_active.selection import Ties
+from skada_active.selection._ties import Ties
 from skada_active.utils._sklearn import Interval
 from skada_active.utils.arrays import Floats, as_floats, to_host
 from skada_active.utils.random import RandomStateLike

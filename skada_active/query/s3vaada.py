@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length, gen_batches
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy, check_n_queries
-from skada_active.selection import Ties
+from skada_active.selection._ties import Ties
 from skada_active.utils._sklearn import Interval
 from skada_active.utils.arrays import Floats
 from skada_active.utils.random import RandomStateLike
@@ -89,8 +89,8 @@ def s3vaada_picks(
     Examples
     --------
     >>> from skada_active.query import s3vaada_picks
-    >>> s3vaada_picks([[0.9, 0.1], [0.5, 0.5], [0.45, 0.55], [0.1, 0.9]], [0.1, 0.8, 0.7, 0.2], 2)
-    array([1, 3])
+    >>> s3vaada_picks([[0.9, 0.1], [0.5, 0.5], [0.45, 0.55], [0.1, 0.9]], [0.6, 0.8, 0.7, 0.1], 2)
+    array([1, 0])
     """
     check_consistent_length(proba, divergence)
     if min(alpha, beta, 1 - alpha - beta) < -np.finfo(float).eps:
@@ -149,8 +149,8 @@ class S3VAADA(QueryStrategy):
     >>> from skada_active.pool import PoolView
     >>> from skada_active.query import S3VAADA
     >>> proba = [[0.9, 0.1], [0.5, 0.5], [0.45, 0.55], [0.1, 0.9]]
-    >>> S3VAADA().select(PoolView(proba=proba, virtual_divergence=[0.1, 0.8, 0.7, 0.2]), 2)
-    array([1, 3])
+    >>> S3VAADA().select(PoolView(proba=proba, virtual_divergence=[0.6, 0.8, 0.7, 0.1]), 2)
+    array([1, 0])
     """
 
     needs = frozenset({"proba", "virtual_divergence"})

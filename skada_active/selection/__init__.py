@@ -18,13 +18,11 @@ from skada_active.selection._kmeans_plusplus import kmeans_plusplus
 from skada_active.selection._neighbors import nearest_neighbors
 from skada_active.selection._on_demand import OnDemand
 from skada_active.selection._outer import Outer
-from skada_active.selection._ties import Ties
 from skada_active.selection._top_k import top_k
 
 __all__ = [
     "OnDemand",
     "Outer",
-    "Ties",
     "farthest_first",
     "kmeans",
     "kmeans_picks",
