@@ -19,8 +19,8 @@ from skada_active.utils._sklearn import Interval, StrOptions
 __all__ = ["VAT"]
 
 # Length of the step for images, and its share of the length of a row of a table. Accuracy with 2 % of the target labels
-# on gas drift (1 -> 8, 2 -> 6, 2 -> 8) and Office-31 (A -> D, D -> W, W -> D), two seeds: without the loss 79.5 and 92.5,
-# with a share of .01 82.3 and 93.8, .03 82.9 and 94.0, .1 84.6 and 94.1, .2 84.6 and 93.4, .3 83.7 and 92.9.
+# on gas drift (1 -> 8, 2 -> 6, 2 -> 8) and Office-31 (A -> D, D -> W, W -> D), two seeds: without the loss 79.5 and
+# 92.5, with a share of .01 82.3 and 93.8, .03 82.9 and 94.0, .1 84.6 and 94.1, .2 84.6 and 93.4, .3 83.7 and 92.9.
 _IMAGE_STEP, _TABLE_SHARE = 5.0, 0.1
 
 
