@@ -89,8 +89,8 @@ def lamda_picks(
     References
     ----------
     .. [1] Hwang et al., "Combating Label Distribution Shift for Active Domain Adaptation", ECCV 2022, Sec. 3. The
-       limit is that of the published code, ``2 r b`` in round r of b purchases each; there the oldest free prototype is
-       bought even if its label is known.
+       limit is that of the published code, ``2 r b`` in round r of b purchases each, where that rounds count from 1 is
+       our reading; there the oldest free prototype is bought even if its label is known.
 
     Examples
     --------

@@ -61,7 +61,7 @@ class VAT(Objective):
 
     Source and target pass the network apart, and the prediction that is kept is computed anew, so that batch
     normalisation takes the same statistics before and after the step. These passes leave its running statistics alone:
-    rows that do not exist say nothing of those to be predicted. In the published code they move them.
+    rows that do not exist say nothing of those to be predicted.
 
     `AdaptationClassifier` fills ``virtual_divergence`` of a pool view by the same steps. With ``trade_off=0`` this
     objective trains nothing, and says how long these are.
