@@ -29,6 +29,7 @@ from skada_active.deep.functional._pseudo_labels import (
     pseudo_label_loss,
 )
 from skada_active.deep.functional._virtual_adversarial import (
+    virtual_adversarial_divergence,
     virtual_adversarial_loss,
     virtual_adversarial_perturbation,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "multilinear_map",
     "pseudo_label_loss",
     "transferability_loss",
+    "virtual_adversarial_divergence",
     "virtual_adversarial_loss",
     "virtual_adversarial_perturbation",
     "weighted_domain_losses",

@@ -13,6 +13,7 @@ from skada_active.deep.objectives.mcc import MCC
 from skada_active.deep.objectives.mmd import DAN, JAN
 from skada_active.deep.objectives.mme import MME
 from skada_active.deep.objectives.tsf import TSF
+from skada_active.deep.objectives.vat import VAT
 
 __all__ = [
     "AFN",
@@ -27,6 +28,7 @@ __all__ = [
     "MCC",
     "MME",
     "TSF",
+    "VAT",
     "InformationMaximization",
     "MarginLoss",
     "Objective",
