@@ -5,7 +5,9 @@ from skada_active.deep.augmentation import FeatureNoise, ImageAugmentation
 from skada_active.deep.classifier import AdaptationClassifier
 from skada_active.deep.objectives import (
     AFN,
+    ATDOC,
     BSP,
+    CDAC,
     CDAN,
     CORAL,
     DAN,
@@ -16,17 +18,21 @@ from skada_active.deep.objectives import (
     MCC,
     MME,
     TSF,
+    FreeEnergyAlignment,
     InformationMaximization,
     MarginLoss,
     Objective,
     ObjectiveSum,
     ObjectiveTerm,
     Phase,
+    SelfEnsembling,
 )
 
 __all__ = [
     "AFN",
+    "ATDOC",
     "BSP",
+    "CDAC",
     "CDAN",
     "CORAL",
     "DAN",
@@ -40,6 +46,7 @@ __all__ = [
     "AdaptationClassifier",
     "AnchorSet",
     "FeatureNoise",
+    "FreeEnergyAlignment",
     "ImageAugmentation",
     "InformationMaximization",
     "MarginLoss",
@@ -47,4 +54,5 @@ __all__ = [
     "ObjectiveSum",
     "ObjectiveTerm",
     "Phase",
+    "SelfEnsembling",
 ]
