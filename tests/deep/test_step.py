@@ -129,9 +129,7 @@ def test_further_views_are_new_ones_of_the_rows_asked_for():
 
 
 def test_a_view_of_another_shape_is_refused():
-    with pytest.raises(
-        ValueError, match=r"augmentation must return rows of the shape it got, \(7, 2\), but .* \(7, 1\)"
-    ):
+    with pytest.raises(ValueError, match=r"must return rows of the shape it got, \(7, 2\), but .* \(7, 1\)"):
         _ = make_step(augmentation=lambda rows: rows[:, :1]).augmented
 
 
