@@ -296,7 +296,7 @@ def _run_seeded(objective: Any, sizes: tuple[int, int, int], unknown: int, secon
         criterion.prepare(step)
         module(step)
         with torch.no_grad():
-            network.head.weight *= 1.5
+            network.head.weight.mul_(1.5)
         step = _step(network, sizes, unknown)
     criterion.prepare(step)
     loss = module(step)

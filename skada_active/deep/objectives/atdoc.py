@@ -108,25 +108,32 @@ class _ATDOC(ObjectiveTerm):
     def _remember(self, rows: Tensor, features: Tensor, proba: Tensor) -> None:
         """Put rows where they were before, or else where those are that joined first."""
         rows, order = _last_of_each(rows)
-        known = rows[:, None] == self.rows
-        is_new = ~known.any(dim=1)
-        joined = self.n_joined + is_new.cumsum(dim=0)
-        slots = torch.where(is_new, (joined - 1) % len(self.rows), known.int().argmax(dim=1))
+        slots, is_known = self._slots_of(rows)
+        joined = self.n_joined + (~is_known).cumsum(dim=0)
+        slots = torch.where(is_known, slots, (joined - 1) % len(self.rows))
         self.n_joined = joined[-1]
         slots, chosen = _last_of_each(slots)  # a full bank may give a new row the place of another one of this batch
         self.rows[slots] = rows[chosen]
         self.features[slots] = features[order][chosen]
         self.proba[slots] = proba[order][chosen]
 
+    def _slots_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the slot of each row, and whether it has one at all."""
+        numbers, order = self.rows.sort()
+        slots = order[torch.searchsorted(numbers, rows).clamp_max(len(order) - 1)]
+        return slots, self.rows[slots] == rows
+
     def _neighbor_proba(self, rows: Tensor, features: Tensor) -> Tensor:
         """Return the mean sharpened probabilities of the nearest other rows of the bank; zeros where there is none."""
-        is_other = (self.rows != rows[:, None]) & (self.rows >= 0)
-        similarity = (features @ self.features.T).masked_fill(~is_other, -torch.inf)
-        nearest = similarity.topk(min(self.config.n_neighbors, len(self.rows)), dim=1)
+        n_held = min(int(self.n_joined), len(self.rows))
+        similarity = features @ self.features[:n_held].T
+        slots, is_known = self._slots_of(rows)
+        similarity[is_known, slots[is_known]] = -torch.inf
+        nearest = similarity.topk(min(self.config.n_neighbors, n_held), dim=1)
         squared = self.proba.square()
         sharp = squared[nearest.indices] / squared.sum(dim=0).clamp_min(1e-12)
-        sharp = F.normalize(sharp, p=1, dim=2) * nearest.values.isfinite()[:, :, None]
-        return sharp.sum(dim=1) / nearest.values.isfinite().sum(dim=1, keepdim=True).clamp_min(1)
+        counts = nearest.values.isfinite()[:, :, None]
+        return (F.normalize(sharp, p=1, dim=2) * counts).sum(dim=1) / counts.sum(dim=1).clamp_min(1)
 
 
 def _last_of_each(numbers: Tensor) -> tuple[Tensor, Tensor]:
