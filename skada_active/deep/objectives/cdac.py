@@ -61,7 +61,8 @@ class CDAC(Objective):
 
     The paper compares the strongest of features that are never negative (behind a ReLU). The default networks of the
     package, as those of LADA, end in batch normalisation instead; then the largest values are compared, and features
-    that are strongly negative do not count. A ``module`` that ends in ``nn.ReLU()`` does as the paper.
+    that are strongly negative do not count. On embeddings of a pretrained network the clustering then did harm, and did
+    good where a ReLU came last, as in the example.
 
     Each view passes through the network by itself, in training mode: two passes of the target rows more than other
     objectives have, and statistics of batch normalisation that see target rows three times a step. The clustering takes
@@ -73,8 +74,12 @@ class CDAC(Objective):
 
     Examples
     --------
+    >>> from torch import nn
     >>> from skada_active.deep import CDAC, AdaptationClassifier
-    >>> AdaptationClassifier(CDAC(rampup_steps=500), augmentation="auto").objective
+    >>> from skada_active.networks import MLP
+    >>> def never_negative(shape):
+    ...     return nn.Sequential(MLP(shape[0]), nn.ReLU())
+    >>> AdaptationClassifier(CDAC(rampup_steps=500), module=never_negative, augmentation="auto").objective
     CDAC(rampup_steps=500)
     """
 

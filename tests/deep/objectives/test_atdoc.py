@@ -32,7 +32,7 @@ def naive(bank, step, n_neighbors):
         step.rows[step.target].tolist(), step.features[step.target], step.logits[step.target], strict=True
     ):
         others = [entry for other, entry in bank.items() if other != row]
-        others.sort(key=lambda entry: -float(entry[0] @ feature))
+        others.sort(key=lambda entry: -(entry[0] @ feature).item())
         sharp = [proba**2 / sums / (proba**2 / sums).sum() for _, proba in others[:n_neighbors]]
         q = sum(sharp) / len(sharp)
         total -= q.max() * logits.log_softmax(dim=0)[q.argmax()]
