@@ -45,12 +45,13 @@ class ATDOC(Objective):
     Notes
     -----
     Probabilities are sharpened and balanced when they are read: p^2, divided by its sum over the rows of the bank, so
-    that no frequent class swallows the others, then brought to sum 1. (The published code divides by the sum over the
-    rows of a batch, which says little about classes that a batch lacks, and averages what does not sum to 1.)
+    that no frequent class swallows the others, then brought to sum 1: our reading. The published code divides by the
+    sum over the rows of a batch and leaves it at that; labels then weigh by the size of the batch.
 
-    Rows enter the bank from the pass of the training step, before they are read; the published code passes them
-    once more. Rows are told by their numbers in the data: a later call of training on other data should begin with a
-    new network. Labels of neighbours are read for every row of the target batch, also those with a label of their own.
+    Rows enter the bank from the pass of the training step, before they are read; the published code passes them once
+    more. Its loss is divided by the sum of the weights, this one by the number of rows. Rows are told by their numbers
+    in the data: a later call of training on other data should begin with a new network. Every row of the target batch
+    gets a label from its neighbours, also those with a label of their own.
 
     The bank takes ``memory`` (D + C) floats, 5 MB for the default and D = 256, and is saved with the model. A step
     takes O(n memory D) time for n target rows.

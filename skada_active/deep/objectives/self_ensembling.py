@@ -46,6 +46,9 @@ class SelfEnsembling(Objective):
     dropout is on. It lies in the model, twice whose memory and whose time for target rows it costs (a pass of the
     student's view with gradient, one of the teacher's without), and is saved with it.
 
+    What is learned comes from the views. On ready-made embeddings little noise taught nothing and few rows passed the
+    threshold; ``FeatureNoise(scale=1.0, mask=0.5)`` with ``confidence_threshold=0.5`` did better.
+
     Predictions are the student's; the paper takes the teacher's. The paper's class balance loss, which some of its
     experiments add, is left out: `InformationMaximization` spreads predictions over the classes, too.
 
