@@ -5,7 +5,9 @@ from skada_active.deep.augmentation import FeatureNoise, ImageAugmentation
 from skada_active.deep.classifier import AdaptationClassifier
 from skada_active.deep.objectives import (
     AFN,
+    ATDOC,
     BSP,
+    CDAC,
     CDAN,
     CORAL,
     DAN,
@@ -17,17 +19,21 @@ from skada_active.deep.objectives import (
     MME,
     TSF,
     VAT,
+    FreeEnergyAlignment,
     InformationMaximization,
     MarginLoss,
     Objective,
     ObjectiveSum,
     ObjectiveTerm,
     Phase,
+    SelfEnsembling,
 )
 
 __all__ = [
     "AFN",
+    "ATDOC",
     "BSP",
+    "CDAC",
     "CDAN",
     "CORAL",
     "DAN",
@@ -42,6 +48,7 @@ __all__ = [
     "AdaptationClassifier",
     "AnchorSet",
     "FeatureNoise",
+    "FreeEnergyAlignment",
     "ImageAugmentation",
     "InformationMaximization",
     "MarginLoss",
@@ -49,4 +56,5 @@ __all__ = [
     "ObjectiveSum",
     "ObjectiveTerm",
     "Phase",
+    "SelfEnsembling",
 ]

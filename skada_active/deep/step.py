@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from skada_active.deep.augmentation import check_view
 from skada_active.deep.batches import Batch
 
 __all__ = ["Step"]
@@ -74,12 +75,29 @@ class Step:
     @cached_property
     def augmented(self) -> Tensor:
         """Second view of `inputs`, of their shape; made when it is first read."""
+        return self.another_view(self.inputs)
+
+    def another_view(self, rows: Tensor) -> Tensor:
+        """Return a view of input rows by the augmentation, of their shape; a new one with every call.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (m, ...)
+            Some of `inputs`; they are left as they are.
+
+        Raises
+        ------
+        ValueError
+            If there is no augmentation, or it returns rows of another shape.
+        """
         if self.augmentation is None:
             raise ValueError(
                 "The objective reads a second view of the rows, but there is no augmentation; pass one to the "
                 'classifier, for example augmentation="auto".'
             )
-        return self.augmentation(self.inputs.clone())
+        view = self.augmentation(rows.clone())
+        check_view(rows, view)
+        return view
 
     @property
     def labels(self) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from skada_active import deep
-from skada_active.deep import DAN, DANN, GSDA, JAN, MCC, TSF, VAT, MarginLoss, Objective, ObjectiveTerm
+from skada_active.deep import ATDOC, CDAC, DAN, DANN, GSDA, JAN, MCC, TSF, VAT, MarginLoss, Objective, ObjectiveTerm
 from skada_active.deep.functional import gradient_reversal
 from skada_active.testing import check_objective
 
@@ -19,6 +19,8 @@ EXPORTED = [
 ]
 #: What a check has to be told of some classes.
 OPTIONS = {
+    ATDOC: {"changes": {"memory": 8}},
+    CDAC: {"changes": {"top_k": 2}},
     DAN: {"changes": {"kernel_scales": (0.5,)}},
     JAN: {"changes": {"kernel_scales": (0.5,)}},
     VAT: {"changes": {"epsilon": 1.0, "xi": 0.1}},

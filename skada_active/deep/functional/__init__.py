@@ -26,7 +26,9 @@ from skada_active.deep.functional._pseudo_labels import (
     adversarial_clustering_loss,
     free_energy_alignment_loss,
     information_maximization_loss,
+    neighbor_label_loss,
     pseudo_label_loss,
+    self_ensembling_loss,
 )
 from skada_active.deep.functional._virtual_adversarial import (
     virtual_adversarial_divergence,
@@ -60,7 +62,9 @@ __all__ = [
     "moment_matching_loss",
     "multi_kernel_mmd",
     "multilinear_map",
+    "neighbor_label_loss",
     "pseudo_label_loss",
+    "self_ensembling_loss",
     "transferability_loss",
     "virtual_adversarial_divergence",
     "virtual_adversarial_loss",

@@ -1,10 +1,13 @@
 """Objectives: one domain adaptation method a file, each a loss that the one training step adds up."""
 
 from skada_active.deep.objectives._base import Objective, ObjectiveSum, ObjectiveTerm, Phase, terms_of
+from skada_active.deep.objectives.atdoc import ATDOC
+from skada_active.deep.objectives.cdac import CDAC
 from skada_active.deep.objectives.cdan import CDAN
 from skada_active.deep.objectives.coral import CORAL
 from skada_active.deep.objectives.dann import DANN
 from skada_active.deep.objectives.feature_norm import AFN, BSP
+from skada_active.deep.objectives.free_energy import FreeEnergyAlignment
 from skada_active.deep.objectives.gsda import GSDA
 from skada_active.deep.objectives.information_maximization import InformationMaximization
 from skada_active.deep.objectives.m3sda import M3SDA
@@ -12,12 +15,15 @@ from skada_active.deep.objectives.margin import MarginLoss
 from skada_active.deep.objectives.mcc import MCC
 from skada_active.deep.objectives.mmd import DAN, JAN
 from skada_active.deep.objectives.mme import MME
+from skada_active.deep.objectives.self_ensembling import SelfEnsembling
 from skada_active.deep.objectives.tsf import TSF
 from skada_active.deep.objectives.vat import VAT
 
 __all__ = [
     "AFN",
+    "ATDOC",
     "BSP",
+    "CDAC",
     "CDAN",
     "CORAL",
     "DAN",
@@ -29,11 +35,13 @@ __all__ = [
     "MME",
     "TSF",
     "VAT",
+    "FreeEnergyAlignment",
     "InformationMaximization",
     "MarginLoss",
     "Objective",
     "ObjectiveSum",
     "ObjectiveTerm",
     "Phase",
+    "SelfEnsembling",
     "terms_of",
 ]
