@@ -8,10 +8,13 @@ from skada_active.deep.objectives.feature_norm import AFN, BSP
 from skada_active.deep.objectives.gsda import GSDA
 from skada_active.deep.objectives.information_maximization import InformationMaximization
 from skada_active.deep.objectives.m3sda import M3SDA
+from skada_active.deep.objectives.mada import MADA
 from skada_active.deep.objectives.margin import MarginLoss
 from skada_active.deep.objectives.mcc import MCC
 from skada_active.deep.objectives.mmd import DAN, JAN
 from skada_active.deep.objectives.mme import MME
+from skada_active.deep.objectives.source_weights import LabelMatching, PartialWeights
+from skada_active.deep.objectives.tpn import TPN
 from skada_active.deep.objectives.tsf import TSF
 
 __all__ = [
@@ -24,14 +27,18 @@ __all__ = [
     "GSDA",
     "JAN",
     "M3SDA",
+    "MADA",
     "MCC",
     "MME",
+    "TPN",
     "TSF",
     "InformationMaximization",
+    "LabelMatching",
     "MarginLoss",
     "Objective",
     "ObjectiveSum",
     "ObjectiveTerm",
+    "PartialWeights",
     "Phase",
     "terms_of",
 ]

@@ -96,6 +96,7 @@ class _CDAN(DomainTerm):
             self.discriminator,
             entropy_weighted=self.config.entropy_weighted,
             product=self.product,
+            source_weight=step.source_importance,
         )
         self.mark_trained(step)
         return loss
