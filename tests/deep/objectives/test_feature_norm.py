@@ -34,10 +34,10 @@ def test_afn_without_source_rows_is_that_of_the_target(make_step, module_of):
 def test_afn_makes_the_embedding_longer(make_data):
     X, y, domain = make_data()
     norms = []
-    for objective in (None, AFN(trade_off=1.0)):
+    for objective in (None, AFN(trade_off=0.3)):
         model = AdaptationClassifier(objective, max_epochs=10, batch_size=16, random_state=0).fit(X, y, domain)
         norms.append(np.linalg.norm(model.transform(X), axis=1).mean())
-    assert norms[1] > 1.1 * norms[0]
+    assert norms[1] > norms[0] + 0.5
 
 
 @pytest.mark.parametrize("k", [1, 3])
