@@ -29,7 +29,8 @@ class CORAL(Objective):
 
     Notes
     -----
-    Where the means of the domains lie does not matter to it. A batch with fewer than two rows of a domain has no covariance and counts zero. O(n D^2) time a step.
+    Where the means of the domains lie does not matter to it. A batch with fewer than two rows of a domain has no
+    covariance and counts zero. O(n D^2) time a step.
 
     References
     ----------

@@ -31,8 +31,8 @@ class AFN(Objective):
 
     Notes
     -----
-    A step without source rows lengthens the target rows alone. The loss itself stays at ``delta`` squared per domain; its gradient lengthens the rows. With ``head="cosine"``,
-    which reads directions alone, it changes little.
+    A step without source rows lengthens the target rows alone. The loss itself stays at ``delta`` squared per domain;
+    its gradient lengthens the rows. With ``head="cosine"``, which reads directions alone, it changes little.
 
     References
     ----------
