@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skada_active.deep.functional._discrepancy import squared_distances
+
 __all__ = ["class_prototypes", "prototype_agreement_loss", "prototype_alignment_loss", "prototype_logits"]
 
 
@@ -69,10 +71,7 @@ def prototype_logits(features: Tensor, prototypes: Tensor) -> Tensor:
     >>> prototype_logits(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0], [1.0, 2.0]]))
     tensor([[-1., -5.]])
     """
-    # Squares multiplied out: without an array of (n, C, D), and the rounding errors are small against distances of
-    # classes.
-    norms = features.square().sum(dim=1)[:, None] + prototypes.square().sum(dim=-1)[..., None, :]
-    return 2 * features @ prototypes.mT - norms
+    return -squared_distances(features, prototypes)
 
 
 def prototype_alignment_loss(prototypes: Tensor) -> Tensor:

@@ -42,6 +42,12 @@ def test_logits_are_minus_the_squared_distances_in_every_set():
     torch.testing.assert_close(prototype_logits(features, prototypes[1]), logits[1])
 
 
+def test_a_large_offset_of_the_features_costs_no_digits():
+    features, prototypes = randn(5, 3), randn(4, 3, seed=1)
+    shifted = prototype_logits((features + 4096).float(), (prototypes + 4096).float())
+    torch.testing.assert_close(shifted.double(), prototype_logits(features, prototypes), rtol=0, atol=0.02)
+
+
 def test_the_alignment_loss_equals_a_loop_over_classes_and_pairs_of_sets():
     prototypes = randn(3, 4, 5)
     expected = 0.0

@@ -118,6 +118,17 @@ def test_what_was_seen_is_pickled(make_step, module_of, objective):
     assert not torch.equal(steps[0].source_importance, weights_of(objective, module_of, [make_step(seed=1)]))
 
 
+@pytest.mark.parametrize("kind", [LabelMatching, PartialWeights])
+@pytest.mark.parametrize("lacking", ["target", "source", "labels"])
+@pytest.mark.filterwarnings("ignore:objective=")
+def test_training_works_with_whatever_rows_there_are(make_data, kind, lacking):
+    X, y, domain = make_data()
+    y = np.where((domain < 0) & (lacking == "labels"), -1, y)
+    rows = {"target": domain > 0, "source": domain < 0, "labels": domain != 0}[lacking]
+    model = AdaptationClassifier(kind() + DANN(), labeled_loss="joint", max_epochs=1, random_state=0)
+    assert np.isfinite(model.fit(X[rows], y[rows], domain[rows]).predict_proba(X)).all()
+
+
 DOMAIN_LOSSES = [
     DANN(),
     DANN(discriminator="per_source"),
