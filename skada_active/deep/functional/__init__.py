@@ -7,7 +7,11 @@ from skada_active.deep.functional._adversarial import (
     multilinear_map,
 )
 from skada_active.deep.functional._anchors import anchor_acceptance
-from skada_active.deep.functional._class_adversarial import transferability_loss
+from skada_active.deep.functional._class_adversarial import (
+    class_weighted_features,
+    multi_adversarial_loss,
+    transferability_loss,
+)
 from skada_active.deep.functional._classifier_discrepancy import classifier_discrepancy, margin_disparity_discrepancy
 from skada_active.deep.functional._confidence import minimax_entropy_loss, minimum_class_confusion_loss
 from skada_active.deep.functional._discrepancy import coral_loss, joint_mmd, multi_kernel_mmd
@@ -22,6 +26,12 @@ from skada_active.deep.functional._gradient_synchronization import (
 )
 from skada_active.deep.functional._margin import margin_loss
 from skada_active.deep.functional._moments import moment_matching_loss
+from skada_active.deep.functional._prototypes import (
+    class_prototypes,
+    prototype_agreement_loss,
+    prototype_alignment_loss,
+    prototype_logits,
+)
 from skada_active.deep.functional._pseudo_labels import (
     adversarial_clustering_loss,
     free_energy_alignment_loss,
@@ -43,6 +53,8 @@ __all__ = [
     "batch_spectral_penalty",
     "cdan_loss",
     "class_balance_weights",
+    "class_prototypes",
+    "class_weighted_features",
     "classifier_discrepancy",
     "coral_loss",
     "dirichlet_uncertainties",
@@ -60,9 +72,13 @@ __all__ = [
     "minimax_entropy_loss",
     "minimum_class_confusion_loss",
     "moment_matching_loss",
+    "multi_adversarial_loss",
     "multi_kernel_mmd",
     "multilinear_map",
     "neighbor_label_loss",
+    "prototype_agreement_loss",
+    "prototype_alignment_loss",
+    "prototype_logits",
     "pseudo_label_loss",
     "self_ensembling_loss",
     "transferability_loss",

@@ -9,7 +9,7 @@ from operator import mul
 import torch
 from torch import Tensor
 
-__all__ = ["KERNEL_SCALES", "coral_loss", "joint_mmd", "multi_kernel_mmd"]
+__all__ = ["KERNEL_SCALES", "coral_loss", "joint_mmd", "multi_kernel_mmd", "squared_distances"]
 
 #: Bandwidths of the Gaussian kernels, as multiples of the mean squared distance of the rows.
 KERNEL_SCALES = (2.0**-3, 2.0**-2, 2.0**-1, 1.0, 2.0)
@@ -116,7 +116,7 @@ def joint_mmd(
         raise ValueError(f"proba_bandwidth must be positive, got {proba_bandwidth!r}.")
     *hidden, proba = (torch.cat(pair) for pair in zip(source_layers, target_layers, strict=True))
     kernels = [_gaussian_kernels(rows, kernel_scales) for rows in hidden]
-    kernels.append(torch.exp(_squared_distances(proba) / (-2 * proba_bandwidth**2)))
+    kernels.append(torch.exp(squared_distances(proba, proba) / (-2 * proba_bandwidth**2)))
     return _mmd(reduce(mul, kernels), len(source_layers[0]))
 
 
@@ -163,15 +163,16 @@ def _covariance(rows: Tensor) -> Tensor:
     return centred.T @ centred / (len(rows) - 1)
 
 
-def _squared_distances(rows: Tensor) -> Tensor:
+def squared_distances(rows: Tensor, others: Tensor) -> Tensor:
+    """Return the squared Euclidean distances of rows (..., n, D) to others (..., m, D), shape (..., n, m)."""
     # By differences of one coordinate set: |x|^2 + |y|^2 - 2xy loses all digits of near rows in float32.
-    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def _gaussian_kernels(rows: Tensor, scales: Sequence[float]) -> Tensor:
     if not len(scales) or min(scales) <= 0:
         raise ValueError(f"kernel_scales must hold one positive number or more, got {scales!r}.")
-    squared = _squared_distances(rows)
+    squared = squared_distances(rows, rows)
     # Rows that are all the same have no scale; every kernel is then 1, whatever the bandwidth.
     mean = squared.detach().mean().clamp_min(torch.finfo(squared.dtype).tiny)
     return reduce(torch.add, (torch.exp(squared / (-2 * scale * mean)) for scale in scales))

@@ -11,11 +11,14 @@ from skada_active.deep.objectives.free_energy import FreeEnergyAlignment
 from skada_active.deep.objectives.gsda import GSDA
 from skada_active.deep.objectives.information_maximization import InformationMaximization
 from skada_active.deep.objectives.m3sda import M3SDA
+from skada_active.deep.objectives.mada import MADA
 from skada_active.deep.objectives.margin import MarginLoss
 from skada_active.deep.objectives.mcc import MCC
 from skada_active.deep.objectives.mmd import DAN, JAN
 from skada_active.deep.objectives.mme import MME
 from skada_active.deep.objectives.self_ensembling import SelfEnsembling
+from skada_active.deep.objectives.source_weights import LabelMatching, PartialWeights
+from skada_active.deep.objectives.tpn import TPN
 from skada_active.deep.objectives.tsf import TSF
 from skada_active.deep.objectives.vat import VAT
 
@@ -31,16 +34,20 @@ __all__ = [
     "GSDA",
     "JAN",
     "M3SDA",
+    "MADA",
     "MCC",
     "MME",
+    "TPN",
     "TSF",
     "VAT",
     "FreeEnergyAlignment",
     "InformationMaximization",
+    "LabelMatching",
     "MarginLoss",
     "Objective",
     "ObjectiveSum",
     "ObjectiveTerm",
+    "PartialWeights",
     "Phase",
     "SelfEnsembling",
     "terms_of",
