@@ -4,6 +4,7 @@ from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.augmentation import FeatureNoise, ImageAugmentation
 from skada_active.deep.classifier import AdaptationClassifier
 from skada_active.deep.objectives import (
+    ADDA,
     AFN,
     BSP,
     CDAN,
@@ -14,7 +15,10 @@ from skada_active.deep.objectives import (
     JAN,
     M3SDA,
     MCC,
+    MCD,
+    MDD,
     MME,
+    RTN,
     TSF,
     InformationMaximization,
     MarginLoss,
@@ -22,9 +26,11 @@ from skada_active.deep.objectives import (
     ObjectiveSum,
     ObjectiveTerm,
     Phase,
+    SymNets,
 )
 
 __all__ = [
+    "ADDA",
     "AFN",
     "BSP",
     "CDAN",
@@ -35,7 +41,10 @@ __all__ = [
     "JAN",
     "M3SDA",
     "MCC",
+    "MCD",
+    "MDD",
     "MME",
+    "RTN",
     "TSF",
     "AdaptationClassifier",
     "AnchorSet",
@@ -47,4 +56,5 @@ __all__ = [
     "ObjectiveSum",
     "ObjectiveTerm",
     "Phase",
+    "SymNets",
 ]

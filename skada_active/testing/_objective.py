@@ -163,7 +163,7 @@ def _check_every_parameter(objective: Objective, changes: Mapping[str, Any], unu
             continue
         others = [changes[name]] if name in changes else _other_values(value, _options(objective, name))
         _require(bool(others), objective, f"has another value for {name!r}: pass changes={{{name!r}: ...}}")
-        outcomes = [_run(clone(objective).set_params(**{name: other})) for other in others]
+        outcomes = (_run(clone(objective).set_params(**{name: other})) for other in others)
         changed = any(not _are_equal(before, after) for after in outcomes)
         _require(changed, objective, f"is changed by every parameter: with {name!r} in {others} nothing changes")
 
@@ -178,7 +178,7 @@ def _other_values(value: Any, options: Iterable[Any]) -> list[Any]:
     if isinstance(value, int):
         return [value + 1]
     if isinstance(value, float):
-        return [value / 2 if value else 0.5]
+        return [value / 2 if value else 0.5, value + 0.25]  # the second for a threshold that the first does not cross
     if isinstance(value, tuple) and value and all(isinstance(item, int) for item in value):
         return [(value[0] + 1, *value[1:])]
     others: list[Any] = []
@@ -303,7 +303,8 @@ def _run_seeded(objective: Any, sizes: tuple[int, int, int], unknown: int) -> _O
     *gradients, by_inputs = torch.autograd.grad(loss, [*weights, step.inputs], materialize_grads=True)
     for phase in criterion.phases(network, step):
         of_phase = phase.loss(_step(network, sizes, unknown))
-        gradients += torch.autograd.grad(of_phase, list(phase.parameters), materialize_grads=True)
+        of_parameters = torch.autograd.grad(of_phase, list(phase.parameters), materialize_grads=True)
+        gradients += [phase.n_steps * gradient for gradient in of_parameters]
     return _Outcome(loss.detach(), gradients, by_inputs, step.batch.terms)
 
 
@@ -327,7 +328,7 @@ def _step(network: AdaptationModule, sizes: tuple[int, int, int], unknown: int) 
         features=features,
         logits=logits,
         batch=Batch(labels, domain, n_source, n_labeled, torch.arange(n_rows)),
-        progress=0.2,
+        progress=0.6,  # a method of two stages is in its second one
         iteration=1500,
         head=network.classify,
         forward=network,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from skada_active import deep
-from skada_active.deep import DAN, DANN, GSDA, JAN, MCC, TSF, MarginLoss, Objective, ObjectiveTerm
+from skada_active.deep import DAN, DANN, GSDA, JAN, MCC, RTN, TSF, MarginLoss, Objective, ObjectiveTerm
 from skada_active.deep.functional import gradient_reversal
 from skada_active.testing import check_objective
 
@@ -21,6 +21,7 @@ EXPORTED = [
 OPTIONS = {
     DAN: {"changes": {"kernel_scales": (0.5,)}},
     JAN: {"changes": {"kernel_scales": (0.5,)}},
+    RTN: {"changes": {"kernel_scales": (0.5,)}},
     GSDA: {"changes": {"n_groups": 1, "levels": ("domain",)}},
 }
 

@@ -8,9 +8,13 @@ from skada_active.deep.functional._adversarial import (
 )
 from skada_active.deep.functional._anchors import anchor_acceptance
 from skada_active.deep.functional._class_adversarial import transferability_loss
-from skada_active.deep.functional._classifier_discrepancy import classifier_discrepancy, margin_disparity_discrepancy
+from skada_active.deep.functional._classifier_discrepancy import (
+    class_balance_loss,
+    classifier_discrepancy,
+    margin_disparity_discrepancy,
+)
 from skada_active.deep.functional._confidence import minimax_entropy_loss, minimum_class_confusion_loss
-from skada_active.deep.functional._discrepancy import coral_loss, joint_mmd, multi_kernel_mmd
+from skada_active.deep.functional._discrepancy import coral_loss, fused_mmd, joint_mmd, multi_kernel_mmd
 from skada_active.deep.functional._evidential import dirichlet_uncertainties, evidential_loss
 from skada_active.deep.functional._feature_norms import adaptive_feature_norm, batch_spectral_penalty
 from skada_active.deep.functional._gradient_synchronization import (
@@ -28,6 +32,12 @@ from skada_active.deep.functional._pseudo_labels import (
     information_maximization_loss,
     pseudo_label_loss,
 )
+from skada_active.deep.functional._symmetric import (
+    category_confusion_loss,
+    domain_confusion_loss,
+    domain_discrimination_loss,
+    merged_entropy_loss,
+)
 from skada_active.deep.functional._virtual_adversarial import (
     virtual_adversarial_loss,
     virtual_adversarial_perturbation,
@@ -38,22 +48,28 @@ __all__ = [
     "adversarial_clustering_loss",
     "anchor_acceptance",
     "batch_spectral_penalty",
+    "category_confusion_loss",
     "cdan_loss",
+    "class_balance_loss",
     "class_balance_weights",
     "classifier_discrepancy",
     "coral_loss",
     "dirichlet_uncertainties",
     "domain_adversarial_loss",
+    "domain_confusion_loss",
+    "domain_discrimination_loss",
     "domain_gradient_magnitudes",
     "evidential_loss",
     "feature_gradient_magnitudes",
     "free_energy_alignment_loss",
+    "fused_mmd",
     "gradient_reversal",
     "gradient_synchronization_loss",
     "information_maximization_loss",
     "joint_mmd",
     "margin_disparity_discrepancy",
     "margin_loss",
+    "merged_entropy_loss",
     "minimax_entropy_loss",
     "minimum_class_confusion_loss",
     "moment_matching_loss",

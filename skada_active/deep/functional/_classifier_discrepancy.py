@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["classifier_discrepancy", "margin_disparity_discrepancy"]
+__all__ = ["class_balance_loss", "classifier_discrepancy", "margin_disparity_discrepancy"]
+
+
+def class_balance_loss(logits: Tensor) -> Tensor:
+    r"""Return :math:`-\frac{1}{C} \sum_c \ln \bar p_c` of the mean prediction: no class is left without rows.
+
+    The Transfer Learning Library calls it entropy and adds it to MCD.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, C)
+        Logits of target rows.
+
+    Returns
+    -------
+    Tensor
+        Scalar >= ln C, which it is where all classes are as likely on average.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skada_active.deep.functional import class_balance_loss
+    >>> class_balance_loss(torch.tensor([[50.0, 0.0], [0.0, 50.0]]))  # ln 2
+    tensor(0.6931)
+    """
+    return math.log(len(logits)) - F.log_softmax(logits, dim=1).logsumexp(dim=0).mean()
 
 
 def classifier_discrepancy(logits_a: Tensor, logits_b: Tensor) -> Tensor:
