@@ -17,7 +17,7 @@ from skada_active.deep.objectives._adversarial import AdversarialObjective, Doma
 from skada_active.deep.objectives._base import Objective
 from skada_active.deep.objectives._own_classifiers import loss_of_inputs
 from skada_active.deep.step import Step
-from skada_active.utils._sklearn import Interval
+from skada_active.utils._sklearn import Interval, StrOptions
 
 __all__ = ["ADDA"]
 
@@ -34,12 +34,15 @@ class ADDA(AdversarialObjective):
     pretrain : float, default=0.5
         Share of training that comes first, in [0, 1]. It counts in the first call of training that gets there; whatever
         follows (`partial_fit`, later rounds) goes on with the second stage.
-    encoder_weight : float, default=1.0
-        Weight of the encoder's loss beside that of the discriminator.
+    encoder_weight : float, default=0.01
+        Weight of the encoder's loss beside that of the discriminator: nothing else holds the encoder in the second
+        stage, so that it has to go slowly.
     trade_off : float, default=1.0
         Weight of both.
     hidden : sequence of int, default=(256,)
         Widths of the hidden layers of the discriminator.
+    discriminator_input : {"features", "proba"}, default="features"
+        What the domains are told apart by: the embedding, as in the paper, or the class probabilities of the head.
 
     See Also
     --------
@@ -50,7 +53,9 @@ class ADDA(AdversarialObjective):
     Our reading, with one network: the source encoder is the frozen copy, in evaluation mode. In the second stage the
     source rows leave the labelled losses, those of other objectives too; labelled target rows keep theirs, and they
     alone train the head, which gets no gradient without them, as in the paper. The two losses come from one forward
-    pass and are one step of the optimiser; the paper's code takes turns.
+    pass and are one step of the optimiser, where the paper takes turns. Adaptive optimisers such as Adam enlarge the
+    encoder's small gradients in the long run; on embeddings that a pretrained network made beforehand, SGD or
+    ``discriminator_input="proba"`` keeps classes from being mixed up.
 
     Supplies ``source_logit`` (the logit of P(source) of what the target encoder makes of rows) to query strategies and
     `AdaptationClassifier.domain_logit`, once the second stage has begun.
@@ -74,30 +79,33 @@ class ADDA(AdversarialObjective):
         "pretrain": [Interval(Real, 0, 1, closed="both")],
         "encoder_weight": [Interval(Real, 0, None, closed="left")],
         "hidden": ["array-like"],
+        "discriminator_input": [StrOptions({"features", "proba"})],
     }
 
     def __init__(
         self,
         pretrain: float = 0.5,
-        encoder_weight: float = 1.0,
+        encoder_weight: float = 0.01,
         trade_off: float = 1.0,
         hidden: Sequence[int] = (256,),
+        discriminator_input: str = "features",
     ) -> None:
         super().__init__(trade_off)
         self.pretrain = pretrain
         self.encoder_weight = encoder_weight
         self.hidden = hidden
+        self.discriminator_input = discriminator_input
 
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the losses with its discriminator; it takes its copy of the network when attached."""
-        return _ADDA(self, n_features)
+        return _ADDA(self, n_features if self.discriminator_input == "features" else n_classes)
 
 
 class _ADDA(DomainTerm):
     # `is_trained` says that the second stage has begun.
-    def __init__(self, config: ADDA, n_features: int) -> None:
+    def __init__(self, config: ADDA, n_inputs: int) -> None:
         super().__init__(config)
-        self.discriminator = make_discriminator(n_features, config.hidden, 1)
+        self.discriminator = make_discriminator(n_inputs, config.hidden, 1)
         self.source_network = nn.Module()
 
     def attach(self, network: nn.Module) -> None:
@@ -119,20 +127,27 @@ class _ADDA(DomainTerm):
         if not self.is_trained:
             return step.logits.new_zeros(())
         with torch.no_grad():
-            _, source = self.source_network(step.inputs[step.source])
-        target = step.features[step.target]
-        logit = self.logit_of(torch.cat([source, target.detach()]))
+            logits, features = self.source_network(step.inputs[step.source])
+        source = self.discriminator_input(features, logits)
+        features = step.features[step.target]
+        target = self.discriminator_input(features, step.logits[step.target])
+        # The same without a way back to the encoder; see `loss_of_inputs`.
+        constant = self.discriminator_input(features.detach(), step.head(features.detach()))
+        logit = self.logit_of(torch.cat([source, constant.detach()]))
         loss = functional.domain_adversarial_loss(*logit.tensor_split([len(source)]))
-        of_encoder = loss_of_inputs(_taken_for_target, self.logit_of(target), logit[len(source) :])
+        of_encoder = loss_of_inputs(_taken_for_source, self.logit_of(target), self.logit_of(constant))
         step.log("domain_loss", loss)
         step.log("encoder_loss", of_encoder)
         return loss + self.config.encoder_weight * of_encoder
+
+    def discriminator_input(self, features: Tensor, logits: Tensor) -> Tensor:
+        return features if self.config.discriminator_input == "features" else logits.softmax(dim=1)
 
     def logit_of(self, inputs: Tensor) -> Tensor:
         return self.discriminator(inputs)[:, 0]
 
 
-def _taken_for_target(logit: Tensor) -> Tensor:
+def _taken_for_source(logit: Tensor) -> Tensor:
     return F.softplus(-logit).mean()
 
 

@@ -51,6 +51,24 @@ def test_discriminator_and_encoder_are_trained_by_their_own_losses():
     torch.testing.assert_close(by_head, gradients(labeled, network.head)[0])
 
 
+def test_class_probabilities_are_told_apart_without_training_the_head():
+    network = make_network("cosine")
+    step = make_step(network, n_labeled_target=0)
+    objective = ADDA(discriminator_input="proba", encoder_weight=0.3, pretrain=0.0)
+    module, loss = criterion_of(objective, network, step)
+    source = module.source_network(step.inputs[step.source])[0].softmax(1)
+    of_source, of_target = (
+        module.discriminator(rows)[:, 0].sigmoid() for rows in (source, step.logits[step.target].softmax(1))
+    )
+    discriminator = -(of_source.log().mean() + (1 - of_target).log().mean()) / 2
+    encoder = -0.3 * of_target.log().mean()
+    torch.testing.assert_close(loss, discriminator + encoder)
+    by_backbone, by_head, by_discriminator = gradients(loss, network.backbone, network.head, module)
+    torch.testing.assert_close(by_backbone, gradients(encoder, network.backbone)[0])
+    torch.testing.assert_close(by_head, torch.zeros_like(by_head))
+    torch.testing.assert_close(by_discriminator, gradients(discriminator, module)[0])
+
+
 def test_without_labelled_target_rows_the_head_gets_no_gradient_in_the_second_stage():
     network = make_network()
     _, loss = criterion_of(ADDA(), network, make_step(network, n_labeled_target=0))
