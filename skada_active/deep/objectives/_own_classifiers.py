@@ -1,4 +1,4 @@
-"""What the objectives with classifiers of their own share: their labelled losses, new heads, gradients of one side."""
+"""Parts of the objectives with classifiers of their own: labelled losses, new heads, losses of one side."""
 
 from __future__ import annotations
 
