@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector
 
-from skada_active.deep import DANN, MCC, AdaptationClassifier
+from skada_active import deep
+from skada_active.deep import DANN, MCC, AdaptationClassifier, Objective
 from skada_active.deep._validation import training_data
 from skada_active.deep.objectives._adversarial import make_discriminator
 from skada_active.deep.objectives._parallel import ParallelDiscriminators
@@ -25,6 +26,8 @@ METHODS: dict[str, tuple[Any, bool]] = {
     "S+T and MCC": (MCC(), True),
     "S+T and DANN": (DANN(schedule="constant"), True),
 }
+#: Objectives that compare views of the rows.
+AUGMENTATIONS = dict.fromkeys(("CDAC", "SelfEnsembling"), "auto")
 
 
 class Rows:
@@ -40,7 +43,8 @@ class Rows:
 
 def classifier_epoch(rows: Rows, objective: Any, batch_size: int) -> tuple[Callable[[], Any], Any]:
     """Return a function that trains a new classifier for an epoch, and its net."""
-    model = AdaptationClassifier(objective, batch_size=batch_size, max_epochs=0, device="cpu", random_state=0)
+    params = {"batch_size": batch_size, "max_epochs": 0, "device": "cpu", "random_state": 0}
+    model = AdaptationClassifier(objective, augmentation=AUGMENTATIONS.get(type(objective).__name__), **params)
     model.fit(rows.X, rows.y, rows.sample_domain)
     roles = resolve_roles(rows.y, rows.sample_domain)
     names = {"classes": model.classes_, "domains": model.domains_, "device": model.device_}
@@ -123,6 +127,25 @@ def epochs(method: str, n_rows: int, n_features: int, n_classes: int, batch_size
     if (mine - theirs).norm() > 0.01 * theirs.norm():  # more than rounding, which grows from step to step
         raise RuntimeError(f"the contenders for {method} are not trained alike.")
     return {"ours": ours, "other": bare.epoch}
+
+
+def objectives() -> dict[str, Objective]:
+    """Return every objective of the package by its name, in its default configuration."""
+    kinds = {name: getattr(deep, name) for name in deep.__all__}
+    return {
+        name: kind()
+        for name, kind in sorted(kinds.items())
+        if isinstance(kind, type) and issubclass(kind, Objective) and kind is not Objective
+    }
+
+
+def objective_steps(
+    objective: Objective, n_rows: int, n_features: int, n_classes: int, batch_size: int
+) -> dict[str, Callable[[], Any]]:
+    """Return two contenders, an epoch with an objective and one on the labelled rows alone."""
+    rows = Rows(n_rows, n_features, n_classes, True)
+    contenders = {"ours": objective, "other": None}
+    return {name: classifier_epoch(rows, loss, batch_size)[0] for name, loss in contenders.items()}
 
 
 class LoopedDiscriminators(nn.Module):

@@ -4,7 +4,8 @@ Run ``python benchmarks/training_speed.py``. One thread; contenders take turns. 
 AdaptationClassifier and of a bare loop that makes the same steps on the same network (a linear bottleneck of width 256
 with batch normalisation, 64 rows of each role, fused Adam); that the weights agree after an epoch is checked first. The
 second has a forward and backward pass of discriminators with one hidden layer, one for each class: their time together
-over that of a loop over plain networks of the same shapes. Ratios are medians over pairs of neighbouring turns.
+over that of a loop over plain networks of the same shapes. The third has a step with every objective, those of phases
+included, beside one on the labelled rows alone (S+T). Ratios are medians over pairs of neighbouring turns.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 from _report import show
-from _training_contenders import METHODS, discriminators, epochs
+from _training_contenders import METHODS, discriminators, epochs, objective_steps, objectives
 
 ROWS, CLASSES, BATCH_SIZE = 6800, 65, 64
 N_FEATURES = (256, 2048)
@@ -25,6 +26,8 @@ N_ROWS, N_CLASSES = (32, 64), (4, 12, 31, 65, 345)
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024)
 #: Most weights of all discriminators; their gradients and those of the other contender take as much memory each.
 MOST_WEIGHTS = 200_000_000
+#: Steps of an epoch of the table of objectives.
+STEPS = 20
 #: Seconds that a turn takes at least; what is faster is called several times.
 TURN = 0.03
 
@@ -75,7 +78,18 @@ def discriminator_rows(repeats: int) -> Iterator[list[str]]:
                 yield [str(n_features), str(n_rows), str(n_classes), *ratios]
 
 
-TABLES = {"epochs": epoch_rows, "discriminators": discriminator_rows}
+def objective_rows(repeats: int) -> Iterator[list[str]]:
+    """Yield the table of objectives: milliseconds a step, and how many times those of S+T."""
+    yield ["objective", *(f"{width} features{unit}" for width in N_FEATURES for unit in (", ms", ", ratio"))]
+    for name, objective in objectives().items():
+        cells = []
+        for n_features in N_FEATURES:
+            turns = Turns(objective_steps(objective, STEPS * BATCH_SIZE, n_features, CLASSES, BATCH_SIZE), repeats)
+            cells += [f"{1e3 * turns.medians['ours'] / STEPS:.2f}", f"{turns.ratio:.2f}"]
+        yield [name, *cells]
+
+
+TABLES = {"epochs": epoch_rows, "discriminators": discriminator_rows, "objectives": objective_rows}
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""Real data sets that come with the package, and generators of shifted domains.
+"""Real data sets that come with the package, generators of shifted domains, and harder tasks from one's own rows.
 
-Every function returns ``(X, y, sample_domain)``: all labels, those of the target rows too, and per row one integer,
-positive for a source domain and negative for a target domain.
+Every ``load_`` and ``make_`` function returns ``(X, y, sample_domain)``: all labels, those of the target rows too, and
+per row one integer, positive for a source domain and negative for a target domain. The other functions take these:
+``subsample_`` returns row numbers, ``displace_`` rows.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from skada_active.datasets._blobs import make_multi_source_blobs, make_shifted_b
 from skada_active.datasets._digits import load_digits_pair
 from skada_active.datasets._label_shift import make_label_shift
 from skada_active.datasets._moons import make_shifted_moons
+from skada_active.datasets._subsets import displace_source, subsample_label_shift, subsample_partial_target
 from skada_active.datasets._tabular import load_gas_drift, load_heart_disease, load_wine_quality
 
 __all__ = [
+    "displace_source",
     "load_digits_pair",
     "load_gas_drift",
     "load_heart_disease",
@@ -21,4 +24,6 @@ __all__ = [
     "make_multi_source_blobs",
     "make_shifted_blobs",
     "make_shifted_moons",
+    "subsample_label_shift",
+    "subsample_partial_target",
 ]

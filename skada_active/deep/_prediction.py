@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import Subset
 
 from skada_active.deep._precision import in_full_precision
@@ -19,9 +20,9 @@ from skada_active.utils.fitting import keeps_grad_mode
 
 __all__ = ["net_outputs"]
 
-#: What a net gives for each row, rows first. The embedding is what stands before the normalisation of a cosine head.
+#: What a net gives for each row. The embedding is what stands before the normalisation of a cosine head.
 _OUTPUTS = frozenset(
-    {"proba", "logits", "features", "embedding", "source_logit", "committee_proba", "committee_logits"}
+    {"proba", "logits", "features", "embedding", "source_logit", "domain_grad", "committee_proba", "committee_logits"}
 )
 
 
@@ -36,8 +37,8 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     rows : Tensor of shape (n, ...) or dataset
         The rows; a tensor on the device of the net.
     names : collection of str
-        Among ``proba``, ``logits``, ``features``, ``embedding``, ``source_logit``, ``committee_proba`` and
-        ``committee_logits``, the last two of shape (n, M, C); others are left out.
+        Among ``proba``, ``logits``, ``features``, ``embedding``, ``source_logit``, ``domain_grad``, ``committee_proba``
+        and ``committee_logits``, the last two of shape (M, n, C); others are left out.
     on_device : collection of str
         Which of them are tensors on the device of the net; the others are ndarrays.
 
@@ -65,7 +66,8 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
         start = stop
     if is_bad and bool((bad := torch.cat(is_bad)).any()):
         _refuse(rows, int(bad.nonzero()[0]), int(bad.sum()))
-    return outputs
+    # The heads of a committee give their outputs row by row, and a pool view has them member by member.
+    return {name: values.swapaxes(0, 1) if name.startswith("committee") else values for name, values in outputs.items()}
 
 
 def _refuse(rows: Any, number: int, n_bad: int) -> None:
@@ -85,11 +87,26 @@ def _output(net: AdaptationNet, name: str, logits: Tensor, features: Tensor) -> 
     if name == "proba":
         return logits.softmax(dim=1)
     if name == "source_logit":
-        source_logit = net.criterion_.objective.source_logit
-        reads_logits = "logits" in signature(source_logit).parameters
-        return source_logit(features, logits) if reads_logits else source_logit(features)
+        return _source_logit(net, features, logits)
+    if name == "domain_grad":
+        return _domain_gradient(net, features)
     if name == "committee_proba":
         return net.criterion_.committee(features).softmax(dim=2)
     if name == "committee_logits":
         return net.criterion_.committee(features)
     return logits if name == "logits" else net.module_.head_input(features) if name == "features" else features
+
+
+def _source_logit(net: AdaptationNet, features: Tensor, logits: Tensor) -> Tensor:
+    source_logit = net.criterion_.objective.source_logit
+    reads_logits = "logits" in signature(source_logit).parameters
+    return source_logit(features, logits) if reads_logits else source_logit(features)
+
+
+def _domain_gradient(net: AdaptationNet, features: Tensor) -> Tensor:
+    """Return the gradients (n, D) of -log P(source) of embedded rows."""
+    with torch.enable_grad():
+        rows = features.detach().requires_grad_()
+        # Logits are computed again: a discriminator may read the embedding through them.
+        logit = _source_logit(net, rows, net.module_.classify(rows))
+        return torch.autograd.grad(F.softplus(-logit).sum(), rows)[0]

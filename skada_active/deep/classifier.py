@@ -433,6 +433,8 @@ class AdaptationClassifier(
             names |= {"committee_proba", "committee_logits"}
         if self.objective is not None:
             names |= self.objective.supplies
+        if "source_logit" in names:
+            names |= {"domain_grad"}
         if self.head == "cosine":
             # A discriminator reads the embedding, and its parameters say nothing about features that are normalised.
             names -= {"class_discriminator"}

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skada_active.domains import Roles, check_inputs
-from skada_active.labels import as_labels, is_missing
+from skada_active.labels import as_labels, is_missing, native_labels
 from skada_active.metrics.scoring import BUILT_IN, Scoring
 from skada_active.utils.rows import take_rows
 from skada_active.utils.scores import known_positions, score_known
 
-__all__ = ["accuracies", "class_counts", "known_accuracies", "listed", "target_accuracy"]
+__all__ = ["accuracies", "class_counts", "known_accuracies", "listed", "per_class_accuracy", "target_accuracy"]
 
 _GROUPS = ("transductive", "unqueried", "holdout")
 
@@ -53,6 +53,53 @@ def target_accuracy(estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLi
     X, labels, roles = check_inputs(X, y, sample_domain, allow_missing=True)
     rows = np.arange(len(labels)) if sample_domain is None else roles.labeled_target
     return score_known(estimator, take_rows(X, rows), labels[rows])
+
+
+def per_class_accuracy(
+    estimator: Any, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None
+) -> dict[Any, float]:
+    """Return the accuracy on the target rows of every class, whose mean is what VisDA and others report.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted classifier.
+    X : array-like of shape (n, ...) or dataset
+        Rows.
+    y : array-like of shape (n,)
+        Labels; rows whose label is missing (-1, NaN or None) are left out.
+    sample_domain : array-like of shape (n,) of int, default=None
+        Domain number per row; ``None``: all rows are target rows.
+
+    Returns
+    -------
+    dict of label to float
+        Share of the class's rows that are predicted right, for the classes that the target rows have, in the order of
+        the labels. The mean of its values is the ``balanced_accuracy`` of a loop's history.
+
+    Raises
+    ------
+    ValueError
+        If no target row has a label.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from skada_active.metrics import per_class_accuracy
+    >>> model = DummyClassifier(strategy="constant", constant=1).fit([[0], [1]], [0, 1])
+    >>> per_class_accuracy(model, [[0], [1], [2], [3]], [1, 0, 1, -1])
+    {0: 0.0, 1: 1.0}
+    """
+    X, labels, roles = check_inputs(X, y, sample_domain, allow_missing=True)
+    rows = np.arange(len(labels)) if sample_domain is None else roles.target
+    rows = rows[known_positions(labels[rows], getattr(estimator, "classes_", ()))]
+    if not len(rows):
+        raise ValueError("y has no label of a target row to score against; score on rows whose labels are known.")
+    known = native_labels(labels[rows])
+    correct = _are_correct(known, estimator.predict(take_rows(X, rows)))
+    classes, codes = np.unique(known, return_inverse=True)
+    shares = np.bincount(codes, weights=correct) / np.bincount(codes)
+    return dict(zip(classes.tolist(), shares.tolist(), strict=True))
 
 
 def accuracies(

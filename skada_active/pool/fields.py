@@ -15,6 +15,7 @@ _LINEAR = (
 )
 _TRAINED = "an AdaptationClassifier whose objective trains a {}"
 _HEADS = "an AdaptationClassifier with n_heads=5, or a strategy that fills it by itself, such as QueryByCommittee"
+_INPUTS = "a strategy that fills it by itself, such as ADMA"
 _PROBA = "a classifier with predict_proba (wrap others in sklearn.calibration.CalibratedClassifierCV)"
 
 
@@ -27,8 +28,9 @@ class Field:
     name : str
         Name of the attribute of `PoolView`.
     axes : str or tuple of str
-        One letter per axis; equal letters agree in length within a view: n candidates, C classes, D features, H hidden
-        units, M members, l and s rows of the labelled groups. A tuple describes a tuple of arrays, ``""`` an integer.
+        One letter per axis; equal letters agree in length within a view: n candidates, C classes, D features, E columns
+        of X, H hidden units, M members, l and s rows of the labelled groups. A tuple describes a tuple of arrays,
+        ``""`` an integer.
     source : str
         Where a snapshot finds it: ``"output"`` (a row of the model's outputs per candidate), ``"head"`` or
         ``"discriminator"`` (parts of the model), ``"labeled"`` or ``"source"`` (the revealed target rows and the source
@@ -64,10 +66,18 @@ _TABLE = [
     Field("proba", "nC", "output", remedy=_PROBA, is_probability=True),
     Field("logits", "nC", "output", remedy=_LINEAR),
     Field("features", "nD", "output", on_device=True),
+    Field("inputs", "nE", "output", remedy=_INPUTS),
     Field("head_weight", "CD", "head", remedy=_LINEAR),
     Field("head_bias", "C", "head", remedy=_LINEAR),
     Field(
         "source_logit", "n", "output", remedy=_TRAINED.format("domain discriminator, such as DANN"), objective="DANN"
+    ),
+    Field(
+        "domain_grad",
+        "nD",
+        "output",
+        remedy=_TRAINED.format("domain discriminator, such as DANN"),
+        objective="DANN",
     ),
     Field(
         "class_domain_grad",
@@ -87,8 +97,10 @@ _TABLE = [
         objective="TSF",
     ),
     Field("labeled_features", "lD", "labeled", on_device=True),
+    Field("labeled_proba", "lC", "labeled", remedy=_PROBA, is_probability=True),
     Field("labeled_y", "l", "labeled", integer=True),
     Field("source_features", "sD", "source", on_device=True),
+    Field("source_inputs", "sE", "source", remedy=_INPUTS),
     Field("source_y", "s", "source", integer=True),
     Field("source_domain", "s", "source", integer=True),
     Field("committee_proba", "MnC", "output", remedy=_HEADS, is_probability=True),

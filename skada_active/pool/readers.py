@@ -47,14 +47,15 @@ class ModelReader:
     @property
     def supplies(self) -> frozenset[str]:
         """Names of the fields that the model can fill."""
-        if hasattr(self.model, "pool_supplies"):
-            return _ALWAYS | frozenset(self.model.pool_supplies)
         names = set(_ALWAYS)
-        if hasattr(self.model, "predict_proba") or gets_at_fit(self.model, "predict_proba"):
-            names.add("proba")
-        if isinstance(self.model, LinearClassifierMixin):
-            names |= {"logits", "head_weight", "head_bias"}
-        return frozenset(names)
+        if hasattr(self.model, "pool_supplies"):
+            names |= set(self.model.pool_supplies)
+        else:
+            if hasattr(self.model, "predict_proba") or gets_at_fit(self.model, "predict_proba"):
+                names.add("proba")
+            if isinstance(self.model, LinearClassifierMixin):
+                names |= {"logits", "head_weight", "head_bias"}
+        return frozenset(names | {"labeled_proba"} if "proba" in names else names)
 
     def readable(self, needs: Iterable[str]) -> frozenset[str]:
         """Return the names of the fields to read; a ValueError with a remedy if the model cannot fill one of them.

@@ -29,6 +29,8 @@ _ITEM_BYTES = 8
 _OUTPUTS, _HEAD, _DISCRIMINATOR = (names_from(source) for source in ("output", "head", "discriminator"))
 _CLASSES = frozenset(name for name in FIELDS if name.endswith("_y"))
 _LABELS = _CLASSES | {name for name in FIELDS if name.endswith("_domain")}
+#: Outputs for the revealed target rows and for the source rows: the group's name, and that of the output.
+_LABELED, _SOURCE = names_from("labeled") - _LABELS, names_from("source") - _LABELS
 
 
 def snapshot(
@@ -81,9 +83,9 @@ def snapshot(
 
     Notes
     -----
-    Costs one forward pass over the pool and, where ``labeled_features`` or ``source_features`` are needed, over those
-    rows, all together. Rows are read in blocks of 128 MB of `X` (at least 1024 rows; 16,384 rows of a dataset) into
-    arrays that are made once. Memory: the fields that are filled, and one block with its outputs.
+    Costs one forward pass over the pool and, where outputs for the labelled target rows or the source rows are needed,
+    over those rows, all together. Rows are read in blocks of 128 MB of `X` (at least 1024 rows; 16,384 rows of a
+    dataset) into arrays that are made once. Memory: the fields that are filled, and one block with its outputs.
 
     Examples
     --------
@@ -103,18 +105,19 @@ def snapshot(
     candidates = roles.candidates
     if not len(candidates):
         return PoolView(index=candidates, n_initial=n_initial)
-    groups = {"pool": candidates}
-    if "labeled_features" in names:
-        groups["labeled_features"] = roles.labeled_target
-    if "source_features" in names:
-        groups["source_features"] = roles.source
-    of_group = dict.fromkeys(groups, frozenset({"features"}))
-    of_group["pool"] = names & _OUTPUTS | ({reader.embedding} if "class_domain_grad" in names else set())
+    groups, of_group = {"pool": candidates}, {"pool": names & _OUTPUTS}
+    if "class_domain_grad" in names:
+        of_group["pool"] |= {reader.embedding}
+    for group, fields, rows in (("labeled", _LABELED, roles.labeled_target), ("source", _SOURCE, roles.source)):
+        if names & fields:
+            groups[group] = rows
+            of_group[group] = frozenset(name.removeprefix(f"{group}_") for name in names & fields)
     outputs = _read_outputs(reader, X, groups, of_group, frozenset(on_device))
     of_pool = outputs.pop("pool")
     filled: dict[str, Any] = {"index": candidates, "n_initial": n_initial, **extra}
-    filled |= {name: _by_candidate(name, values) for name, values in of_pool.items() if name in names}
-    filled |= {group: values["features"] for group, values in outputs.items()}
+    filled |= {name: values for name, values in of_pool.items() if name in names}
+    for group, values in outputs.items():
+        filled |= {f"{group}_{name}": value for name, value in values.items()}
     if names & _HEAD:
         filled["head_weight"], filled["head_bias"] = reader.head()
     if names & _LABELS:
@@ -123,12 +126,6 @@ def snapshot(
         filled |= reader.label_fields(roles, names, y)
     filled |= {name: reader.read(name, of_pool.get(reader.embedding)) for name in names & _DISCRIMINATOR}
     return PoolView(**filled)
-
-
-def _by_candidate(name: str, rows: Array) -> Array:
-    """Return a field from a model's outputs, in which the candidates come first."""
-    axis = FIELDS[name].axes.index("n")
-    return np.moveaxis(rows, 0, axis) if axis else rows
 
 
 def _read_outputs(
@@ -204,10 +201,16 @@ def _store(
     """Write the outputs of a block to their places; a block that is a whole group is kept as it is."""
     for group, (first, last, start, stop) in spans.items():
         for name in names[group]:
-            part = values[name][start - block_start : stop - block_start]
-            if len(part) == last - first:
+            axis = FIELDS[name].axes.index("n") if name in FIELDS else 0  # not the first one where there are members
+            part = values[name][_along(axis, start - block_start, stop - block_start)]
+            if part.shape[axis] == last - first:
                 outputs[group][name] = part
                 continue
             if name not in outputs[group]:
-                outputs[group][name] = empty_like((last - first, *part.shape[1:]), part)
-            outputs[group][name][start - first : stop - first] = part
+                shape = (*part.shape[:axis], last - first, *part.shape[axis + 1 :])
+                outputs[group][name] = empty_like(shape, part)
+            outputs[group][name][_along(axis, start - first, stop - first)] = part
+
+
+def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    return (*[slice(None)] * axis, slice(start, stop))

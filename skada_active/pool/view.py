@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 
-from skada_active.pool.fields import FIELDS, Field
+from skada_active.pool.fields import FIELDS, Field, names_from
 from skada_active.selection import nearest_neighbors
 from skada_active.utils.arrays import Array, as_floats, is_tensor, namespace, normalized, to_host
 from skada_active.utils.entropy import row_entropy
@@ -40,21 +40,28 @@ class PoolView:
         Class probabilities and logits. Without `proba`, it is the softmax of `logits`.
     features : ndarray of shape (n, D)
         Embedding: the input of the final classifier, in evaluation mode.
+    inputs : ndarray of shape (n, E)
+        The rows of `X` themselves, flat, before the model made anything of them.
     head_weight, head_bias : ndarray of shape (C, D) and (C,)
         Final linear classifier; ``logits == features @ head_weight.T + head_bias``.
     source_logit : ndarray of shape (n,)
         Logit of P(source given x) of a trained domain discriminator.
+    domain_grad : ndarray of shape (n, D)
+        Gradient of ``-log P(source given x)`` of that discriminator with respect to the embedding that it reads, which
+        stands before the normalisation of a cosine head; the direction is that for `features`.
     class_domain_grad : ndarray of shape (n, C, D) or callable
         Gradient of ``-log d_c(z)`` with respect to the embedding z, where d_c is the class-wise P(target); a callable
         maps an index array to the ``(len, C, D)`` block. Without it, such a callable derives from
         `class_discriminator` and `features`.
     class_discriminator : tuple of ndarray (W1, b1, W2, b2)
         The same discriminator where it is ``sigmoid(W2 relu(W1 z + b1) + b2)``, of shapes (H, D), (H,), (C, H), (C,).
-    labeled_features, labeled_y : ndarray of shape (l, D) and (l,), default=none
-        Revealed target rows; labels are column positions ``0..C-1``. Where neither is filled, there are none: l is 0,
-        and D that of `features`, `source_features` or `head_weight`.
+    labeled_features, labeled_proba, labeled_y : ndarray of shape (l, D), (l, C) and (l,), default=none
+        Revealed target rows; labels are column positions ``0..C-1``. Where none of them is filled, there are none: l is
+        0, D that of `features`, `source_features` or `head_weight`, and C that of `proba`.
     source_features, source_y, source_domain : ndarray of shape (s, D), (s,) and (s,)
         Labelled source rows, their column positions and domain numbers.
+    source_inputs : ndarray of shape (s, E)
+        The same rows as they are in `X`, flat.
     committee_proba, committee_logits : ndarray of shape (M, n, C)
         Class probabilities and logits of the M members of a committee; as with `proba`, the former derive from the
         latter.
@@ -84,14 +91,18 @@ class PoolView:
     proba: NDArray[Any]
     logits: NDArray[Any]
     features: NDArray[Any]
+    inputs: NDArray[Any]
     head_weight: NDArray[Any]
     head_bias: NDArray[Any]
     source_logit: NDArray[Any]
+    domain_grad: NDArray[Any]
     class_domain_grad: NDArray[Any] | Callable[[NDArray[np.int64]], NDArray[Any]]
     class_discriminator: tuple[NDArray[Any], ...]
     labeled_features: NDArray[Any]
+    labeled_proba: NDArray[Any]
     labeled_y: NDArray[np.int64]
     source_features: NDArray[Any]
+    source_inputs: NDArray[Any]
     source_y: NDArray[np.int64]
     source_domain: NDArray[np.int64]
     committee_proba: NDArray[Any]
@@ -139,11 +150,13 @@ class PoolView:
             return self._committee_softmax
         if name == "class_domain_grad" and {"class_discriminator", "features"} <= filled.keys():
             return RowFunction(partial(_domain_gradients, self.class_discriminator), self.features)
-        if name == "labeled_y" and "labeled_features" not in filled:
-            return read_only(np.empty(0, dtype=np.int64))
-        if name == "labeled_features" and "labeled_y" not in filled:
+        if FIELDS[name].source == "labeled" and not names_from("labeled") & filled.keys():
+            if name == "labeled_y":
+                return read_only(np.empty(0, dtype=np.int64))
+            if name == "labeled_proba" and {"proba", "logits"} & filled.keys():
+                return self.proba[:0]
             for wide in ("features", "source_features", "head_weight"):
-                if wide in filled:
+                if name == "labeled_features" and wide in filled:
                     return filled[wide][:0]
         raise AttributeError(
             f"PoolView.{name} was not filled. Name {name!r} in the strategy's `needs`, or pass it: "
@@ -203,14 +216,25 @@ class PoolView:
         values, positions : ndarray of shape (n, min(n_neighbors, n - 1))
             Similarities in descending or distances in ascending order, and where in the view these candidates are.
         """
-        key = _neighbors_key(n_neighbors, metric)
-        if key not in self.__dict__:
-            self.__dict__[key] = read_only(nearest_neighbors(self.features, n_neighbors, metric=metric))
-        return self.__dict__[key]
+        search = partial(nearest_neighbors, self.features, n_neighbors, metric=metric)
+        return self.once(_neighbors_key(n_neighbors, metric), search)
 
     def has_neighbors(self, n_neighbors: int, metric: Literal["cosine", "euclidean"] = "cosine") -> bool:
         """Tell whether these neighbours have been searched for already."""
-        return _neighbors_key(n_neighbors, metric) in self.__dict__
+        return self.has(_neighbors_key(n_neighbors, metric))
+
+    def once(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Return what `compute` returns, read-only, computed once for a key that begins with an underscore.
+
+        For what takes long and follows from the fields and the key alone.
+        """
+        if key not in self.__dict__:
+            self.__dict__[key] = read_only(compute())
+        return self.__dict__[key]
+
+    def has(self, key: str) -> bool:
+        """Tell whether `once` has computed what belongs to a key."""
+        return key in self.__dict__
 
     def check_finite(self, names: Iterable[str], reader: str) -> None:
         """Raise a ValueError that names the field and the row if a field that a strategy reads holds NaN or infinity.

@@ -13,14 +13,13 @@ from sklearn.utils import gen_batches
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.query._cost import cluster_seconds
+from skada_active.query._weights import floored_weights
 from skada_active.selection import kmeans_picks
 from skada_active.utils._sklearn import Interval
 from skada_active.utils.entropy import row_entropy
 
 __all__ = ["CLUE", "clue_weights"]
 
-# Share of the mean weight that a certain candidate keeps, so that every candidate belongs to some cluster.
-_FLOOR = 1e-8
 # Logits of a block of rows stay in the cache.
 _BLOCK_BYTES = 2**18
 
@@ -132,12 +131,7 @@ class CLUE(QueryStrategy):
         return kmeans_picks(
             view.features,
             n_queries,
-            sample_weight=_floored(weights),
+            sample_weight=floored_weights(weights),
             n_init=self.n_init,
             random_state=rng,
         )
-
-
-def _floored(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean = weights.mean() if len(weights) else 0.0
-    return np.maximum(weights / mean, _FLOOR) if mean > np.finfo(np.float64).tiny else np.ones_like(weights)

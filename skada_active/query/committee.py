@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
-from sklearn.utils import gen_batches, resample
-from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import gen_batches
 
-from skada_active.domains import Roles
-from skada_active.labels import encode_labels
 from skada_active.pool import PoolView
-from skada_active.pool.readers import ModelReader
 from skada_active.pool.view import as_probabilities
-from skada_active.query._base import MAX_SEED, QueryStrategy
-from skada_active.utils._sklearn import Interval, StrOptions
+from skada_active.query._committee import CommitteeStrategy
+from skada_active.utils._sklearn import StrOptions
 from skada_active.utils.entropy import row_entropy
-from skada_active.utils.fitting import fit_estimator, is_domain_aware, is_frozen, seed_estimator
-from skada_active.utils.rows import take_rows
 
 __all__ = ["QueryByCommittee", "mean_kl_to_consensus", "vote_entropy"]
 
@@ -123,7 +112,7 @@ _DISAGREEMENTS: dict[str, Callable[[ArrayLike], NDArray[np.float64]]] = {
 }
 
 
-class QueryByCommittee(QueryStrategy):
+class QueryByCommittee(CommitteeStrategy):
     """Query by committee: the target rows on which the members of a committee disagree most.
 
     Reads the class probabilities of every member.
@@ -173,14 +162,11 @@ class QueryByCommittee(QueryStrategy):
     array([7])
     """
 
-    needs = fills = frozenset({"committee_proba"})
+    needs = frozenset({"committee_proba"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **QueryStrategy._parameter_constraints,
+        **CommitteeStrategy._parameter_constraints,
         "disagreement": [StrOptions(set(_DISAGREEMENTS))],
-        "n_members": [Interval(Integral, 2, None, closed="left")],
-        "members": [list, tuple, None],
-        "n_jobs": [Integral, None],
     }
 
     def __init__(
@@ -192,92 +178,8 @@ class QueryByCommittee(QueryStrategy):
         estimator: Any = None,
         random_state: Any = None,
     ) -> None:
-        super().__init__(estimator=estimator, random_state=random_state)
+        super().__init__(n_members, members, n_jobs, estimator=estimator, random_state=random_state)
         self.disagreement = disagreement
-        self.n_members = n_members
-        self.members = members
-        self.n_jobs = n_jobs
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         return _DISAGREEMENTS[self.disagreement](view.committee_proba)
-
-    def check_model(self, estimator: Any) -> None:
-        """Raise a ValueError if no committee can be formed; see `QueryStrategy.check_model`."""
-        super().check_model(estimator)
-        if self.members is None and is_frozen(estimator):
-            raise ValueError(
-                f"estimator={estimator!r} is frozen, so its {self.n_members} bootstrap clones would all be the same "
-                "model. Pass a committee of different ones, members=[...], or an estimator that is not frozen."
-            )
-        members = [estimator] * self.n_members if self.members is None else self.members
-        if len(members) < 2:
-            raise ValueError(f"members must hold at least two estimators, got {len(members)}; add one.")
-        for member in members:
-            ModelReader.from_estimator(member).readable({"proba"})
-
-    def _extra_fields(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
-    ) -> dict[str, NDArray[Any]]:
-        """Return ``committee_proba``: the probabilities of the fitted members for the pool."""
-        self.check_model(estimator)
-        # Seeds and bootstraps are drawn here, in order: what is drawn does not depend on who trains which member when.
-        if self.members is None:
-            members = [_bootstrap(estimator, y, roles, rng) for _ in range(self.n_members)]
-        else:
-            members = [_seeded(member, roles, rng) for member in self.members]
-        pool = take_rows(X, roles.candidates)
-        outputs = Parallel(n_jobs=self.n_jobs)(
-            delayed(_member_proba)(member, X, y, roles, rows, pool) for member, rows in members
-        )
-        return {"committee_proba": _stack(*zip(*outputs, strict=True))}
-
-    def _default_estimator(self, X: Any) -> Any:
-        if self.members is None:
-            return super()._default_estimator(X)
-        return FrozenEstimator(self.members[0]) if _is_fitted(self.members[0]) else self.members[0]
-
-
-def _bootstrap(
-    estimator: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
-) -> tuple[Any, NDArray[np.int64]]:
-    """Return a seeded clone, and the rows of a bootstrap of the labelled ones, stratified by domain and class."""
-    member = seed_estimator(clone(estimator), rng.randint(MAX_SEED), overwrite=True)
-    labeled = roles.labeled
-    _, classes = np.unique(y[labeled], return_inverse=True)
-    _, strata = np.unique(np.stack([roles.domain[labeled], classes]), axis=1, return_inverse=True)
-    rows = resample(labeled, stratify=strata.ravel(), random_state=rng)
-    return member, np.concatenate([rows, roles.unlabeled_target]) if is_domain_aware(estimator) else rows
-
-
-def _seeded(member: Any, roles: Roles, rng: np.random.RandomState) -> tuple[Any, NDArray[np.int64]]:
-    """Return a fitted member as it is, any other one as a seeded clone, and all rows."""
-    fresh = member if _is_fitted(member) else seed_estimator(clone(member), rng.randint(MAX_SEED))
-    return fresh, np.arange(len(roles))
-
-
-def _member_proba(
-    member: Any, X: Any, y: NDArray[Any], roles: Roles, rows: NDArray[np.int64], pool: Any
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the probabilities of a member for the pool, and its classes; one not fitted yet is fitted first."""
-    if not _is_fitted(member):
-        of_rows = Roles(roles.domain[rows], roles.is_labeled[rows])
-        member = fit_estimator(member, take_rows(X, rows), y[rows], of_rows)
-    reader = ModelReader.from_estimator(member)
-    return reader.outputs(pool, {"proba"})["proba"], reader.model.classes_
-
-
-def _is_fitted(estimator: Any) -> bool:
-    try:
-        check_is_fitted(estimator)
-    except NotFittedError:
-        return False
-    return True
-
-
-def _stack(proba: Sequence[NDArray[Any]], classes: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return the members' probabilities (M, n, C) over the classes that any of them knows."""
-    union = np.unique(np.concatenate(classes))
-    committee = np.zeros((len(proba), len(proba[0]), len(union)), dtype=np.result_type(*proba))
-    for member, (values, known) in enumerate(zip(proba, classes, strict=True)):
-        committee[member][:, encode_labels(known, union)] = values
-    return committee

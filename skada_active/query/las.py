@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, gen_batches
 
+from skada_active.domains import Roles
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.query._cost import cluster_seconds, neighbor_seconds
@@ -23,8 +25,8 @@ __all__ = ["LAS", "local_inconsistency"]
 _MIN_SIMILARITY = 1e-12
 # The neighbours' probabilities are gathered for a block of rows at a time.
 _BLOCK_BYTES = 2**22
-# Share of the initial pool that the paper's oversampling ratios make candidates.
-_CANDIDATE_SHARE = 0.11
+# The paper's budgets in percent, and the number of its rounds.
+_BUDGETS, _N_ROUNDS = (5, 10), 5
 
 
 def local_inconsistency(
@@ -102,9 +104,9 @@ def local_inconsistency(
 class LAS(QueryStrategy):
     """LAS strategy: a diverse subset of the target rows that are predicted unlike their neighbours.
 
-    Reads class probabilities and the embedding. The candidates with the highest scores are clustered by k-means on
-    the embedding at length 1, and the one nearest to each centroid is chosen. Neighbours are looked for in the
-    pool only.
+    Reads class probabilities (or what `by` reads) and the embedding. The candidates with the highest scores are
+    clustered by k-means on the embedding at length 1, and the one nearest to each centroid is chosen. Neighbours are
+    looked for in the pool only.
 
     Parameters
     ----------
@@ -113,8 +115,10 @@ class LAS(QueryStrategy):
         paper's code uses 10, and 5 for Office-31.
     oversampling : float or "auto", default="auto"
         Number M of further candidates per query: the k-means runs on the ``(1 + M) n_queries`` rows with the highest
-        scores. 0 leaves no choice and takes the highest scores, in this order. ``"auto"`` makes 11 % of the initial
-        pool candidates, as the paper's ratios do, at least 2 per query.
+        scores. 0 leaves no choice and takes the highest scores, in this order. ``"auto"`` is the paper's
+        ``ceil(55 / (100 B) - 1)``, where five rounds like this one buy the share B of the initial pool, and at least 1:
+        about 11 % of that pool are candidates. Rounds of the paper's budgets (5 and 10 % of the pool in five rounds,
+        the last of which takes the remainder) have its 10 and 5 whatever the rounding of their sizes.
     smoothing_coef : float or "1/K", default=1.0
         Weight of the neighbours' scores in the smoothing, at least 0; ``"1/K"`` is the paper's Eq. 2 taken literally.
         See `local_inconsistency`.
@@ -122,6 +126,10 @@ class LAS(QueryStrategy):
         How many times k-means starts; the clustering of lowest inertia is used.
     smoothing_iter : int, default=1
         How many times the scores are smoothed.
+    by : QueryStrategy, default=None
+        Strategy whose utilities take the place of the local inconsistency, before the same choice of a diverse subset:
+        ``LAS(by=EntropySampling())``. It has a score per row and no estimator of its own; `n_neighbors`,
+        `smoothing_coef` and `smoothing_iter` are then not read. ``None``: the local inconsistency.
     estimator : estimator, default=None
         See `QueryStrategy`.
     random_state : int, RandomState instance or None, default=None
@@ -144,7 +152,7 @@ class LAS(QueryStrategy):
     References
     ----------
     .. [1] Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023, Sec. 3.1; ``oversampling=0`` is the
-       ablation without diverse selection of Table 6.
+       ablation without diverse selection of Table 6, ``by`` the comparison of scores in Fig. 4.
 
     Examples
     --------
@@ -156,7 +164,6 @@ class LAS(QueryStrategy):
     array([2, 3])
     """
 
-    needs = frozenset({"proba", "features"})
     on_device: ClassVar[frozenset[str]] = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -166,6 +173,7 @@ class LAS(QueryStrategy):
         "smoothing_coef": [Interval(Real, 0, None, closed="left"), StrOptions({"1/K"})],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "smoothing_iter": [Interval(Integral, 0, None, closed="left")],
+        "by": [QueryStrategy, None],
     }
 
     def __init__(
@@ -175,6 +183,7 @@ class LAS(QueryStrategy):
         smoothing_coef: float | str = 1.0,
         n_init: int = 1,
         smoothing_iter: int = 1,
+        by: QueryStrategy | None = None,
         estimator: Any = None,
         random_state: Any = None,
     ) -> None:
@@ -184,8 +193,39 @@ class LAS(QueryStrategy):
         self.smoothing_coef = smoothing_coef
         self.n_init = n_init
         self.smoothing_iter = smoothing_iter
+        self.by = by
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The embedding, and what the score reads: class probabilities, or what `by` does."""
+        return frozenset({"features"}) | (frozenset({"proba"}) if self.by is None else self.by.needs)
+
+    @property
+    def fills(self) -> frozenset[str]:
+        """What `by` fills by itself."""
+        return frozenset() if self.by is None else self.by.fills
+
+    def check_model(self, estimator: Any) -> None:
+        """Raise a ValueError if `by` is no score of the same model; see `QueryStrategy.check_model`."""
+        super().check_model(estimator)
+        if self.by is not None:
+            if self.by.estimator is not None or not self.by.has_utilities():
+                raise ValueError(
+                    f"by={self.by!r} must have a score per row and no estimator of its own; give the estimator to LAS, "
+                    "and a score such as EntropySampling()."
+                )
+            self.by.check_model(estimator)
+
+    def _extra_fields(
+        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
+    ) -> dict[str, NDArray[Any]]:
+        if self.by is None:
+            return {}
+        return self.by._extra_fields(estimator, X, y, roles, self.by._rng(self.by._own_seed(rng)))
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
+        if self.by is not None:
+            return self.by.utilities(view)
         pool, positions = view.surroundings
         found = pool.neighbors(self.n_neighbors)
         return _scores(pool.proba, *found, self.smoothing_coef, self.smoothing_iter)[positions]
@@ -201,6 +241,8 @@ class LAS(QueryStrategy):
     def _seconds(self, view: PoolView, n_queries: int) -> float:
         n_candidates = self._n_candidates(view, n_queries)
         share = n_candidates / len(view) if n_candidates > n_queries else 0.0
+        if self.by is not None:
+            return self.by._seconds(view, n_queries) + share * cluster_seconds(view, n_queries, self.n_init)
         search = neighbor_seconds(view.surroundings[0], self.n_neighbors)
         return search + share * cluster_seconds(view, n_queries, self.n_init)
 
@@ -208,8 +250,19 @@ class LAS(QueryStrategy):
         """Return ``(1 + M) n_queries`` as a count between the number of queries and that of the pool."""
         ratio = self.oversampling
         if isinstance(ratio, str):
-            ratio = max(1, math.ceil(_CANDIDATE_SHARE * view.n_initial / n_queries - 1))
+            ratio = _paper_ratio(view.n_initial, view.n_initial - len(view), n_queries)
         return round(min(len(view), (1 + ratio) * n_queries))
+
+
+def _paper_ratio(n_initial: int, n_bought: int, n_queries: int) -> int:
+    """Return ceil(55 / (100 B) - 1) and at least 1, for the budget B that five rounds like this one spend."""
+    percent = Fraction(100 * _N_ROUNDS * n_queries, n_initial)
+    for budget in _BUDGETS:
+        total = round(n_initial * budget / 100)
+        first, others = total // _N_ROUNDS, total // _N_ROUNDS * (_N_ROUNDS - 1)
+        if n_queries == first or (n_bought, n_queries) == (others, total - others):
+            percent = Fraction(budget)
+    return max(1, math.ceil(55 / percent - 1))
 
 
 def _scores(

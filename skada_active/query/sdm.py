@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
-from skada_active.query.sdm_gradients import MIN_NORM, TopTwo
+from skada_active.query.sdm_gradients import MIN_NORM, QueryLoss, TopTwo
 from skada_active.query.uncertainty import margin_uncertainty
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.arrays import as_floats
@@ -32,6 +32,10 @@ def sdm_scores(
     query_loss: str = "official",
     margin: float = 1.0,
     jacobian: str = "exact",
+    dynamic: bool | None = None,
+    max_logit: bool | None = None,
+    normalize_logits: bool | None = None,
+    reduction: str | None = None,
 ) -> NDArray[np.float64]:
     r"""Return the margin uncertainty plus its weighted alignment with the gradient of the training loss.
 
@@ -56,6 +60,10 @@ def sdm_scores(
         Margin m of its hinge.
     jacobian : {"exact", "official"}, default="exact"
         How Q is differentiated; see `sdm_margin_gradient`.
+    dynamic, max_logit, normalize_logits : bool, default=None
+        Parts of the loss, see `sdm_loss_gradient`.
+    reduction : {"mean_over_classes", "sum"}, default=None
+        Likewise.
 
     Returns
     -------
@@ -80,6 +88,8 @@ def sdm_scores(
     >>> sdm_scores(logits, head_weight, gradient_weight=0.0).round(4)
     array([0.5795, 0.9596])
     """
+    options = {"dynamic": dynamic, "max_logit": max_logit, "normalize_logits": normalize_logits, "reduction": reduction}
+    training_loss = QueryLoss.named(query_loss, margin, **options)
     z, weight = as_floats(logits, head_weight)
     if gradient_weight == 0 or z.shape[1] == 1:
         return margin_uncertainty(softmax(z, axis=1))
@@ -89,7 +99,7 @@ def sdm_scores(
     for start in range(0, len(z), block):
         rows = slice(start, start + block)
         prediction = TopTwo.from_logits(z[rows])
-        loss = prediction.loss_gradient(query_loss, margin) @ root
+        loss = prediction.loss_gradient(training_loss) @ root
         query = prediction.margin_gradient(jacobian) @ root
         # 1 - (p1 - p2), as a sum that keeps its digits where p1 is close to 1.
         uncertainty = prediction.rest + 2 * prediction.proba[1]
@@ -107,12 +117,19 @@ class SDM(QueryStrategy):
     gradient_weight : float, default=0.01
         Weight of the cosine of the two gradients; 0 is plain margin sampling.
     query_loss : {"official", "margin"}, default="official"
-        Loss whose gradient is used: that of the published code, or Eq. 1 on raw logits. See `sdm_loss_gradient`.
+        Loss whose gradient is used: that of the published code (cross-entropy, static hinge and max-logit on normalised
+        logits), or Eq. 1 on raw logits. See `sdm_loss_gradient`.
     margin : float, default=1.0
         Margin of its hinge.
     jacobian : {"exact", "official"}, default="exact"
         The exact derivative of the margin, or that of the published code, which lacks a term. See
         `sdm_margin_gradient`.
+    dynamic, max_logit, normalize_logits : bool, default=None
+        Parts of `query_loss`, as those of `skada_active.deep.MarginLoss`; ``None`` leaves them as the name says. Where
+        they have the values of the `MarginLoss` that the network is trained with, the query looks at the gradient of
+        the training loss, as that of `recipes.sdm` does.
+    reduction : {"mean_over_classes", "sum"}, default=None
+        Likewise.
     estimator : estimator, default=None
         See `QueryStrategy`.
     random_state : int, RandomState instance or None, default=None
@@ -150,6 +167,10 @@ class SDM(QueryStrategy):
         "query_loss": [StrOptions({"official", "margin"})],
         "margin": [Interval(Real, 0, None, closed="neither")],
         "jacobian": [StrOptions({"exact", "official"})],
+        "dynamic": ["boolean", None],
+        "max_logit": ["boolean", None],
+        "normalize_logits": ["boolean", None],
+        "reduction": [StrOptions({"mean_over_classes", "sum"}), None],
     }
 
     def __init__(
@@ -158,6 +179,10 @@ class SDM(QueryStrategy):
         query_loss: str = "official",
         margin: float = 1.0,
         jacobian: str = "exact",
+        dynamic: bool | None = None,
+        max_logit: bool | None = None,
+        normalize_logits: bool | None = None,
+        reduction: str | None = None,
         estimator: Any = None,
         random_state: Any = None,
     ) -> None:
@@ -166,6 +191,10 @@ class SDM(QueryStrategy):
         self.query_loss = query_loss
         self.margin = margin
         self.jacobian = jacobian
+        self.dynamic = dynamic
+        self.max_logit = max_logit
+        self.normalize_logits = normalize_logits
+        self.reduction = reduction
 
     @property
     def needs(self) -> frozenset[str]:
@@ -182,6 +211,10 @@ class SDM(QueryStrategy):
             query_loss=self.query_loss,
             margin=self.margin,
             jacobian=self.jacobian,
+            dynamic=self.dynamic,
+            max_logit=self.max_logit,
+            normalize_logits=self.normalize_logits,
+            reduction=self.reduction,
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
 from inspect import Signature, signature
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sklearn.base import clone
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from skada_active.session import AdaptationSession
 
 __all__ = [
+    "ADADELTA",
     "PreparedClassifier",
     "RecipeLoop",
     "SupervisedKnobs",
@@ -49,6 +51,10 @@ _ELSEWHERE = {
     **dict.fromkeys(("labeled_loss", "head", "head_temperature"), "recipes.sage decides it by regularizer"),
 }
 _RECIPES: dict[str, type] = {}
+#: Training of the tables of SDM and LADA, whose rounds begin after 10 of 40 epochs, two epochs apart.
+ADADELTA: dict[str, Any] = {"optimizer": "adadelta", "lr": 0.1, "max_epochs": 10, "round_epochs": (2, 2, 2, 2, 22)}
+#: Names of the parameters of the first part of a `nn.Sequential`, which `torchvision_backbone` has its network in.
+_PRETRAINED = "backbone.0.*"
 
 
 def names_checked(recipe: type[_Recipe]) -> type[_Recipe]:
@@ -75,9 +81,18 @@ def configured(recipe: type[_Recipe], preset: str, knobs: dict[str, Any]) -> _Re
     """Return a recipe with the knobs of a preset and those given, which win; what it is built from is valid."""
     if preset not in ("default", "paper"):
         raise ValueError(f'preset must be "default" or "paper", got {preset!r}.')
-    made: Any = recipe(**{**(recipe.PAPER if preset == "paper" else {}), **knobs})  # type: ignore[attr-defined]
+    made: Any = recipe(**{**(_of_paper(recipe, knobs) if preset == "paper" else {}), **knobs})
     made.check_knobs()
     return made
+
+
+def _of_paper(recipe: type, knobs: dict[str, Any]) -> dict[str, Any]:
+    """Return what the paper published; the pretrained part of a module learns at a tenth of its learning rate."""
+    published: dict[str, Any] = dict(recipe.PAPER)  # type: ignore[attr-defined]
+    lr = knobs.get("lr", published.get("lr"))
+    if ADADELTA.items() <= published.items() and knobs.get("module") is not None and isinstance(lr, Real):
+        published["net_params"] = {"optimizer__param_groups": [(_PRETRAINED, {"lr": lr / 10})]}
+    return published
 
 
 def _check_names(recipe: type, args: tuple[Any, ...], knobs: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from skada_active.deep import AnchorSet, Objective, ObjectiveSum
 from skada_active.query import MarginSampling, QueryStrategy
-from skada_active.recipes._base import RecipeLoop, SupervisedKnobs, configured, names_checked
+from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, configured, names_checked
 
 __all__ = ["Baseline", "baseline"]
 
@@ -44,6 +44,10 @@ class Baseline(SupervisedKnobs, RecipeLoop):
     estimator, strategy
         What the knobs describe, built whenever it is read: to change them, change the knobs.
 
+    Notes
+    -----
+    ``preset="paper"`` of `baseline` is what LADA's tables were trained with, the same for every query: see `LADA`.
+
     References
     ----------
     .. [1] Sun et al., "Local Context-Aware Active Domain Adaptation", ICCV 2023, Tables 1 to 3, "ft w/ CE loss".
@@ -61,6 +65,7 @@ class Baseline(SupervisedKnobs, RecipeLoop):
     anchors: AnchorSet | None = None
 
     FUNCTION: ClassVar[str] = "baseline"
+    PAPER: ClassVar[dict[str, Any]] = {**ADADELTA, "batch_size": 32}
 
     @property
     def strategy(self) -> QueryStrategy:  # type: ignore[override]
@@ -68,13 +73,15 @@ class Baseline(SupervisedKnobs, RecipeLoop):
         return MarginSampling() if self.query is None else self.query
 
 
-def baseline(query: QueryStrategy, **knobs: Any) -> Baseline:
+def baseline(query: QueryStrategy, *, preset: str = "default", **knobs: Any) -> Baseline:
     """Return a query strategy with training on the labelled rows alone, as the papers' baselines.
 
     Parameters
     ----------
     query : QueryStrategy
         The query strategy, such as ``RandomSampling()``.
+    preset : {"default", "paper"}, default="default"
+        ``"paper"``: what the papers published for knobs that are not given; see the notes of `Baseline`.
     **knobs
         Further parameters of `Baseline`.
 
@@ -87,6 +94,8 @@ def baseline(query: QueryStrategy, **knobs: Any) -> Baseline:
     ------
     TypeError
         If `query` is no strategy, or there is no such knob; the error names the one that is meant.
+    ValueError
+        If `preset` is unknown.
 
     Examples
     --------
@@ -97,4 +106,4 @@ def baseline(query: QueryStrategy, **knobs: Any) -> Baseline:
     """
     if not isinstance(query, QueryStrategy):
         raise TypeError(f"query must be a query strategy such as MarginSampling(), got {query!r}.")
-    return configured(Baseline, "default", {"query": query, **knobs})
+    return configured(Baseline, preset, {"query": query, **knobs})

@@ -30,7 +30,8 @@ class GSDAClassifier(SupervisedKnobs, TablePreparing):
         Weight of the gradient synchronisation: 1 for Office-31 and Office-Home, 10 for VisDA-2017 and partial domain
         adaptation.
     n_groups : int or "auto", default="auto"
-        Number of groups of classes; the paper has 6 for Office-31, 13 for Office-Home and 4 for VisDA-2017.
+        Number of groups of classes; ``"auto"`` is that of the paper for its data: 6 for Office-31, 13 for Office-Home
+        and 4 for VisDA-2017.
     levels : sequence of {"domain", "group", "class"}, default=("domain", "group", "class")
         What is aligned. With ``beta=0`` these are the rows of the paper's ablation study, see `GSDA`.
     confidence_threshold : float, default=0.9
@@ -38,7 +39,8 @@ class GSDAClassifier(SupervisedKnobs, TablePreparing):
     class_balanced : bool, default=True
         Whether classes count the same in the alignment of a batch.
     max_reversal : float, default=1.0
-        Largest coefficient of the gradient reversal, see `GSDA`.
+        Largest coefficient of the gradient reversal. It scales what the embedding learns from the alignment as a whole,
+        so that the adversarial losses and the synchronisation stay 1 to `beta`, see `GSDA`.
     verbose, random_state
         As in the `AdaptationClassifier`.
     preprocessor : transformer, "auto" or None, default="auto"
@@ -62,8 +64,9 @@ class GSDAClassifier(SupervisedKnobs, TablePreparing):
 
     Notes
     -----
-    ``preset="paper"`` of `gsda` changes nothing: `alpha` and `beta` are those of Office-31 and Office-Home, and the
-    number of groups belongs to the data. The paper says neither the learning rate nor the sizes of batches.
+    ``preset="paper"`` of `gsda` changes nothing: `alpha` and `beta` are those of Office-31 and Office-Home, `n_groups`
+    is the paper's for the data of its tables, and the paper says neither optimiser and learning rate nor the sizes of
+    batches.
 
     References
     ----------

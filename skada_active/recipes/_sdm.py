@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from skada_active.deep import MarginLoss
 from skada_active.query import SDM
-from skada_active.recipes._base import RecipeLoop, SupervisedKnobs, configured, names_checked
+from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, configured, names_checked
 
 __all__ = ["SDMLoop", "sdm"]
 
@@ -20,11 +20,23 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
     Parameters
     ----------
     margin : float, default=1.0
-        The margin m of the loss on normalised logits, and of the loss that the query differentiates.
+        The margin m of the loss, and of the loss that the query differentiates.
     gradient_weight : float, default=0.01
         Weight lambda of the gradient consistency in the query; 0: plain margin sampling (SDM, SDM-A).
     dynamic : bool, default=True
         Whether hard rows count more in the loss; ``False``: SDM, SDM-G.
+    max_logit : bool, default=None
+        Whether the true logit is raised as well; ``None`` follows `dynamic`. The published code has
+        ``dynamic=False, max_logit=True``.
+    normalize_logits : bool, default=True
+        Whether the margin loss is that of logits scaled to length 1.
+    reduction : {"mean_over_classes", "sum"}, default="mean_over_classes"
+        Whether the hinges of a row are averaged over the classes, as in the code, or added, as in the equations.
+    query_loss : {"official", "margin"} or None, default=None
+        Loss that the query differentiates. ``None``: the training loss, cross-entropy and the margin loss of the
+        parameters above. ``"official"``: that of the published code; ``"margin"``: Eq. 1. See `SDM`.
+    jacobian : {"exact", "official"}, default="exact"
+        How the query differentiates the margin, see `SDM`.
     labeled_loss : {"s+t", "joint"}, default="s+t"
         How source and labelled target rows are averaged; the paper pools them, ``"joint"``.
     budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
@@ -49,9 +61,13 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
     Notes
     -----
     ``preset="paper"`` of `sdm` is what the paper trained a ResNet-50 with: ``labeled_loss="joint"``,
-    ``optimizer="adadelta"`` with ``lr=0.1``, ``batch_size=72``, ``max_epochs=10`` and
-    ``round_epochs=(2, 2, 2, 2, 22)``, 40 epochs in all. Its backbone learned at a tenth of that rate; for a module that
-    has one, see ``net_params``.
+    ``optimizer="adadelta"`` with ``lr=0.1``, ``batch_size=72``, ``max_epochs=10`` and ``round_epochs=(2, 2, 2, 2,
+    22)``, 40 epochs in all. Where there is a `module`, its first part learns at a tenth of that rate, as the paper's
+    backbone did: ``net_params={"optimizer__param_groups": [("backbone.0.*", {"lr": 0.01})]}``, which is the pretrained
+    network of `skada_active.networks.torchvision_backbone`.
+
+    The paper's tables were made by its published code, which trains and asks with ``dynamic=False,
+    max_logit=True, jacobian="official"``.
 
     References
     ----------
@@ -67,20 +83,31 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
     margin: float = 1.0
     gradient_weight: float = 0.01
     dynamic: bool = True
+    max_logit: bool | None = None
+    normalize_logits: bool = True
+    reduction: str = "mean_over_classes"
+    query_loss: str | None = None
+    jacobian: str = "exact"
 
     FUNCTION: ClassVar[str] = "sdm"
-    PAPER: ClassVar[dict[str, Any]] = {
-        **{"labeled_loss": "joint", "optimizer": "adadelta", "lr": 0.1, "batch_size": 72},
-        **{"max_epochs": 10, "round_epochs": (2, 2, 2, 2, 22)},
-    }
+    PAPER: ClassVar[dict[str, Any]] = {**ADADELTA, "labeled_loss": "joint", "batch_size": 72}
 
     def _training(self) -> dict[str, Any]:
-        return {"objective": MarginLoss(margin=self.margin, dynamic=self.dynamic)}
+        return {"objective": MarginLoss(**self._margin_loss())}
+
+    def _margin_loss(self) -> dict[str, Any]:
+        names = ("margin", "dynamic", "max_logit", "normalize_logits", "reduction")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def strategy(self) -> SDM:  # type: ignore[override]
         """The query strategy that the knobs describe, a new one each time."""
-        return SDM(gradient_weight=self.gradient_weight, margin=self.margin)
+        if self.query_loss is None:
+            max_logit = self.dynamic if self.max_logit is None else self.max_logit
+            loss = {**self._margin_loss(), "max_logit": max_logit}
+        else:
+            loss = {"query_loss": self.query_loss, "margin": self.margin}
+        return SDM(gradient_weight=self.gradient_weight, jacobian=self.jacobian, **loss)
 
 
 def sdm(*, preset: str = "default", **knobs: Any) -> SDMLoop:

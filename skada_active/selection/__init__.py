@@ -3,7 +3,7 @@
 Every function takes arrays and returns positions, labels or neighbours; none knows of a model, a pool or a class. All
 of them but `top_k` accept a dense array of shape (n, d) or an `Outer`, the n vectors ``left_i (x) right_i`` that are
 never formed; `farthest_first` and `kmeans_plusplus` also an `OnDemand`, vectors that are computed a block of rows at a
-time.
+time, such as `SymmetricKL`, distributions compared by their divergence.
 
 Vectors may be torch tensors on any device: the products with them are made there, and what is returned are numpy
 arrays all the same. Without tensors, numpy, scipy and scikit-learn are enough.
@@ -18,11 +18,13 @@ from skada_active.selection._kmeans_plusplus import kmeans_plusplus
 from skada_active.selection._neighbors import nearest_neighbors
 from skada_active.selection._on_demand import OnDemand
 from skada_active.selection._outer import Outer
+from skada_active.selection._symmetric_kl import SymmetricKL
 from skada_active.selection._top_k import top_k
 
 __all__ = [
     "OnDemand",
     "Outer",
+    "SymmetricKL",
     "farthest_first",
     "kmeans",
     "kmeans_picks",

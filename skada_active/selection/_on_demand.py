@@ -130,6 +130,11 @@ class OnDemand:
                 marks[block] += to_host(rows_inner(part, part))
         return find_duplicates(marks, self.keys)
 
+    def _norms_of(self, values: Array) -> Array:
+        if self.basis is not None:
+            values = self._times_root(values)
+        return rows_inner(values, values)
+
     def _computed(self, index: NDArray[np.int64]) -> Array:
         values = as_like(self.compute(index), self.example)
         if values.shape != (len(index), self.width):
@@ -160,9 +165,7 @@ class OnDemand:
         norms = np.empty(len(self), dtype=self.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             for block, values in self.blocks():
-                if self.basis is not None:
-                    values = self._times_root(values)
-                norms[block] = to_host(rows_inner(values, values))
+                norms[block] = to_host(self._norms_of(values))
         if not np.isfinite(norms).all():
             raise ValueError(
                 f"The vector of row {np.isfinite(norms).argmin()} contains NaN or infinity, or its squared norm is "

@@ -58,11 +58,11 @@ def check_objective(
     -----
     The rules: parameters are stored as given, so that `sklearn.base.clone` works; ``trade_off`` is one, and the loss is
     proportional to it (where it is all that the objective does: neither weighs it rows nor has it phases); every other
-    parameter changes the loss or its gradient, or those of a phase. ``build`` returns a module whose loss is
-    a finite, differentiable float32 scalar, also of a single row per role or without source rows, and zero without
-    target rows if it reads these. ``reads_target`` and ``supplies`` are true. Rows without a label are never read by
-    it. Global random generators are left alone. Objectives add up, and parts are reached by name. Training is
-    reproducible bit for bit, goes on, and does so alike for copies and pickles.
+    parameter changes the loss or its gradient, or those of a phase, by itself or with a boolean one turned. ``build``
+    returns a module whose loss is a finite, differentiable float32 scalar, also of a single row per role or without
+    source rows, and zero without target rows if it reads these. ``reads_target`` and ``supplies`` are true. Rows
+    without a label are never read by it. Global random generators are left alone. Objectives add up, and parts are
+    reached by name. Training is reproducible bit for bit, goes on, and does so alike for copies and pickles.
 
     It takes about a second.
 
@@ -163,9 +163,22 @@ def _check_every_parameter(objective: Objective, changes: Mapping[str, Any], unu
             continue
         others = [changes[name]] if name in changes else _other_values(value, _options(objective, name))
         _require(bool(others), objective, f"has another value for {name!r}: pass changes={{{name!r}: ...}}")
-        outcomes = (_run(clone(objective).set_params(**{name: other})) for other in others)
-        changed = any(not _are_equal(before, after) for after in outcomes)
+        # What refines an option does nothing while that is off.
+        changed = _acts(objective, before, name, others) or any(
+            _acts(variant, _run(variant), name, others) for variant in _switched(objective, name)
+        )
         _require(changed, objective, f"is changed by every parameter: with {name!r} in {others} nothing changes")
+
+
+def _acts(objective: Objective, before: _Outcome, name: str, others: list[Any]) -> bool:
+    return any(not _are_equal(before, _run(clone(objective).set_params(**{name: other}))) for other in others)
+
+
+def _switched(objective: Objective, name: str) -> Iterator[Objective]:
+    """Yield the objective with another boolean parameter than `name` turned, one after the other."""
+    for switch, value in objective.get_params(deep=False).items():
+        if isinstance(value, (bool, np.bool_)) and switch != name:
+            yield clone(objective).set_params(**{switch: not value})
 
 
 def _options(objective: Objective, name: str) -> list[Any]:

@@ -23,7 +23,7 @@ def make_fields(
 ) -> Fields:
     """Return a value for every field of the table, logits and probabilities those of the head."""
     rng = np.random.default_rng(seed)
-    sizes = {"n": n, "C": n_classes, "D": width, "H": 6, "M": 4, "l": 3, "s": 5}
+    sizes = {"n": n, "C": n_classes, "D": width, "E": 5, "H": 6, "M": 4, "l": 3, "s": 5}
     fields = {field.name: _values(field, sizes, rng, dtype) for field in FIELDS.values()}
     fields["logits"] = fields["features"] @ fields["head_weight"].T + fields["head_bias"]
     of_members = {"committee_proba": softmax(fields["committee_logits"], axis=2)}

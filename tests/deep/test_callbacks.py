@@ -308,3 +308,33 @@ def test_compiling_the_module_changes_no_prediction(make_data):
         for params in (None, {"compile": True, "compile__backend": "eager"})
     ]
     np.testing.assert_allclose(*(model.predict_proba(X) for model in models), rtol=1e-5)
+
+
+# Rows of a callback's own
+
+
+def test_scoring_the_target_after_every_epoch_changes_neither_weights_nor_queries(blobs):
+    X, y, sample_domain = blobs
+    rows, codes = X[sample_domain < 0].astype(np.float32), y[sample_domain < 0]
+
+    def accuracy(net, *_):
+        return np.mean(net.predict(rows) == codes)
+
+    callback = EpochScoring(accuracy, name="target_accuracy", lower_is_better=False, on_train=True, use_caching=False)
+    scored, plain = (
+        ActiveAdaptationLoop(
+            AdaptationClassifier(MCC(), max_epochs=2, net_params={"callbacks": callbacks}),
+            budget=6,
+            n_rounds=2,
+            round_epochs=1,
+            random_state=0,
+        ).fit(X, y, sample_domain=sample_domain)
+        for callbacks in ([callback], [])
+    )
+    curve = scored.estimator_.net_.history[:, "target_accuracy"]
+    ends = [entry["accuracy"]["transductive"] for entry in [scored.initial_, *scored.history_]]
+    np.testing.assert_allclose([curve[1], curve[2], curve[3]], ends)
+    assert len(curve) == 4
+    assert scored.queried_ids_.tolist() == plain.queried_ids_.tolist()
+    states = scored.estimator_.net_.module_.state_dict(), plain.estimator_.net_.module_.state_dict()
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())

@@ -161,11 +161,11 @@ def committee_of(data, **params):
 def test_a_committee_of_heads_is_as_right_as_the_head_and_of_different_minds(data):
     y = data[1]
     model, outputs = committee_of(data)
-    assert outputs["committee_logits"].shape == (50, 3, 2)
+    assert outputs["committee_logits"].shape == (3, 50, 2)
     known = y >= 0
     votes = outputs["committee_logits"].argmax(axis=2)
-    assert ((votes[known] == y[known, None]).mean(axis=0) > 0.9).all()
-    assert (outputs["committee_proba"].std(axis=1) > 0).all()
+    assert ((votes[:, known] == y[known]).mean(axis=1) > 0.9).all()
+    assert (outputs["committee_proba"].std(axis=0) > 0).all()
     assert model.loss_terms_["committee_loss"] < np.log(2)
 
 
@@ -191,7 +191,7 @@ def test_a_committee_is_a_field_of_the_pool(data):
     model, outputs = committee_of(data)
     view = snapshot(model, X, resolve_roles(y, sample_domain), {"committee_logits", "committee_proba", "proba"})
     assert view.committee_logits.shape == (3, 16, 2)
-    np.testing.assert_allclose(view.committee_logits[:, 0], outputs["committee_logits"][view.index[0]], rtol=1e-6)
+    np.testing.assert_allclose(view.committee_logits[:, 0], outputs["committee_logits"][:, view.index[0]], rtol=1e-6)
     with pytest.raises(ValueError, match="n_heads=5"):
         snapshot(AdaptationClassifier(), X, resolve_roles(y, sample_domain), {"committee_proba"})
 

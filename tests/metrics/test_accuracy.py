@@ -3,10 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 
 import skada_active
 from skada_active import model_selection
-from skada_active.metrics import target_accuracy
+from skada_active.domains import mask_target
+from skada_active.metrics import per_class_accuracy, target_accuracy
 
 ONES = DummyClassifier(strategy="constant", constant=1).fit([[0], [1]], [0, 1])
 ROWS = np.zeros((4, 1))
@@ -76,3 +79,27 @@ def test_labels_that_are_no_class_at_all_are_said():
 def test_a_class_that_the_model_does_not_know_is_wrong_without_a_word(recwarn):
     assert target_accuracy(ONES, ROWS, [1, 1, 2, 2]) == 0.5
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("kind", [int, float, str, object])
+def test_accuracy_per_class_has_the_balanced_accuracy_as_its_mean(blobs, kind):
+    X, y, sample_domain = blobs
+    labels = y.astype(float) if kind is float else y if kind is int else np.array(["a", "b", "c"], dtype=kind)[y]
+    model = LogisticRegression().fit(X[:40], labels[:40].astype(str) if kind is object else labels[:40])
+    found = per_class_accuracy(model, X, labels, sample_domain)
+    rows = sample_domain < 0
+    assert list(found) == sorted(found) == np.unique(labels.tolist()).tolist()
+    for label, share in found.items():
+        assert share == pytest.approx((model.predict(X[rows & (labels == label)]) == label).mean())
+    expected = balanced_accuracy_score(labels[rows].tolist(), model.predict(X[rows]))
+    assert np.mean(list(found.values())) == pytest.approx(expected)
+
+
+def test_accuracy_per_class_leaves_out_what_is_not_known(blobs):
+    X, y, sample_domain = blobs
+    model = LogisticRegression().fit(X, y)
+    hidden = mask_target(y, sample_domain)
+    hidden[60:70] = y[60:70]
+    assert per_class_accuracy(model, X, hidden, sample_domain) == per_class_accuracy(model, X[60:70], y[60:70])
+    with pytest.raises(ValueError, match="no label of a target row"):
+        per_class_accuracy(model, X, mask_target(y, sample_domain), sample_domain)

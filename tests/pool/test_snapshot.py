@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -135,6 +135,41 @@ def test_a_group_without_rows_is_filled_without_rows(data, in_blocks):
     in_blocks(20)
     view = snapshot(Net(), X, resolve_roles(y, domain), {"proba", "labeled_features"})
     assert view.labeled_features.shape == (0, 4)
+
+
+def test_members_of_a_committee_are_read_in_blocks_of_rows(data, in_blocks):
+    class Committee(Net):
+        pool_supplies = frozenset({"proba", "committee_logits"})
+
+        def pool_outputs(self, X, names):
+            members = np.stack([X, 2 * X])[:, :, :2]
+            return super().pool_outputs(X, names - {"committee_logits"}) | {"committee_logits": members}
+
+    X, y, domain = data
+    in_blocks(11)
+    view = snapshot(Committee(), X, resolve_roles(y, domain), {"proba", "committee_logits"})
+    np.testing.assert_array_equal(view.committee_logits, [X[30:, :2], 2 * X[30:, :2]])
+    assert view.proba.shape == (40, 2)
+
+
+@pytest.mark.parametrize("in_one_pass", [True, False])
+def test_features_and_probabilities_of_the_revealed_rows_are_read_in_the_same_pass(data, in_blocks, in_one_pass):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = LogisticRegression().fit(X[roles.labeled], y[roles.labeled])
+    if not in_one_pass:
+        in_blocks(3)
+    view = snapshot(model, X, roles, {"proba", "labeled_features", "labeled_proba"})
+    np.testing.assert_array_equal(view.labeled_features, X[roles.labeled_target])
+    np.testing.assert_allclose(view.labeled_proba, model.predict_proba(X[roles.labeled_target]), rtol=1e-5)
+
+
+def test_probabilities_of_the_revealed_rows_need_a_model_that_has_some(data):
+    X, y, domain = data
+    roles = resolve_roles(y, domain)
+    model = Perceptron().fit(X[roles.labeled], y[roles.labeled])
+    with pytest.raises(ValueError, match=r"cannot supply 'labeled_proba'.*CalibratedClassifierCV"):
+        snapshot(model, X, roles, {"labeled_proba"})
 
 
 def test_nothing_is_read_where_nothing_is_needed(data):

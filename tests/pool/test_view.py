@@ -146,6 +146,15 @@ def test_without_revealed_rows_their_features_have_the_width_of_the_others(wide)
     assert not view.labeled_features.flags.writeable
 
 
+@pytest.mark.parametrize("name", ["proba", "logits"])
+def test_without_revealed_rows_their_probabilities_have_the_classes_of_the_others(name):
+    view = PoolView(**{name: np.full((2, 4), 0.25, dtype=np.float32)})
+    assert view.labeled_proba.shape == (0, 4)
+    assert view.labeled_proba.dtype == np.float32
+    with pytest.raises(AttributeError, match="labeled_proba was not filled"):
+        _ = PoolView(index=[0, 1]).labeled_proba
+
+
 def test_features_without_revealed_rows_stay_where_the_others_are(to_tensor):
     assert type(PoolView(features=to_tensor(np.ones((2, 5)))).labeled_features) is type(to_tensor(np.ones((2, 5))))
 
@@ -155,6 +164,8 @@ def test_revealed_rows_are_not_none_where_half_of_them_is_filled():
         _ = PoolView(features=[[1.0]], labeled_features=[[2.0]]).labeled_y
     with pytest.raises(AttributeError, match="labeled_features was not filled"):
         _ = PoolView(features=[[1.0]], labeled_y=[0]).labeled_features
+    with pytest.raises(AttributeError, match="labeled_proba was not filled"):
+        _ = PoolView(proba=[[1.0]], labeled_y=[0]).labeled_proba
     with pytest.raises(AttributeError, match="labeled_features was not filled"):
         _ = PoolView(index=[0]).labeled_features
 
@@ -311,10 +322,14 @@ def every_field():
         "head_weight": rng.normal(size=(3, 4)),
         "head_bias": rng.normal(size=3),
         "source_logit": rng.normal(size=5),
+        "domain_grad": rng.normal(size=(5, 4)),
         "class_domain_grad": rng.normal(size=(5, 3, 4)),
         "class_discriminator": DISCRIMINATOR,
         "labeled_features": rng.normal(size=(1, 4)),
+        "labeled_proba": rng.dirichlet(np.ones(3), size=1),
         "source_features": rng.normal(size=(2, 4)),
+        "inputs": rng.normal(size=(5, 6)),
+        "source_inputs": rng.normal(size=(2, 6)),
         "committee_proba": rng.dirichlet(np.ones(3), size=(5, 5)),
         "committee_logits": rng.normal(size=(5, 5, 3)),
         "virtual_divergence": rng.random(5),
@@ -323,8 +338,8 @@ def every_field():
 
 # Which axis of a field counts the candidates.
 CANDIDATE_AXES = {
-    **dict.fromkeys(("index", "target_domain", "proba", "logits", "features"), 0),
-    **dict.fromkeys(("source_logit", "class_domain_grad", "virtual_divergence"), 0),
+    **dict.fromkeys(("index", "target_domain", "proba", "logits", "features", "inputs"), 0),
+    **dict.fromkeys(("source_logit", "domain_grad", "class_domain_grad", "virtual_divergence"), 0),
     **dict.fromkeys(("committee_proba", "committee_logits"), 1),
 }
 

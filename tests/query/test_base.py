@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from skada_active.domains import resolve_roles
+from skada_active.domains import mask_target, resolve_roles
 from skada_active.pool import PoolView
 from skada_active.query import (
     GALA,
@@ -417,3 +417,24 @@ def test_excluded_rows_are_no_candidates(strategy):
     view = strategy.view(model, X, KNOWN, roles, random_state=0)
     assert view.index.tolist() == sorted(POOL - {30, 31})
     assert len(strategy.choose(view, 13, random_state=0)[0]) == 13
+
+
+class Counting(LogisticRegression):
+    """Classifier that counts how often it is read."""
+
+    calls = 0
+
+    def predict_proba(self, X):
+        type(self).calls += 1
+        return super().predict_proba(X)
+
+
+def test_a_strategy_by_itself_reads_the_model_in_fit_and_chooses_in_query(blobs):
+    X, y, sample_domain = blobs
+    model = Counting().fit(X[:60], y[:60])
+    strategy = LAS(estimator=FrozenEstimator(model), random_state=0)
+    strategy.fit(X, mask_target(y, sample_domain), sample_domain)
+    calls = Counting.calls
+    assert calls
+    strategy.query(10)
+    assert Counting.calls == calls

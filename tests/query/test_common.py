@@ -16,12 +16,20 @@ from skada_active.domains import mask_target
 from skada_active.pool import PoolView
 from skada_active.pool.fields import FIELDS
 from skada_active.query import (
+    AADA,
+    ADMA,
     BADGE,
+    CDAL,
     CLUE,
+    D3GU,
+    EADA,
     GALA,
     LAS,
+    MHPL,
     SAGE,
     SDM,
+    TQS,
+    VAAL,
     CoreSet,
     EntropySampling,
     KMeansSampling,
@@ -35,8 +43,10 @@ from skada_active.query import (
 from skada_active.testing import check_strategy
 from skada_active.testing._views import difficult_fields, make_fields
 
+# Defaults that would train for long.
+BRIEF = {"VAAL": {"max_epochs": 2}}
 EXPORTED = [
-    strategy()
+    strategy(**BRIEF.get(name, {}))
     for name in skada_active.query.__all__
     if isinstance(strategy := getattr(skada_active.query, name), type)
     if issubclass(strategy, QueryStrategy) and strategy is not QueryStrategy
@@ -54,12 +64,26 @@ DETERMINISTIC = [
     SDM(gradient_weight=0),
     SDM(query_loss="margin", gradient_weight=1.0),
     SDM(jacobian="official", gradient_weight=1.0),
+    SDM(dynamic=True, normalize_logits=False, reduction="sum", gradient_weight=1.0),
     LAS(oversampling=0),
+    LAS(oversampling=0, by=MarginSampling()),
     GALA(mode="local"),
     GALA(mode="local", source_aggregation="min", gap="gaussian_w2", target_budget="need", outlier_neighbors=2),
     SAGE(),
     SAGE(projection=None),
     SAGE(diversity=None),
+    AADA(),
+    EADA(),
+    EADA(first_stage=0.2, beta=2.0),
+    MHPL(),
+    MHPL(n_neighbors=3),
+    CDAL(),
+    TQS(),
+    TQS(domainness="gaussian", mean=0.5, std=0.2, n_members=2),
+    TQS(domainness=None, n_members=2),
+    D3GU(diversity=None),
+    ADMA(full_doubt_share=0.5),
+    VAAL(max_epochs=2),
     Prefilter(CoreSet()),
     Prefilter(SDM(), EntropySampling(), n_candidates=7),
     Prefilter(LAS(oversampling=0), QueryByCommittee("kl", n_members=2), n_candidates=6),
@@ -73,13 +97,19 @@ RANDOM = [
     BADGE(first="residual_norm", n_trials=3),
     CLUE(),
     CLUE(temperature=1.0, n_init=2),
+    D3GU(),
+    D3GU(weight_power=1, n_init=2),
     LAS(),
+    LAS(by=QueryByCommittee("kl", n_members=2)),
     LAS(n_neighbors=3, oversampling=2.5, smoothing_coef="1/K", smoothing_iter=2, n_init=2),
     GALA(),
     GALA(mode="global"),
     GALA(alpha=0.2, source_aggregation="max", gap="gaussian_w2", target_budget="need", outlier_neighbors=3, n_init=2),
     GALA(embedding="reduced", target_budget="proportional"),
     SAGE(diversity="kmeans++"),
+    AADA(top_fraction=0.5),
+    TQS(domainness=None, window=0.5, n_members=2),
+    TQS(domainness=None, window="auto", n_members=2),
     Prefilter(),
     Prefilter(by=RandomSampling(), n_candidates=6),
     Prefilter(QueryByCommittee(n_members=2), RandomSampling(), n_candidates=9),
@@ -140,8 +170,8 @@ def test_a_model_of_one_class_is_no_error(strategy, fields):
         assert len(set(strategy.select(view, n_queries, random_state=0).tolist())) == n_queries
 
 
-# A gap to source domains needs a source row.
-@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if "source_domain" not in s.needs], ids=repr)
+# A gap to source domains needs a source row, and so do landmarks of its classes.
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if not {"source_domain", "source_y"} & s.needs], ids=repr)
 def test_select_needs_no_labelled_row(strategy):
     fields = {name: value for name, value in TYPICAL.items() if FIELDS[name].source not in ("labeled", "source")}
     view = PoolView(**fields, source_features=np.empty((0, 4)))
@@ -191,7 +221,7 @@ def test_fields_that_are_not_finite_are_refused_by_name(strategy, bad):
     names = [name for name in strategy.needs if not (FIELDS[name].integer or FIELDS[name].is_probability)]
     for name in names:
         spoilt = fields[name].copy()
-        spoilt[2, 1] = bad
+        spoilt[(2, 1)[: spoilt.ndim]] = bad
         with pytest.raises(ValueError, match=rf"^{name} of the pool view holds NaN or infinity.* row 2.*impute X"):
             strategy.select(PoolView(**{**fields, name: spoilt}), 3, random_state=0)
 

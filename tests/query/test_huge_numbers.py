@@ -9,12 +9,18 @@ import pytest
 
 from skada_active.pool import PoolView
 from skada_active.query import (
+    AADA,
+    ADMA,
     BADGE,
     CLUE,
+    D3GU,
+    EADA,
     GALA,
     LAS,
+    MHPL,
     SAGE,
     SDM,
+    VAAL,
     CoreSet,
     KMeansSampling,
     Prefilter,
@@ -35,7 +41,15 @@ STRATEGIES = [
     KMeansSampling(),
     BADGE(),
     CLUE(),
+    D3GU(),
+    D3GU(diversity=None),
     LAS(),
+    AADA(),
+    EADA(),
+    EADA(beta=1e-300),
+    MHPL(),
+    VAAL(max_epochs=1),
+    ADMA(),
     Prefilter(n_candidates=6),
 ]
 DENSE = ("features", "source_features", "labeled_features", "logits", "head_weight")

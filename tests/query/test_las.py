@@ -11,9 +11,18 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 from skada_active.datasets import load_gas_drift
 from skada_active.domains import mask_target
-from skada_active.loop import ActiveAdaptationLoop
+from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
 from skada_active.pool import PoolView
-from skada_active.query import LAS, local_inconsistency
+from skada_active.query import (
+    LAS,
+    SDM,
+    CoreSet,
+    EntropySampling,
+    LeastConfidenceSampling,
+    MarginSampling,
+    QueryByCommittee,
+    local_inconsistency,
+)
 from skada_active.selection import kmeans_picks, top_k
 
 FEATURES = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]])
@@ -196,6 +205,27 @@ def test_auto_makes_eleven_percent_of_the_initial_pool_candidates_and_at_least_t
     assert LAS()._n_candidates(view, n_queries) == expected
 
 
+# Pools of Office-31 (amazon, dslr, webcam), Office-Home (Art, Clipart, Product, Real) and VisDA-2017.
+POOLS = [2817, 498, 795, 2427, 4365, 4439, 4357, 55388]
+
+
+@pytest.mark.parametrize(("budget", "ratio"), [(0.05, 10), (0.1, 5)])
+@pytest.mark.parametrize("n_initial", POOLS)
+def test_auto_is_the_ratio_of_the_paper_in_every_round_of_its_budgets(n_initial, budget, ratio):
+    left = n_initial
+    sizes = BudgetSchedule(budget, n_rounds=5).rounds(n_initial)
+    for n_queries in sizes:
+        view = PoolView(index=np.arange(left), n_initial=n_initial)
+        assert LAS()._n_candidates(view, n_queries) == (1 + ratio) * n_queries
+        left -= n_queries
+    assert (len(sizes), n_initial - left) == (5, round(n_initial * budget))
+
+
+def test_auto_follows_the_formula_where_a_budget_is_none_of_the_paper():
+    assert LAS()._n_candidates(PoolView(index=np.arange(2817)), 28) == 11 * 28
+    assert LAS()._n_candidates(PoolView(index=np.arange(2817)), 27) == 12 * 27
+
+
 @pytest.mark.parametrize(("oversampling", "expected"), [(0, 10), (0.1, 11), (0.5, 15), (3, 40), (1e300, 60)])
 def test_a_given_ratio_adds_candidates_up_to_the_whole_pool(view, oversampling, expected):
     assert LAS(oversampling=oversampling)._n_candidates(view, 10) == expected
@@ -299,3 +329,66 @@ def test_in_the_loop_it_buys_labels_that_help():
     accuracy = loop.learning_curve("unqueried")[1]
     assert len(set(loop.queried_ids_.tolist())) == 30
     assert accuracy[-1] > accuracy[0]
+
+
+# Other scores in place of the local inconsistency
+
+
+SCORES = [EntropySampling(), MarginSampling(), LeastConfidenceSampling()]
+
+
+@pytest.mark.parametrize("by", SCORES, ids=repr)
+def test_another_score_takes_the_place_of_the_inconsistency(view, by):
+    strategy = LAS(by=by)
+    np.testing.assert_array_equal(strategy.utilities(view), by.utilities(view))
+    np.testing.assert_array_equal(LAS(oversampling=0, by=by).select(view, 5, 0), by.select(view, 5, 0))
+
+
+@pytest.mark.parametrize("by", SCORES, ids=repr)
+def test_candidates_of_another_score_are_clustered_alike(view, by):
+    rng = np.random.RandomState(3)
+    candidates = top_k(by.utilities(view), 20, rng)
+    picks = kmeans_picks(normalize(view.features[candidates]), 4, n_init=1, random_state=rng)
+    np.testing.assert_array_equal(LAS(oversampling=4, by=by).select(view, 4, 3), candidates[picks])
+
+
+def test_its_own_score_by_name_changes_nothing(view):
+    np.testing.assert_array_equal(LAS(by=LAS()).select(view, 6, 0), LAS().select(view, 6, 0))
+
+
+def test_what_is_read_follows_the_score(view):
+    assert LAS().needs == LAS(by=MarginSampling()).needs == {"proba", "features"}
+    assert LAS(by=SDM()).needs == {"features"} | SDM().needs
+    committee = LAS(by=QueryByCommittee(n_members=2))
+    assert committee.fills == QueryByCommittee().fills
+    assert LAS().fills == frozenset()
+
+
+def test_a_committee_is_formed_for_its_score_by_its_own_seed(blobs):
+    X, y, sample_domain = blobs
+    known = mask_target(y, sample_domain)
+    strategies = [QueryByCommittee(n_members=2, random_state=7), LAS(by=QueryByCommittee(n_members=2, random_state=7))]
+    votes = [strategy.fit(X, known, sample_domain).pool_.committee_proba for strategy in strategies]
+    np.testing.assert_array_equal(*votes)
+
+
+def test_restricted_candidates_have_the_score_that_they_have_in_the_pool(view):
+    positions = np.arange(0, 60, 2)
+    for by in [EntropySampling(), LAS(n_neighbors=4)]:
+        scores = LAS(by=by).utilities(view.restrict(positions))
+        np.testing.assert_array_equal(scores, by.utilities(view)[positions])
+
+
+@pytest.mark.parametrize("by", [CoreSet(), MarginSampling(estimator=LogisticRegression())], ids=repr)
+def test_a_score_that_is_none_or_of_another_model_is_refused_before_any_training(blobs, by):
+    X, y, sample_domain = blobs
+    with pytest.raises(ValueError, match="must have a score per row and no estimator of its own"):
+        LAS(by=by).fit(X, mask_target(y, sample_domain), sample_domain)
+
+
+def test_a_loop_asks_by_another_score_and_repeats_itself(blobs):
+    X, y, sample_domain = blobs
+    loop = ActiveAdaptationLoop(LogisticRegression(), LAS(by=EntropySampling()), budget=6, n_rounds=2, random_state=0)
+    ids = loop.fit(X, y, sample_domain=sample_domain).queried_ids_.tolist()
+    assert loop.fit(X, y, sample_domain=sample_domain).queried_ids_.tolist() == ids
+    assert loop.set_params(strategy__by=None).fit(X, y, sample_domain=sample_domain).queried_ids_.tolist() != ids

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,7 @@ from skada_active.query import (
 )
 
 torch = pytest.importorskip("torch")
+functional = pytest.importorskip("skada_active.deep.functional")
 
 SHAPES = [(3, 5), (5, 3), (4, 4), (2, 6), (2, 1), (7, 2)]
 LOSSES = [("official", 1.0), ("official", 0.3), ("official", 2.0), ("margin", 1.0), ("margin", 4.0)]
@@ -85,6 +88,69 @@ def test_the_loss_gradient_is_that_of_autograd(kind, margin, n_classes):
     logits = 2 * np.random.default_rng(1).normal(size=(40, n_classes))
     expected = [gradient(lambda z: expected_loss(z, kind, margin), row).numpy() for row in torch.tensor(logits)]
     np.testing.assert_allclose(sdm_loss_gradient(logits, query_loss=kind, margin=margin), expected, atol=1e-12)
+
+
+OPTIONS = [
+    dict(zip(("dynamic", "max_logit", "normalize_logits", "reduction"), values, strict=True))
+    for values in itertools.product(*[(False, True)] * 3, ("mean_over_classes", "sum"))
+]
+
+
+def training_loss(kind, margin, options):
+    """Return the loss of a row of logits and a label that a network with this margin loss is trained with."""
+
+    def loss(z, label):
+        target = torch.tensor([label])
+        cross_entropy = torch.nn.functional.cross_entropy(z[None], target) if kind == "official" else 0.0
+        return cross_entropy + functional.margin_loss(z[None], target, margin=margin, **options)[0]
+
+    return loss
+
+
+def expected_gradient(logits, loss):
+    def expected(z):
+        proba, labels = torch.softmax(z, 0).detach().topk(2)
+        return sum(p * loss(z, int(label)) for p, label in zip(proba, labels, strict=True))
+
+    return [gradient(expected, row).numpy() for row in torch.tensor(logits)]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: " ".join(map(str, options.values())))
+@pytest.mark.parametrize("kind", ["official", "margin"])
+def test_the_gradient_of_every_training_loss_is_that_of_autograd(kind, options):
+    logits = 2 * np.random.default_rng(1).normal(size=(12, 5))
+    for margin in (0.4, 1.3):
+        got = sdm_loss_gradient(logits, query_loss=kind, margin=margin, **options)
+        expected = expected_gradient(logits, training_loss(kind, margin, options))
+        np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+def test_the_gradient_of_the_squared_hinge_is_that_of_a_loop():
+    z, m = np.array([2.0, 1.5, -1.0]), 1.0
+    p = np.exp(z) / np.exp(z).sum()
+    expected = np.zeros(3)
+    for y in (0, 1):
+        for i in {0, 1, 2} - {y}:
+            slope = 2 * max(0, m - z[y] + z[i]) / m
+            expected += p[y] * slope * (np.eye(3)[i] - np.eye(3)[y])
+        expected -= p[y] * np.eye(3)[y]
+    got = sdm_loss_gradient([z], query_loss="margin", margin=m, dynamic=True, max_logit=True)
+    np.testing.assert_allclose(got, [expected], atol=1e-15)
+
+
+def test_parts_that_nobody_names_are_those_of_the_named_loss():
+    logits = np.random.default_rng(5).normal(size=(9, 4))
+    official = {"dynamic": False, "max_logit": True, "normalize_logits": True, "reduction": "mean_over_classes"}
+    eq_1_ = {"dynamic": False, "max_logit": False, "normalize_logits": False, "reduction": "sum"}
+    for kind, options in (("official", official), ("margin", eq_1_)):
+        named = sdm_loss_gradient(logits, query_loss=kind, **options)
+        np.testing.assert_array_equal(named, sdm_loss_gradient(logits, query_loss=kind))
+
+
+@pytest.mark.parametrize(("name", "value"), [("query_loss", "hinge"), ("reduction", "mean")])
+def test_an_unknown_loss_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be .*, got '{value}'"):
+        sdm_loss_gradient([[0.0, 1.0]], **{name: value})
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 8])
@@ -175,7 +241,17 @@ def test_the_loss_of_two_classes_is_all_on_the_normalised_logits():
 
 
 @pytest.mark.parametrize(
-    "change", [{"gradient_weight": -1.0}, {"query_loss": "margin"}, {"margin": 0.2}, {"jacobian": "official"}]
+    "change",
+    [
+        {"gradient_weight": -1.0},
+        {"query_loss": "margin"},
+        {"margin": 0.2},
+        {"jacobian": "official"},
+        {"dynamic": True},
+        {"max_logit": False},
+        {"normalize_logits": False},
+        {"reduction": "sum"},
+    ],
 )
 def test_every_parameter_changes_the_scores(change):
     _, weight, _, logits = make_head(4, 6)
@@ -209,7 +285,17 @@ def test_a_linear_model_without_probabilities_will_do():
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"gradient_weight": "much"}, {"query_loss": "hinge"}, {"margin": 0}, {"jacobian": "none"}]
+    "parameters",
+    [
+        {"gradient_weight": "much"},
+        {"query_loss": "hinge"},
+        {"margin": 0},
+        {"jacobian": "none"},
+        {"dynamic": "yes"},
+        {"max_logit": 2},
+        {"normalize_logits": "yes"},
+        {"reduction": "mean"},
+    ],
 )
 def test_parameters_out_of_range_are_refused_by_name(parameters):
     (name,) = parameters

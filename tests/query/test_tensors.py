@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skada_active import query
 from skada_active.datasets import make_shifted_blobs
-from skada_active.deep import TSF, AdaptationClassifier
+from skada_active.deep import DANN, TSF, AdaptationClassifier
 from skada_active.domains import mask_target, resolve_roles
 from skada_active.pool import PoolView, snapshot
 from skada_active.pool.readers import ModelReader
@@ -42,6 +42,8 @@ def make_fields(n=90, n_classes=4, width=6):
         "labeled_features": rng.normal(size=(3, width)),
         "source_features": rng.normal(size=(30, width)),
         "source_domain": np.arange(30) % 2,
+        "head_weight": rng.normal(size=(n_classes, width)),
+        "domain_grad": rng.normal(size=(n, width)),
         "class_discriminator": tuple(rng.normal(size=shape) for shape in shapes),
     }
 
@@ -55,7 +57,7 @@ def moved(fields, to_tensor):
 
 def test_every_strategy_that_computes_with_features_takes_tensors():
     names = {type(strategy).__name__ for strategy in STRATEGIES}
-    assert names == {"BADGE", "CLUE", "CoreSet", "GALA", "KMeansSampling", "LAS", "SAGE"}
+    assert names == {"BADGE", "CLUE", "CoreSet", "D3GU", "GALA", "KMeansSampling", "LAS", "MHPL", "SAGE"}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES + CONFIGURED, ids=repr)
@@ -117,7 +119,7 @@ def test_features_that_are_not_finite_are_named(to_tensor):
 def fitted():
     X, y, domain = make_shifted_blobs(n_source=60, n_target=50, random_state=0)
     known = mask_target(y, domain)
-    model = AdaptationClassifier(TSF(), max_epochs=2, random_state=0).fit(X, known, domain)
+    model = AdaptationClassifier(TSF() + DANN(), max_epochs=2, random_state=0).fit(X, known, domain)
     return model, X, known, domain
 
 

@@ -54,7 +54,7 @@ DETERMINISTIC = [
     Prefilter(SDM(), EntropySampling(), n_candidates=30),
 ]
 EXPORTED = [
-    found()
+    found(**({"max_epochs": 1} if name == "VAAL" else {}))  # which trains networks whenever it is asked
     for name in skada_active.query.__all__
     if isinstance(found := getattr(skada_active.query, name), type)
     if issubclass(found, QueryStrategy) and found is not QueryStrategy

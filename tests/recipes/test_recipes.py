@@ -4,16 +4,20 @@ import inspect
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import uniform
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from torch.nn import functional as F
 
 from skada_active import ActiveAdaptationLoop, TargetShuffleSplit, recipes, target_accuracy
 from skada_active.datasets import make_multi_source_blobs
-from skada_active.deep import GSDA, MCC, AdaptationClassifier, AnchorSet
+from skada_active.deep import GSDA, MCC, AdaptationClassifier, AnchorSet, FeatureNoise
+from skada_active.deep.functional import margin_loss
 from skada_active.domains import mask_target
 from skada_active.io.parameters import describe_parameters
-from skada_active.query import LAS, SAGE, MarginSampling
+from skada_active.pool import PoolView
+from skada_active.query import LAS, SAGE, SDM, MarginSampling, sdm_loss_gradient
 
 LOOPS = {
     "sdm": recipes.sdm,
@@ -97,6 +101,55 @@ def test_sdm_is_the_dynamic_loss_with_gradient_consistency():
     assert (static.estimator.objective.dynamic, static.strategy.gradient_weight) == (False, 0.0)
 
 
+LOSS_PARTS = ("margin", "dynamic", "max_logit", "normalize_logits", "reduction")
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {},
+        {"dynamic": False},
+        {"dynamic": False, "max_logit": True},
+        {"max_logit": False, "margin": 0.5},
+        {"normalize_logits": False, "reduction": "sum", "dynamic": False},
+    ],
+    ids=str,
+)
+def test_the_query_of_sdm_looks_at_the_gradient_of_the_training_loss(knobs):
+    recipe = recipes.sdm(**knobs)
+    objective, query = recipe.estimator.objective, recipe.strategy
+    trained = {name: getattr(objective, name) for name in LOSS_PARTS}
+    logits = np.random.default_rng(0).normal(size=(6, 4))
+
+    def loss(z):
+        proba, labels = z.detach().softmax(1).topk(2)
+        total = 0.0
+        for p, y in zip(proba.T, labels.T, strict=True):
+            total = total + (p * (F.cross_entropy(z, y, reduction="none") + margin_loss(z, y, **trained))).sum()
+        return total
+
+    z = torch.tensor(logits, requires_grad=True)
+    (expected,) = torch.autograd.grad(loss(z), z)
+    asked = {name: getattr(query, name) for name in LOSS_PARTS}
+    got = sdm_loss_gradient(logits, query_loss=query.query_loss, **asked)
+    np.testing.assert_allclose(got, expected.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("query_loss", ["official", "margin"])
+def test_the_loss_of_the_query_of_sdm_can_be_named(query_loss):
+    strategy = recipes.sdm(query_loss=query_loss, margin=0.5).strategy
+    assert repr(strategy) == repr(SDM(query_loss=query_loss, margin=0.5))
+
+
+def test_the_published_code_of_sdm_trains_and_asks_with_the_static_hinge_and_max_logit():
+    recipe = recipes.sdm(dynamic=False, max_logit=True)
+    logits = np.random.default_rng(0).normal(size=(6, 4))
+    official = SDM()
+    view = PoolView(logits=logits, head_weight=np.eye(4))
+    np.testing.assert_array_equal(recipe.strategy.utilities(view), official.utilities(view))
+    assert recipe.estimator.objective.get_params()["max_logit"] is True
+
+
 def test_lada_couples_query_and_anchors():
     loop = recipes.lada(n_neighbors=5, confidence=0.8)
     assert isinstance(loop.strategy, LAS)
@@ -107,7 +160,17 @@ def test_lada_couples_query_and_anchors():
 
 # Another value of every knob, by recipe; those of an ablation study switch a component off.
 KNOBS = {
-    "sdm": {"margin": 0.5, "gradient_weight": 0.0, "dynamic": False, "labeled_loss": "joint"},
+    "sdm": {
+        "margin": 0.5,
+        "gradient_weight": 0.0,
+        "dynamic": False,
+        "max_logit": False,
+        "normalize_logits": False,
+        "reduction": "sum",
+        "query_loss": "official",
+        "jacobian": "official",
+        "labeled_loss": "joint",
+    },
     "lada": {
         "neighbors": None,
         "n_neighbors": 5,
@@ -192,6 +255,8 @@ ABLATIONS = [
     ("lada", {"class_balanced": False}),
     ("sdm", {"gradient_weight": 0.0}),
     ("sdm", {"dynamic": False}),
+    ("sdm", {"dynamic": False, "max_logit": True}),
+    ("sdm", {"normalize_logits": False, "max_logit": False}),
     ("sage", {"projection": None}),
     *(("sage", {"diversity": diversity}) for diversity in ("kmeans++", None)),
     *(("sage", {"regularizer": regularizer}) for regularizer in ("joint", "mme")),
@@ -222,8 +287,12 @@ def test_every_ablation_changes_the_outcome(name, change, data):
     assert not np.array_equal(full.predict_proba(X), without.predict_proba(X))
 
 
-def test_without_neighbors_lada_has_no_anchor_set():
+def test_without_neighbors_lada_has_neither_anchor_set_nor_augmentation_but_the_given_one():
     assert recipes.lada(neighbors=None).estimator.anchors is None
+    assert recipes.lada(neighbors=None).estimator.augmentation is None
+    given = FeatureNoise()
+    assert recipes.lada(neighbors=None, augmentation=given).estimator.augmentation is given
+    assert recipes.lada(neighbors="random").estimator.augmentation == "auto"
     assert isinstance(recipes.lada(neighbors="random").estimator.anchors, AnchorSet)
 
 

@@ -461,3 +461,19 @@ def test_answers_name_their_annotators(blobs):
 
 def test_a_session_without_answers_has_an_empty_table(start):
     assert len(start().answers()) == 0
+
+
+def test_a_session_shows_the_model_as_it_is_before_the_answers(blobs):
+    X, y, sample_domain = blobs
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=12, n_rounds=3, random_state=0)
+    session = loop.session(X, mask_target(y, sample_domain), sample_domain=sample_domain)
+    bought, purity = [], []
+    while len(ids := session.ask()):
+        known = [*range(60), *bought]
+        before = LogisticRegression().fit(X[known], y[known])
+        purity.append(np.mean(session.estimator_.predict(X[ids]) != y[ids]))
+        assert purity[-1] == np.mean(before.predict(X[ids]) != y[ids])
+        session.tell(ids, y[ids])
+        bought += ids.tolist()
+    assert len(purity) == 3
+    assert bought == loop.fit(X, y, sample_domain=sample_domain).queried_ids_.tolist()

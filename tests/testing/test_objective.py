@@ -91,6 +91,22 @@ def test_objectives_of_ones_own_that_keep_the_contract_pass(objective):
     check_objective(objective)
 
 
+class Refined(Spread):
+    """An objective one of whose parameters refines an option that is off by default."""
+
+    def __init__(self, trade_off=1.0, rooted=False, doubled=False):
+        super().__init__(trade_off)
+        self.rooted = rooted
+        self.doubled = doubled
+
+    def loss(self, step):
+        return spread(step).sqrt() * (2 if self.doubled else 1) if self.rooted else spread(step)
+
+
+def test_a_parameter_may_act_with_an_option_only_that_is_off():
+    check_objective(Refined())
+
+
 class StoresAnotherValue(Spread):
     def __init__(self, trade_off=1.0, power=2.0):
         super().__init__(trade_off)

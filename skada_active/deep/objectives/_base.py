@@ -42,7 +42,8 @@ class Objective(BaseEstimator):
     * ``reads_source``: the same for source rows (default: False).
     * ``supplies``: names of the `PoolView` fields that the trained module can fill, by methods of these names:
       ``source_logit(features)`` returns the logit of P(source) of embedded rows (n, D), shape (n,); if it
-      has a second parameter ``logits``, it gets the classifier's logits (n, C) of these rows, too.
+      has a second parameter ``logits``, it gets the classifier's logits (n, C) of these rows, too. The field
+      ``domain_grad`` is made of its gradient.
       ``class_discriminator()`` returns ndarrays (W1, b1, W2, b2), ``class_domain_grad()`` a function of embedded rows
       (m, D) that returns their gradients (m, C, D).
 

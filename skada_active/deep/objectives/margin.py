@@ -10,7 +10,7 @@ from torch import Tensor
 from skada_active.deep import functional
 from skada_active.deep.objectives._base import Objective
 from skada_active.deep.step import Step
-from skada_active.utils._sklearn import Interval
+from skada_active.utils._sklearn import Interval, StrOptions
 
 __all__ = ["MarginLoss"]
 
@@ -19,7 +19,7 @@ class MarginLoss(Objective):
     """Margin loss: a wider margin between the true class and the others on the labelled rows (SDM, SDM-A).
 
     It is added to the labelled cross-entropy, averaged over roles in the same way, and reads no unlabelled rows. The
-    loss is `functional.margin_loss` on normalised logits.
+    loss is `functional.margin_loss`, on normalised logits by default.
 
     Parameters
     ----------
@@ -31,6 +31,11 @@ class MarginLoss(Objective):
         Whether the true logit is subtracted; ``None`` follows `dynamic`.
     normalize_logits : bool, default=True
         Whether logits are scaled to length 1 first.
+    reduction : {"mean_over_classes", "sum"}, default="mean_over_classes"
+        Whether the hinges of a row are divided by the number of classes, as in the published code, or not, as in the
+        equations; the true logit never is.
+    detach_alpha : bool, default=False
+        Whether the modulation of the dynamic loss is a constant for the gradient.
     trade_off : float, default=1.0
         Weight of the loss.
 
@@ -39,6 +44,12 @@ class MarginLoss(Objective):
     skada_active.deep.functional.margin_loss : The loss as a function.
     skada_active.query.SDM : The query of the method.
     skada_active.recipes : Query and training of the method together.
+
+    Notes
+    -----
+    The published code trains with ``MarginLoss(max_logit=True)``. The equations as they are written are
+    ``MarginLoss(normalize_logits=False, reduction="sum")`` (Eq. 1) and the same with ``dynamic=True`` (Eq. 7), whose
+    last term has no bound: with ``trade_off=1`` its raw logits grow until nothing is learned.
 
     References
     ----------
@@ -59,6 +70,8 @@ class MarginLoss(Objective):
         "dynamic": ["boolean"],
         "max_logit": ["boolean", None],
         "normalize_logits": ["boolean"],
+        "reduction": [StrOptions({"mean_over_classes", "sum"})],
+        "detach_alpha": ["boolean"],
     }
 
     def __init__(
@@ -67,6 +80,8 @@ class MarginLoss(Objective):
         dynamic: bool = False,
         max_logit: bool | None = None,
         normalize_logits: bool = True,
+        reduction: str = "mean_over_classes",
+        detach_alpha: bool = False,
         trade_off: float = 1.0,
     ) -> None:
         super().__init__(trade_off)
@@ -74,6 +89,8 @@ class MarginLoss(Objective):
         self.dynamic = dynamic
         self.max_logit = max_logit
         self.normalize_logits = normalize_logits
+        self.reduction = reduction
+        self.detach_alpha = detach_alpha
 
     def loss(self, step: Step) -> Tensor:
         """Return the margin loss of the labelled rows, averaged like the labelled cross-entropy."""
@@ -84,5 +101,7 @@ class MarginLoss(Objective):
             dynamic=self.dynamic,
             max_logit=self.max_logit,
             normalize_logits=self.normalize_logits,
+            detach_alpha=self.detach_alpha,
+            reduction=self.reduction,
         )
         return step.labeled_mean(losses)

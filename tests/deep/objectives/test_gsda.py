@@ -132,23 +132,78 @@ def test_loss_and_gradients_equal_loops_over_classes_and_rows(params, hidden):
     torch.testing.assert_close(loss, trade_off * (adversarial + 3.0 * synchronization))
     of_adversarial = torch.autograd.grad(adversarial, inputs, retain_graph=True)
     of_synchronization = torch.autograd.grad(synchronization, inputs, allow_unused=True)
-    signs = [-module.reversal(step)] + [1.0] * (len(inputs) - 1)
-    for gradient, by_loss, by_gap, sign in zip(gradients, of_adversarial, of_synchronization, signs, strict=True):
+    # Features descend r (beta L_syn - L_adv), discriminators L_adv + beta L_syn.
+    r = module.reversal(step)
+    factors = [(-r, 3.0 * r)] + [(1.0, 3.0)] * (len(inputs) - 1)
+    for gradient, by_loss, by_gap, (a, b) in zip(gradients, of_adversarial, of_synchronization, factors, strict=True):
         by_gap = torch.zeros_like(by_loss) if by_gap is None else by_gap
-        torch.testing.assert_close(gradient, trade_off * (sign * by_loss + 3.0 * by_gap))
+        torch.testing.assert_close(gradient, trade_off * (a * by_loss + b * by_gap))
 
 
-def test_gradients_are_the_numeric_ones():
-    # A reversal by -1 is none at all; the gradients are then those of the loss.
+@pytest.mark.parametrize("max_reversal", [0.1, 1.0, 2.0])
+def test_encoder_classifier_and_discriminators_each_follow_their_own_equation(max_reversal):
+    # Eq. 14 to 17 at a coefficient r of the reversal, of a whole network: alpha H + r (beta L_syn - L_adv) trains the
+    # encoder, the conditional entropy H alone the classifier, L_adv + beta L_syn the discriminators.
+    module = module_of(alpha=0.7, beta=2.5, max_reversal=max_reversal, schedule="constant")
+    step = make_step()
+    encoder = nn.Linear(3, N_FEATURES).double()
+    step.features = encoder(torch.randn(len(step.labels), 3, dtype=torch.float64))
+    step.logits = step.head(step.features)
+    parts = {"E": encoder, "C": step.head, "D": module}
+    loss = module(step)
+    adversarial, synchronization = reference(module, step)
+    proba = step.logits[step.target].softmax(1)
+    entropy = -(proba * proba.log()).sum(1).mean()
+    objectives = {
+        "E": 0.7 * entropy + max_reversal * (2.5 * synchronization - adversarial),
+        "C": 0.7 * entropy,
+        "D": adversarial + 2.5 * synchronization,
+    }
+    for name, part in parts.items():
+        parameters = [*part.parameters()]
+        got = torch.autograd.grad(loss, parameters, retain_graph=True)
+        expected = torch.autograd.grad(objectives[name], parameters, retain_graph=True)
+        for ours, literal in zip(got, expected, strict=True):
+            torch.testing.assert_close(ours, literal)
+
+
+def test_the_largest_reversal_scales_what_the_features_learn_from_the_alignment_as_a_whole():
+    gradients = []
+    for max_reversal in (1.0, 0.1):
+        step = make_step()
+        module_of(beta=5.0, max_reversal=max_reversal, schedule="constant")(step).backward()
+        gradients.append(step.features.grad)
+    torch.testing.assert_close(0.1 * gradients[0], gradients[1])
+
+
+def test_gradients_of_the_discriminators_are_the_numeric_ones():
     module, step = module_of(beta=2.0), make_step()
-    module.config.max_reversal, module.config.schedule = -1.0, "constant"
+    step.features = step.features.detach()
     names, parameters = zip(*module.named_parameters(), strict=True)
 
-    def loss(features, *values):
-        step.features = features
+    def loss(*values):
         return functional_call(module, dict(zip(names, values, strict=True)), (step,))
 
-    assert gradcheck(loss, (step.features.detach().requires_grad_(), *parameters))
+    assert gradcheck(loss, parameters)
+
+
+def test_gradients_of_the_features_are_the_numeric_ones_with_the_adversarial_losses_turned_round():
+    module, step = module_of(beta=2.0, schedule="constant"), make_step()
+    module(step).backward()
+    gradient, features = step.features.grad, step.features.detach()
+
+    def descended(moved):
+        step.features = moved
+        module(step)
+        terms = step.batch.terms
+        losses = sum(terms[f"gsda_{level}_loss"] for level in ("domain", "group", "class"))
+        return (2.0 * terms["gsda_sync_loss"] - losses).item()
+
+    for row, column in [(0, 0), (3, 2), (N_SOURCE + N_LABELED_TARGET + 4, 1)]:
+        move = torch.zeros_like(features)
+        move[row, column] = 1e-6
+        slope = (descended(features + move) - descended(features - move)) / 2e-6
+        assert gradient[row, column].item() == pytest.approx(slope, rel=1e-5, abs=1e-9)
 
 
 def test_features_raise_the_adversarial_losses_and_discriminators_lower_them():
@@ -298,8 +353,8 @@ def test_groups_divide_the_classes_evenly(n_classes, n_groups, sizes):
     assert set(counts.tolist()) == sizes
 
 
-@pytest.mark.parametrize(("n_classes", "n_groups"), [(1, 1), (2, 1), (5, 1), (6, 2), (12, 3), (31, 7), (65, 13)])
-def test_by_default_about_five_classes_make_a_group(n_classes, n_groups):
+@pytest.mark.parametrize(("n_classes", "n_groups"), [(1, 1), (2, 1), (5, 1), (6, 2), (12, 4), (31, 6), (65, 13)])
+def test_by_default_about_five_classes_make_a_group_and_the_numbers_of_the_paper_come_out(n_classes, n_groups):
     module = module_of(n_classes, n_groups="auto")
     assert len(module.group_of_class.unique()) == n_groups == len(module.discriminators["group"].blocks[0].weights[0])
 

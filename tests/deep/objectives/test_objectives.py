@@ -169,6 +169,8 @@ CHANGES = [
     (MarginLoss(), {"max_logit": True}),
     (MarginLoss(dynamic=True), {"max_logit": False}),
     (MarginLoss(), {"normalize_logits": False}),
+    (MarginLoss(), {"reduction": "sum"}),
+    (MarginLoss(dynamic=True), {"detach_alpha": True}),
     (MarginLoss(), {"trade_off": 0.3}),
     (MME(), {"trade_off": 1.0}),
     (MCC(), {"temperature": 1.0}),
@@ -239,6 +241,18 @@ def test_margin_is_averaged_over_the_roles_like_the_labelled_loss():
     losses = margin_loss(step.logits[:9], step.labels[:9], margin=0.7)
     expected = 2.0 * (0.5 * losses[:6].mean() + losses[6:].mean())
     torch.testing.assert_close(module_of(MarginLoss(margin=0.7, trade_off=2.0))(step), expected)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_equations_of_the_margin_loss_can_be_trained_as_they_are_written(dynamic):
+    # Eq. 1 and Eq. 7: raw logits, sums over the classes.
+    step, m, losses = make_step(), 1.5, []
+    for z, y in zip(step.logits[:9].tolist(), step.labels[:9].tolist(), strict=True):
+        pairs = [(1 - (z[y] - z[i]) / m if dynamic else 1, max(0, m - z[y] + z[i])) for i in range(len(z)) if i != y]
+        losses.append(sum(alpha * hinge for alpha, hinge in pairs) - (z[y] if dynamic else 0))
+    objective = MarginLoss(margin=m, dynamic=dynamic, normalize_logits=False, reduction="sum")
+    by_role = [losses[:6], losses[6:]]
+    assert module_of(objective)(step).item() == pytest.approx(sum(np.mean(part) for part in by_role), rel=1e-5)
 
 
 def test_margin_reads_no_target_rows():
@@ -354,6 +368,8 @@ def test_a_step_without_source_rows_trains_no_discriminator(objective):
         (MarginLoss(dynamic=2), "dynamic"),
         (MarginLoss(max_logit="x"), "max_logit"),
         (MarginLoss(normalize_logits=None), "normalize_logits"),
+        (MarginLoss(reduction="mean"), "reduction"),
+        (MarginLoss(detach_alpha=None), "detach_alpha"),
         (MarginLoss(trade_off=-1), "trade_off"),
         (MCC(temperature=-1.0), "temperature"),
         (MCC(trade_off=np.nan), "trade_off"),

@@ -1,4 +1,4 @@
-"""Splits for model selection whose test folds hold target rows only, and the score that goes with them."""
+"""Splits for model selection whose test folds hold target rows only."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from sklearn.model_selection import BaseShuffleSplit, ShuffleSplit
 
 from skada_active.domains import check_inputs, resolve_roles
 from skada_active.labels import as_labels
-from skada_active.metrics import target_accuracy
 from skada_active.utils.random import RandomStateLike, check_rng
 from skada_active.utils.rows import take_rows
 
-__all__ = ["TargetShuffleSplit", "holdout_target", "target_accuracy"]
+__all__ = ["TargetShuffleSplit", "holdout_target"]
 
 
 class TargetShuffleSplit(BaseShuffleSplit):
