@@ -10,7 +10,7 @@ from skada_active.deep._precision import in_full_precision
 from skada_active.deep.batches import Batch
 from skada_active.deep.objectives import ObjectiveTerm, Phase, terms_of
 from skada_active.deep.step import Step
-from skada_active.networks import CosineHead
+from skada_active.networks import CosineHead, Standardize
 
 __all__ = ["AdaptationCriterion", "AdaptationModule", "CommitteeHeads"]
 
@@ -33,6 +33,12 @@ class AdaptationModule(nn.Module):
         super().__init__()
         self.backbone, self.head = backbone, head
         self.normalize = isinstance(head, CosineHead)
+
+    @property
+    def input_scale(self) -> Tensor | None:
+        """Units of the columns or channels, shape (d,), that the backbone divides by first; None where it does not."""
+        first = next(self.backbone.children(), None)
+        return first.scale if isinstance(first, Standardize) else None
 
     def forward(self, inputs: Tensor, n_apart: int = 0) -> tuple[Tensor, Tensor]:
         """Return logits (n, C) and the embedding (n, D).

@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 import torch
+from skorch.utils import to_device
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Subset
@@ -14,6 +15,7 @@ from torch.utils.data import Subset
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep.batches import RowBatches
 from skada_active.deep.net import AdaptationNet
+from skada_active.deep.objectives import VAT, terms_of
 from skada_active.exceptions import TrainingError
 from skada_active.utils.arrays import empty_like, to_host
 from skada_active.utils.fitting import keeps_grad_mode
@@ -22,7 +24,17 @@ __all__ = ["net_outputs"]
 
 #: What a net gives for each row. The embedding is what stands before the normalisation of a cosine head.
 _OUTPUTS = frozenset(
-    {"proba", "logits", "features", "embedding", "source_logit", "domain_grad", "committee_proba", "committee_logits"}
+    {
+        "proba",
+        "logits",
+        "features",
+        "embedding",
+        "source_logit",
+        "domain_grad",
+        "virtual_divergence",
+        "committee_proba",
+        "committee_logits",
+    }
 )
 
 
@@ -37,8 +49,9 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     rows : Tensor of shape (n, ...) or dataset
         The rows; a tensor on the device of the net.
     names : collection of str
-        Among ``proba``, ``logits``, ``features``, ``embedding``, ``source_logit``, ``domain_grad``, ``committee_proba``
-        and ``committee_logits``, the last two of shape (M, n, C); others are left out.
+        Among ``proba``, ``logits``, ``features``, ``embedding``, ``source_logit``, ``domain_grad``,
+        ``virtual_divergence``, ``committee_proba`` and ``committee_logits``, the last two of shape (M, n, C); others
+        are left out.
     on_device : collection of str
         Which of them are tensors on the device of the net; the others are ndarrays.
 
@@ -53,11 +66,14 @@ def net_outputs(net: AdaptationNet, rows: Any, names: Collection[str], on_device
     outputs: dict[str, Any] = {}
     is_bad: list[Tensor] = []
     start = 0
-    for logits, features in net.forward_iter(rows, device=net.device):
+    for batch in net.get_iterator(net.get_dataset(rows)):
+        # A copy: the first layer of a module may work in place.
+        inputs = batch[0].clone() if "virtual_divergence" in wanted else batch[0]
+        logits, features = to_device(net.evaluation_step(batch), net.device)
         stop = start + len(logits)
         is_bad.append(~logits.isfinite().all(dim=1))
         for name in wanted:
-            output = in_full_precision(_output, net, name, logits, features, device=logits.device)
+            output = in_full_precision(_output, net, name, inputs, logits, features, device=logits.device)
             values = output if name in on_device else to_host(output)
             if name not in outputs:
                 # Filled batch by batch: a list of all batches would take the memory twice.
@@ -83,13 +99,15 @@ def _refuse(rows: Any, number: int, n_bad: int) -> None:
 
 
 @torch.no_grad()
-def _output(net: AdaptationNet, name: str, logits: Tensor, features: Tensor) -> Tensor:
+def _output(net: AdaptationNet, name: str, inputs: Tensor, logits: Tensor, features: Tensor) -> Tensor:
     if name == "proba":
         return logits.softmax(dim=1)
     if name == "source_logit":
         return _source_logit(net, features, logits)
     if name == "domain_grad":
         return _domain_gradient(net, features)
+    if name == "virtual_divergence":
+        return _virtual_adversarial(net).divergence(net.module_, inputs.to(logits.device), logits)
     if name == "committee_proba":
         return net.criterion_.committee(features).softmax(dim=2)
     if name == "committee_logits":
@@ -110,3 +128,9 @@ def _domain_gradient(net: AdaptationNet, features: Tensor) -> Tensor:
         # Logits are computed again: a discriminator may read the embedding through them.
         logit = _source_logit(net, rows, net.module_.classify(rows))
         return torch.autograd.grad(F.softplus(-logit).sum(), rows)[0]
+
+
+def _virtual_adversarial(net: AdaptationNet) -> VAT:
+    """Return the objective that says how long adversarial steps are: the net's, or the one of the defaults."""
+    terms = terms_of(net.criterion_.objective)
+    return next((term.config for term in terms if isinstance(term.config, VAT)), VAT())

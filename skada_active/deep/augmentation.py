@@ -16,7 +16,7 @@ from skada_active.utils.arrays import to_host
 from skada_active.utils.moments import ColumnMoments
 from skada_active.utils.rows import as_row, is_dataset
 
-__all__ = ["FeatureNoise", "ImageAugmentation", "default_augmentation", "mix_views"]
+__all__ = ["FeatureNoise", "ImageAugmentation", "check_view", "default_augmentation", "mix_views"]
 
 
 class FeatureNoise(BaseEstimator):
@@ -158,6 +158,14 @@ def default_augmentation(n_axes: int) -> FeatureNoise | ImageAugmentation:
     return FeatureNoise() if n_axes == 1 else ImageAugmentation()
 
 
+def check_view(rows: Tensor, view: Tensor) -> None:
+    """Raise a ValueError if a view of rows has not their shape."""
+    if view.shape != rows.shape:
+        raise ValueError(
+            f"augmentation must return rows of the shape it got, {tuple(rows.shape)}, but returned {tuple(view.shape)}."
+        )
+
+
 def mix_views(rows: Tensor, augmented: Tensor, alpha: float) -> Tensor:
     r"""Return mixtures of rows with their augmented view, each by a share of its own.
 
@@ -186,11 +194,7 @@ def mix_views(rows: Tensor, augmented: Tensor, alpha: float) -> Tensor:
     tensor([[1., 1., 1.],
             [1., 1., 1.]])
     """
-    if augmented.shape != rows.shape:
-        raise ValueError(
-            f"augmentation must return rows of the shape it got, {tuple(rows.shape)}, but returned "
-            f"{tuple(augmented.shape)}."
-        )
+    check_view(rows, augmented)
     if alpha == 0:
         return augmented
     share = torch.distributions.Beta(alpha, alpha).sample((len(rows),)).to(rows)

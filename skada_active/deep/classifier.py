@@ -428,7 +428,7 @@ class AdaptationClassifier(
     @property
     def pool_supplies(self) -> frozenset[str]:
         """Names of the `PoolView` fields that the model can fill, fitted or not."""
-        names = {"proba", "logits", "features", "head_weight", "head_bias"}
+        names = {"proba", "logits", "features", "virtual_divergence", "head_weight", "head_bias"}
         if self.n_heads is not None:
             names |= {"committee_proba", "committee_logits"}
         if self.objective is not None:

@@ -9,7 +9,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from skada_active.deep.augmentation import check_view
 from skada_active.deep.batches import Batch
+from skada_active.deep.functional._weighting import weighted_mean
 
 __all__ = ["Step"]
 
@@ -74,12 +76,29 @@ class Step:
     @cached_property
     def augmented(self) -> Tensor:
         """Second view of `inputs`, of their shape; made when it is first read."""
+        return self.another_view(self.inputs)
+
+    def another_view(self, rows: Tensor) -> Tensor:
+        """Return a view of input rows by the augmentation, of their shape; a new one with every call.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (m, ...)
+            Some of `inputs`; they are left as they are.
+
+        Raises
+        ------
+        ValueError
+            If there is no augmentation, or it returns rows of another shape.
+        """
         if self.augmentation is None:
             raise ValueError(
                 "The objective reads a second view of the rows, but there is no augmentation; pass one to the "
                 'classifier, for example augmentation="auto".'
             )
-        return self.augmentation(self.inputs.clone())
+        view = self.augmentation(rows.clone())
+        check_view(rows, view)
+        return view
 
     @property
     def labels(self) -> Tensor:
@@ -194,23 +213,16 @@ class Step:
             if self.source_weight != 1.0:
                 weight = losses.new_ones(len(losses)) if weight is None else weight.clone()
                 weight[:n_source] *= self.source_weight
-            return _mean(losses, weight)
+            return weighted_mean(losses, weight)
         if n_source in (0, len(losses)):
-            mean = _mean(losses, weight)
+            mean = weighted_mean(losses, weight)
             return self.source_weight * mean if n_source and self.source_weight != 1.0 else mean
         sizes = [n_source, len(losses) - n_source]
         weights = (None, None) if weight is None else weight.split(sizes)
         # One split: two slices would each pad their gradient with zeros.
-        source, target = map(_mean, losses.split(sizes), weights)
+        source, target = map(weighted_mean, losses.split(sizes), weights)
         return (source if self.source_weight == 1.0 else self.source_weight * source) + target
 
     def log(self, name: str, value: Tensor) -> None:
         """Record a term of the loss under `name`; the training history keeps its mean over the epoch."""
         self.batch.terms[name] = value.detach()
-
-
-def _mean(losses: Tensor, weight: Tensor | None) -> Tensor:
-    if weight is None:
-        return losses.mean()
-    # Classes of weight zero may fill a batch; its loss is then zero, not 0 / 0.
-    return (weight * losses).sum() / weight.sum().clamp_min(1e-12)

@@ -106,7 +106,11 @@ _TABLE = [
     Field("committee_proba", "MnC", "output", remedy=_HEADS, is_probability=True),
     Field("committee_logits", "MnC", "output", remedy=_HEADS),
     Field(
-        "virtual_divergence", "n", "output", remedy="an AdaptationClassifier, whose input can be perturbed by gradients"
+        "virtual_divergence",
+        "n",
+        "output",
+        remedy="an AdaptationClassifier, whose input can be perturbed by gradients",
+        objective="VAT",
     ),
     Field("n_initial", "", "roles", integer=True),
 ]

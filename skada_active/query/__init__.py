@@ -18,10 +18,12 @@ from skada_active.query.eada import EADA, energy_margin, free_energy
 from skada_active.query.gala import GALA, gala_local
 from skada_active.query.gala_gap import domain_gap
 from skada_active.query.k_means import KMeansSampling
+from skada_active.query.lamda import LAMDA, lamda_picks
 from skada_active.query.las import LAS, local_inconsistency
 from skada_active.query.mhpl import MHPL, neighbor_ambient_uncertainty
 from skada_active.query.prefilter import Prefilter
 from skada_active.query.random_sampling import RandomSampling
+from skada_active.query.s3vaada import S3VAADA, s3vaada_picks
 from skada_active.query.sage import SAGE
 from skada_active.query.sage_vectors import positive_orthogonal_projection, sage_embedding
 from skada_active.query.sdm import SDM, sdm_scores
@@ -46,8 +48,10 @@ __all__ = [
     "D3GU",
     "EADA",
     "GALA",
+    "LAMDA",
     "LAS",
     "MHPL",
+    "S3VAADA",
     "SAGE",
     "SDM",
     "TQS",
@@ -72,6 +76,7 @@ __all__ = [
     "gala_local",
     "gradient_utility",
     "labeled_probability",
+    "lamda_picks",
     "least_confidence",
     "local_inconsistency",
     "margin_uncertainty",
@@ -79,6 +84,7 @@ __all__ = [
     "neighbor_ambient_uncertainty",
     "positive_orthogonal_projection",
     "prediction_entropy",
+    "s3vaada_picks",
     "sage_embedding",
     "sdm_loss_gradient",
     "sdm_margin_gradient",

@@ -41,6 +41,10 @@ class Ties:
             return int(positions[0])
         return int(positions[self.keys[positions].argmin()])
 
+    def best(self, scores: NDArray[np.floating[Any]], slack: float = 0.0) -> int:
+        """Return which row of the largest score is taken first; scores that miss it by `slack` or less are equal."""
+        return self.first(np.flatnonzero(scores >= scores.max() - slack))
+
     def sort(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return rows, given in ascending order of position, in the order in which they are taken."""
         if self.by_position or len(positions) < 2:

@@ -119,9 +119,25 @@ def test_the_second_view_is_made_once_and_only_where_asked():
     assert calls == [len(step.inputs)]
 
 
+def test_further_views_are_new_ones_of_the_rows_asked_for():
+    step = make_step(augmentation=lambda rows: rows + torch.rand(rows.shape))
+    rows = step.inputs[step.target]
+    views = [step.another_view(rows) for _ in range(2)]
+    assert [view.shape for view in views] == [rows.shape] * 2
+    assert not torch.equal(*views)
+    assert torch.equal(step.augmented, step.augmented)
+
+
+def test_a_view_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"must return rows of the shape it got, \(7, 2\), but .* \(7, 1\)"):
+        _ = make_step(augmentation=lambda rows: rows[:, :1]).augmented
+
+
 def test_without_augmentation_the_second_view_is_refused():
     with pytest.raises(ValueError, match='augmentation="auto"'):
         _ = make_step().augmented
+    with pytest.raises(ValueError, match='augmentation="auto"'):
+        make_step().another_view(torch.zeros(1, 2))
 
 
 def test_a_second_view_made_in_place_leaves_the_inputs_alone():

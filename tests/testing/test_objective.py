@@ -8,7 +8,25 @@ import torch
 from torch import nn
 
 from skada_active import deep
-from skada_active.deep import DAN, DANN, GSDA, JAN, MCC, RTN, TSF, MarginLoss, Objective, ObjectiveTerm
+from skada_active.deep import (
+    ATDOC,
+    CDAC,
+    DAN,
+    DANN,
+    GSDA,
+    JAN,
+    MADA,
+    MCC,
+    RTN,
+    TPN,
+    TSF,
+    VAT,
+    LabelMatching,
+    MarginLoss,
+    Objective,
+    ObjectiveTerm,
+    PartialWeights,
+)
 from skada_active.deep.functional import gradient_reversal
 from skada_active.testing import check_objective
 
@@ -19,9 +37,12 @@ EXPORTED = [
 ]
 #: What a check has to be told of some classes.
 OPTIONS = {
+    ATDOC: {"changes": {"memory": 8}},
+    CDAC: {"changes": {"top_k": 2}},
     DAN: {"changes": {"kernel_scales": (0.5,)}},
     JAN: {"changes": {"kernel_scales": (0.5,)}},
     RTN: {"changes": {"kernel_scales": (0.5,)}},
+    VAT: {"changes": {"epsilon": 1.0, "xi": 0.1}},
     GSDA: {"changes": {"n_groups": 1, "levels": ("domain",)}},
 }
 
@@ -39,6 +60,10 @@ def test_every_exported_objective_keeps_the_contract(kind):
         (DANN(discriminator="multiclass", discriminator_input="proba", schedule="tll"), ()),
         (TSF(hidden=(8, 8), detach=False), ()),
         (TSF(hidden=(), schedule="constant", use_target_labels=False), ("hidden",)),
+        (MADA(hidden=(8, 8), detach=False), ()),
+        (TPN(pseudo_labels="prototypes"), ()),
+        (PartialWeights(trade_off=0.5), ()),
+        (LabelMatching(pseudo_label_threshold=0.0), ("momentum",)),
         (GSDA(levels=("class",), beta=0.0), ("n_groups", "levels", "syn_reduction", "random_state")),
     ],
     ids=str,

@@ -7,7 +7,11 @@ from skada_active.deep.functional._adversarial import (
     multilinear_map,
 )
 from skada_active.deep.functional._anchors import anchor_acceptance
-from skada_active.deep.functional._class_adversarial import transferability_loss
+from skada_active.deep.functional._class_adversarial import (
+    class_weighted_features,
+    multi_adversarial_loss,
+    transferability_loss,
+)
 from skada_active.deep.functional._classifier_discrepancy import (
     class_balance_loss,
     classifier_discrepancy,
@@ -26,11 +30,19 @@ from skada_active.deep.functional._gradient_synchronization import (
 )
 from skada_active.deep.functional._margin import margin_loss
 from skada_active.deep.functional._moments import moment_matching_loss
+from skada_active.deep.functional._prototypes import (
+    class_prototypes,
+    prototype_agreement_loss,
+    prototype_alignment_loss,
+    prototype_logits,
+)
 from skada_active.deep.functional._pseudo_labels import (
     adversarial_clustering_loss,
     free_energy_alignment_loss,
     information_maximization_loss,
+    neighbor_label_loss,
     pseudo_label_loss,
+    self_ensembling_loss,
 )
 from skada_active.deep.functional._symmetric import (
     category_confusion_loss,
@@ -39,6 +51,7 @@ from skada_active.deep.functional._symmetric import (
     merged_entropy_loss,
 )
 from skada_active.deep.functional._virtual_adversarial import (
+    virtual_adversarial_divergence,
     virtual_adversarial_loss,
     virtual_adversarial_perturbation,
 )
@@ -52,6 +65,8 @@ __all__ = [
     "cdan_loss",
     "class_balance_loss",
     "class_balance_weights",
+    "class_prototypes",
+    "class_weighted_features",
     "classifier_discrepancy",
     "coral_loss",
     "dirichlet_uncertainties",
@@ -73,10 +88,17 @@ __all__ = [
     "minimax_entropy_loss",
     "minimum_class_confusion_loss",
     "moment_matching_loss",
+    "multi_adversarial_loss",
     "multi_kernel_mmd",
     "multilinear_map",
+    "neighbor_label_loss",
+    "prototype_agreement_loss",
+    "prototype_alignment_loss",
+    "prototype_logits",
     "pseudo_label_loss",
+    "self_ensembling_loss",
     "transferability_loss",
+    "virtual_adversarial_divergence",
     "virtual_adversarial_loss",
     "virtual_adversarial_perturbation",
     "weighted_domain_losses",

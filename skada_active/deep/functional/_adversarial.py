@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skada_active.deep.functional._weighting import relative_weight, weighted_mean
+
 __all__ = ["cdan_loss", "domain_adversarial_loss", "gradient_reversal", "multilinear_map"]
 
 
@@ -54,7 +56,9 @@ def gradient_reversal(x: Tensor, coefficient: float = 1.0) -> Tensor:
     return _GradientReversal.apply(x, coefficient)
 
 
-def domain_adversarial_loss(source_logit: Tensor, target_logit: Tensor) -> Tensor:
+def domain_adversarial_loss(
+    source_logit: Tensor, target_logit: Tensor, *, source_weight: Tensor | None = None
+) -> Tensor:
     r"""Return the cross-entropy of a domain discriminator, source being 1.
 
     .. math:: -\tfrac{1}{2}(E_S \ln d + E_T \ln(1 - d))
@@ -65,6 +69,8 @@ def domain_adversarial_loss(source_logit: Tensor, target_logit: Tensor) -> Tenso
     ----------
     source_logit, target_logit : Tensor of shape (n_s,) and (n_t,)
         Logit of d = P(source) for source and target rows.
+    source_weight : Tensor of shape (n_s,), default=None
+        Weight >= 0 of each source row in the mean over them; ``None``: 1.
 
     Returns
     -------
@@ -82,7 +88,7 @@ def domain_adversarial_loss(source_logit: Tensor, target_logit: Tensor) -> Tenso
     >>> domain_adversarial_loss(torch.zeros(3), torch.zeros(2))
     tensor(0.6931)
     """
-    return (F.softplus(-source_logit).mean() + F.softplus(target_logit).mean()) / 2
+    return (weighted_mean(F.softplus(-source_logit), source_weight) + F.softplus(target_logit).mean()) / 2
 
 
 def multilinear_map(features: Tensor, proba: Tensor) -> Tensor:
@@ -123,6 +129,7 @@ def cdan_loss(
     *,
     entropy_weighted: bool = False,
     product: Callable[[Tensor, Tensor], Tensor] = multilinear_map,
+    source_weight: Tensor | None = None,
 ) -> Tensor:
     r"""Return CDAN's cross-entropy of a discriminator that reads features and predictions together, source being 1.
 
@@ -141,6 +148,9 @@ def cdan_loss(
         Whether confident rows count more.
     product : callable, default=multilinear_map
         Maps features and class probabilities to what the discriminator reads; another one keeps wide products small.
+    source_weight : Tensor of shape (n_s,), default=None
+        Weight >= 0 of each source row, relative to their mean: all of them together count as without weights. ``None``:
+        1.
 
     Returns
     -------
@@ -163,7 +173,9 @@ def cdan_loss(
     logit = discriminator(product(torch.cat([source_features, target_features]), proba)).reshape(-1)
     is_source = (torch.arange(len(logit), device=logit.device) < len(source_features)).to(logit.dtype)
     losses = F.binary_cross_entropy_with_logits(logit, is_source, reduction="none")
-    if not entropy_weighted:
-        return losses.mean()
-    weight = 1 + torch.exp(-torch.special.entr(proba).sum(dim=1))
-    return (weight * losses).sum() / weight.sum()
+    weight = 1 + torch.exp(-torch.special.entr(proba).sum(dim=1)) if entropy_weighted else None
+    if source_weight is not None:
+        of_target = source_weight.new_ones(len(target_features))
+        importance = torch.cat([relative_weight(source_weight), of_target])
+        weight = importance if weight is None else importance * weight
+    return weighted_mean(losses, weight)

@@ -9,7 +9,7 @@ from operator import mul
 import torch
 from torch import Tensor
 
-__all__ = ["KERNEL_SCALES", "coral_loss", "fused_mmd", "joint_mmd", "multi_kernel_mmd"]
+__all__ = ["KERNEL_SCALES", "coral_loss", "fused_mmd", "joint_mmd", "multi_kernel_mmd", "squared_distances"]
 
 #: Bandwidths of the Gaussian kernels, as multiples of the mean squared distance of the rows.
 KERNEL_SCALES = (2.0**-3, 2.0**-2, 2.0**-1, 1.0, 2.0)
@@ -57,7 +57,8 @@ def multi_kernel_mmd(source: Tensor, target: Tensor, *, kernel_scales: Sequence[
     >>> multi_kernel_mmd(rows, rows + 5) > multi_kernel_mmd(rows, rows + 1)
     tensor(True)
     """
-    return _mmd(_gaussian_kernels(_squared_distances(torch.cat([source, target])), kernel_scales), len(source))
+    rows = torch.cat([source, target])
+    return _mmd(_gaussian_kernels(squared_distances(rows, rows), kernel_scales), len(source))
 
 
 def joint_mmd(
@@ -115,8 +116,8 @@ def joint_mmd(
     if proba_bandwidth <= 0:
         raise ValueError(f"proba_bandwidth must be positive, got {proba_bandwidth!r}.")
     *hidden, proba = (torch.cat(pair) for pair in zip(source_layers, target_layers, strict=True))
-    kernels = [_gaussian_kernels(_squared_distances(rows), kernel_scales) for rows in hidden]
-    kernels.append(torch.exp(_squared_distances(proba) / (-2 * proba_bandwidth**2)))
+    kernels = [_gaussian_kernels(squared_distances(rows, rows), kernel_scales) for rows in hidden]
+    kernels.append(torch.exp(squared_distances(proba, proba) / (-2 * proba_bandwidth**2)))
     return _mmd(reduce(mul, kernels), len(source_layers[0]))
 
 
@@ -170,7 +171,7 @@ def fused_mmd(
     tensor(True)
     """
     features, proba = torch.cat([source_features, target_features]), torch.cat([source_proba, target_proba])
-    parts = [(_squared_distances(rows), rows.square().sum(dim=1)) for rows in (features, proba)]
+    parts = [(squared_distances(rows, rows), rows.square().sum(dim=1)) for rows in (features, proba)]
     (apart_f, mean_f, along_f), (apart_p, mean_p, along_p) = (
         (apart, (norm[:, None] + norm) / 2 - apart / 4, (norm[:, None] - norm) / 2) for apart, norm in parts
     )
@@ -221,9 +222,10 @@ def _covariance(rows: Tensor) -> Tensor:
     return centred.T @ centred / (len(rows) - 1)
 
 
-def _squared_distances(rows: Tensor) -> Tensor:
+def squared_distances(rows: Tensor, others: Tensor) -> Tensor:
+    """Return the squared Euclidean distances of rows (..., n, D) to others (..., m, D), shape (..., n, m)."""
     # By differences of one coordinate set: |x|^2 + |y|^2 - 2xy loses all digits of near rows in float32.
-    return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def _gaussian_kernels(squared: Tensor, scales: Sequence[float]) -> Tensor:

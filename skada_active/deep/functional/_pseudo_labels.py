@@ -10,7 +10,9 @@ __all__ = [
     "adversarial_clustering_loss",
     "free_energy_alignment_loss",
     "information_maximization_loss",
+    "neighbor_label_loss",
     "pseudo_label_loss",
+    "self_ensembling_loss",
 ]
 
 
@@ -170,3 +172,70 @@ def adversarial_clustering_loss(
     similar = (strongest[:, None] == strongest[None]).all(dim=2)
     same = logits.softmax(dim=1) @ augmented_logits.softmax(dim=1).T
     return -torch.where(similar, same, 1 - same).clamp_min(1e-7).log().mean()
+
+
+def self_ensembling_loss(logits: Tensor, teacher_logits: Tensor, *, threshold: float = 0.968) -> Tensor:
+    """Return the squared difference of the probabilities of student and teacher, where the teacher is confident.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, C)
+        Logits of the student for target rows.
+    teacher_logits : Tensor of shape (n, C)
+        Logits of the teacher for another view of the same rows; no gradient reaches them.
+    threshold : float, default=0.968
+        Rows count whose largest probability exceeds this for the teacher.
+
+    Returns
+    -------
+    Tensor
+        Scalar in [0, 2 / C]: the mean over the classes, summed over the confident rows and divided by the number of all
+        rows.
+
+    References
+    ----------
+    .. [1] French et al., "Self-ensembling for visual domain adaptation", ICLR 2018, sections 3.1 and 3.2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skada_active.deep.functional import self_ensembling_loss
+    >>> teacher_logits = torch.tensor([[50.0, 0.0], [0.1, 0.0]])
+    >>> self_ensembling_loss(torch.zeros(2, 2), teacher_logits)  # .5 squared, of the first row alone
+    tensor(0.1250)
+    """
+    teacher = teacher_logits.detach().softmax(dim=1)
+    losses = (logits.softmax(dim=1) - teacher).square().mean(dim=1)
+    return (losses * (teacher.amax(dim=1) > threshold)).mean()
+
+
+def neighbor_label_loss(logits: Tensor, neighbor_proba: Tensor) -> Tensor:
+    r"""Return ATDOC's cross-entropy with what the neighbours of a row say.
+
+    .. math:: -E_T\, \max(q) \ln p_{\arg\max q}
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, C)
+        Logits of target rows, p their probabilities.
+    neighbor_proba : Tensor of shape (n, C)
+        Mean probabilities q of the neighbours of each row; no gradient reaches them. A row of zeros does not count.
+
+    Returns
+    -------
+    Tensor
+        Scalar >= 0, the mean over all rows.
+
+    References
+    ----------
+    .. [1] Liang et al., "Domain Adaptation with Auxiliary Target Domain-Oriented Classifier", CVPR 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skada_active.deep.functional import neighbor_label_loss
+    >>> neighbor_label_loss(torch.zeros(1, 2), torch.tensor([[0.75, 0.25]]))  # .75 ln 2
+    tensor(0.5199)
+    """
+    weight, labels = neighbor_proba.detach().max(dim=1)
+    return (weight * F.cross_entropy(logits, labels, reduction="none")).mean()

@@ -35,10 +35,21 @@ class CDAN(AdversarialObjective):
     hidden : sequence of int, default=(256,)
         Widths of the hidden layers of the discriminator.
 
+    See Also
+    --------
+    skada_active.deep.functional.cdan_loss : The loss as a function.
+    DANN : The embedding alone, or the probabilities alone.
+    MADA : A discriminator per class.
+
     Notes
     -----
     The discriminator reads the product of class probabilities and features; where it has more than 4096 numbers, 1024
-    products of random projections of the two stand for it. Supplies ``source_logit`` to query strategies.
+    products of random projections of the two stand for it, which keep inner products on average. The probabilities are
+    constants for the gradient: embedding and discriminator play, the classifier does not. All rows of source and target
+    batch count the same, so that a larger batch of a domain counts more, unlike in `DANN`.
+
+    Supplies ``source_logit`` (the logit of P(source)) to query strategies. With H the width of the first hidden layer a
+    step costs O(n C D H) time, for wide products O(n (C + D + H)) times 1024.
 
     References
     ----------
@@ -96,6 +107,7 @@ class _CDAN(DomainTerm):
             self.discriminator,
             entropy_weighted=self.config.entropy_weighted,
             product=self.product,
+            source_weight=step.source_importance,
         )
         self.mark_trained(step)
         return loss

@@ -21,9 +21,16 @@ class CORAL(Objective):
     trade_off : float, default=1.0
         Weight of the loss; it is small for wide embeddings, and wants more there.
 
+    See Also
+    --------
+    skada_active.deep.functional.coral_loss : The loss as a function.
+    M3SDA : Moments of each feature by itself, means included.
+    DAN : All moments, by kernels.
+
     Notes
     -----
-    A batch with fewer than two rows of a domain has no covariance and counts zero. O(n D^2) time a step.
+    Where the means of the domains lie does not matter to it. A batch with fewer than two rows of a domain has no
+    covariance and counts zero. O(n D^2) time a step.
 
     References
     ----------

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skada_active.deep import functional
+from skada_active.deep.functional._weighting import relative_weight
 from skada_active.deep.objectives._adversarial import AdversarialObjective, DomainTerm, make_discriminator
 from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, take_rows
 from skada_active.deep.step import Step
@@ -134,7 +135,8 @@ class _Binary(_DANN):
         return self.discriminator(inputs)[:, 0]
 
     def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
-        return functional.domain_adversarial_loss(*self.logit_of(inputs).tensor_split([step.source.stop]))
+        logits = self.logit_of(inputs).tensor_split([step.source.stop])
+        return functional.domain_adversarial_loss(*logits, source_weight=step.source_importance)
 
 
 class _MultiSource(_DANN):
@@ -145,6 +147,12 @@ class _MultiSource(_DANN):
     def mark_trained(self, step: Step) -> None:
         if self.config.trade_off:
             self.is_trained.index_fill_(0, step.domain[step.source], True)
+
+    @staticmethod
+    def importance(step: Step) -> Tensor | float:
+        """Return the weight of each source row, relative to the mean of its source."""
+        weight = step.source_importance
+        return 1.0 if weight is None else relative_weight(weight, step.domain[step.source])
 
 
 class _PerSource(_MultiSource):
@@ -163,6 +171,7 @@ class _PerSource(_MultiSource):
         is_present = n_rows > 0
         # Each side of a discriminator counts half; neither does where the batch lacks the source.
         by_source, by_target = of_source / (2 * n_rows.clamp_min(1)), is_present / (2 * n_target)
+        by_source = by_source * self.importance(step)
         weight = torch.cat([by_source, by_target.expand(-1, n_target)], dim=1)
         rows = packed_rows(weight)
         logit = self.discriminators(take_rows(inputs, rows))
@@ -184,6 +193,7 @@ class _Multiclass(_MultiSource):
         # An output whose domain was never seen must not take part in the softmax.
         unseen = F.pad(~self.is_trained.index_fill(0, domain, True), (0, 1))
         logits = self.discriminator(inputs).masked_fill(unseen, -torch.inf)
-        domain = torch.cat([domain, domain.new_full((len(inputs) - len(domain),), len(self.is_trained))])
-        losses = F.cross_entropy(logits, domain, reduction="none")
-        return (functional.class_balance_weights(domain) * losses).mean()
+        n_source = len(domain)
+        domain = torch.cat([domain, domain.new_full((len(inputs) - n_source,), len(self.is_trained))])
+        losses = functional.class_balance_weights(domain) * F.cross_entropy(logits, domain, reduction="none")
+        return torch.cat([losses[:n_source] * self.importance(step), losses[n_source:]]).mean()

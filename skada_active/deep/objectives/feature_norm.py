@@ -25,10 +25,14 @@ class AFN(Objective):
     trade_off : float, default=0.05
         Weight of the loss.
 
+    See Also
+    --------
+    skada_active.deep.functional.adaptive_feature_norm : The loss of a domain as a function.
+
     Notes
     -----
-    The loss itself stays at ``delta`` squared per domain; its gradient lengthens the rows. With ``head="cosine"``,
-    which reads directions alone, it changes little.
+    A step without source rows lengthens the target rows alone. The loss itself stays at ``delta`` squared per domain;
+    its gradient lengthens the rows. With ``head="cosine"``, which reads directions alone, it changes little.
 
     References
     ----------
@@ -68,6 +72,10 @@ class BSP(Objective):
         How many of the largest singular values of each domain are penalised.
     trade_off : float, default=2e-4
         Weight of the loss, which grows with the batch.
+
+    See Also
+    --------
+    skada_active.deep.functional.batch_spectral_penalty : The loss as a function.
 
     Notes
     -----

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, cast
 import torch
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skada_active.deep import functional
+from skada_active.deep.functional._weighting import relative_weight
 from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, DomainTerm
+from skada_active.deep.objectives._labels import known_or_predicted
 from skada_active.deep.objectives._parallel import ParallelDiscriminators, packed_rows, reversed_logit, take_rows
 from skada_active.deep.step import Step
 from skada_active.utils._sklearn import Interval, StrOptions
@@ -273,12 +274,11 @@ class _GSDA(AdversarialTerm):
         proba, n_source = self._proba(step), step.source.stop
         confidence, pseudo_label = proba.max(dim=1)
         takes_part = confidence >= self.config.confidence_threshold
-        row_weight = torch.cat(
-            [
-                self._balance(labels) / (2 * len(labels))
-                for labels in torch.where(takes_part, pseudo_label, -1).tensor_split([n_source])
-            ]
-        )
+        labels = torch.where(takes_part, pseudo_label, -1)
+        of_source, of_target = map(self._balance, labels.tensor_split([n_source]))
+        if step.source_importance is not None:
+            of_source = relative_weight(of_source * step.source_importance)
+        row_weight = torch.cat([rows / (2 * len(rows)) for rows in (of_source, of_target)])
         by_class = row_weight * takes_part * proba.T
         by_group = by_class.new_zeros(self.n_groups, len(proba)).index_add(0, self.group_of_class, by_class)
         weights = {"domain": row_weight[None], "group": by_group, "class": by_class}
@@ -286,8 +286,7 @@ class _GSDA(AdversarialTerm):
 
     def _proba(self, step: Step) -> Tensor:
         labels, logits = map(step.source_and_target, (step.labels, step.logits))
-        known = F.one_hot(labels.clamp_min(0), logits.shape[1])
-        return torch.where((labels >= 0)[:, None], known, logits.softmax(dim=1))
+        return known_or_predicted(labels, logits.softmax(dim=1))
 
     def _balance(self, labels: Tensor) -> Tensor:
         return functional.class_balance_weights(labels) if self.config.class_balanced else torch.ones_like(labels)

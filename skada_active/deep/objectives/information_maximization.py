@@ -19,6 +19,11 @@ class InformationMaximization(Objective):
     trade_off : float, default=1.0
         Weight of the loss.
 
+    See Also
+    --------
+    skada_active.deep.functional.information_maximization_loss : The loss as a function.
+    MCC : Confusion of classes in place of entropy.
+
     Notes
     -----
     It reads target rows alone, so it works without any source row. SHOT keeps the final classifier as it came from the

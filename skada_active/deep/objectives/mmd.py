@@ -27,9 +27,15 @@ class DAN(Objective):
     trade_off : float, default=1.0
         Weight of the loss.
 
+    See Also
+    --------
+    skada_active.deep.functional.multi_kernel_mmd : The loss as a function.
+    JAN : Features and class probabilities together.
+
     Notes
     -----
-    A batch with fewer than two rows of a domain counts zero. O(n^2 D) time, O(n^2) memory a step.
+    The paper compares several layers of an image network; here it is the embedding, which all networks have. A batch
+    with fewer than two rows of a domain counts zero. O(n^2 D) time, O(n^2) memory a step.
 
     References
     ----------
@@ -73,9 +79,15 @@ class JAN(Objective):
     trade_off : float, default=1.0
         Weight of the loss.
 
+    See Also
+    --------
+    skada_active.deep.functional.joint_mmd : The loss as a function.
+    DAN : The features alone.
+
     Notes
     -----
-    A batch with fewer than two rows of a domain counts zero. O(n^2 (D + C)) time, O(n^2) memory a step.
+    The gradient reaches the classifier, too. A batch with fewer than two rows of a domain counts zero.
+    O(n^2 (D + C)) time, O(n^2) memory a step.
 
     References
     ----------

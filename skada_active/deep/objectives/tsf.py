@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 from skada_active.deep import functional
 from skada_active.deep._class_gradient import ClassDomainGradient
 from skada_active.deep.objectives._adversarial import AdversarialObjective, AdversarialTerm, make_discriminator
+from skada_active.deep.objectives._labels import known_or_predicted
 from skada_active.deep.step import Step
 
 __all__ = ["TSF"]
@@ -128,13 +128,10 @@ class _TSF(AdversarialTerm):
             by_target,
             F.one_hot(step.labels[step.source], n_classes).to(by_source.dtype),
             self._target_proba(step),
+            source_weight=step.source_importance,
         )
 
     def _target_proba(self, step: Step) -> Tensor:
         proba = step.logits[step.target].softmax(dim=1)
         proba = proba.detach() if self.config.detach else functional.gradient_reversal(proba, self.reversal(step))
-        if not self.config.use_target_labels:
-            return proba
-        labels = step.labels[step.target]
-        known = F.one_hot(labels.clamp_min(0), proba.shape[1]).to(proba.dtype)
-        return torch.where((labels >= 0)[:, None], known, proba)
+        return known_or_predicted(step.labels[step.target], proba) if self.config.use_target_labels else proba

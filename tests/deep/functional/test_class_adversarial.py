@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from skada_active.deep.functional import transferability_loss
+from skada_active.deep.functional import (
+    class_weighted_features,
+    domain_adversarial_loss,
+    multi_adversarial_loss,
+    multilinear_map,
+    transferability_loss,
+)
 
 
 def random_logits(n, n_classes=3, seed=0):
@@ -80,3 +86,50 @@ def test_values_and_gradients_are_finite_however_sure_the_discriminator_is(size,
 
 def test_the_gradient_is_the_numeric_one_with_respect_to_all_arguments():
     assert gradcheck(transferability_loss, [part.detach().requires_grad_() for part in batch()])
+
+
+def test_source_weights_give_a_weighted_mean_of_the_source_rows():
+    source, target, labels, proba = batch()
+    weight = torch.tensor([2.0, 0.0, 1.0, 0.0], dtype=torch.float64)
+    repeated = transferability_loss(source[[0, 0, 2]], target, labels[[0, 0, 2]], proba)
+    torch.testing.assert_close(transferability_loss(*batch(), source_weight=weight), repeated)
+
+
+def features_and_proba(n_source=4, n_target=5):
+    features = [random_logits(n, 2, seed=n) for n in (n_source, n_target)]
+    return features, [random_logits(n, 3, seed=10 + n).softmax(dim=1) for n in (n_source, n_target)]
+
+
+def linear(rows):
+    """Return the logits of three linear discriminators of rows (3, n, 2)."""
+    return (rows * torch.tensor([[1.0, -2.0], [0.5, 1.0], [3.0, 0.0]], dtype=torch.float64)[:, None]).sum(dim=2)
+
+
+def test_class_weighted_features_are_the_parts_of_the_multilinear_map():
+    (features, _), (proba, _) = features_and_proba()
+    parts = multilinear_map(features, proba).unflatten(1, (3, 2)).transpose(0, 1)
+    torch.testing.assert_close(class_weighted_features(features, proba), parts)
+
+
+def test_the_multi_adversarial_loss_is_the_mean_of_that_of_the_classes():
+    (source, target), (p, q) = features_and_proba()
+    losses = []
+    for c in range(3):
+        of_source, of_target = (
+            linear((weight[:, c, None] * rows).expand(3, -1, -1))[c] for rows, weight in ((source, p), (target, q))
+        )
+        losses.append(domain_adversarial_loss(of_source, of_target))
+    torch.testing.assert_close(multi_adversarial_loss(source, target, p, q, linear), sum(losses) / 3)
+
+
+def test_source_weights_repeat_rows_of_the_multi_adversarial_loss():
+    (source, target), (p, q) = features_and_proba()
+    rows = [0, 0, 2]
+    weighted = multi_adversarial_loss(source, target, p, q, linear, source_weight=torch.tensor([2.0, 0.0, 1.0, 0.0]))
+    torch.testing.assert_close(weighted, multi_adversarial_loss(source[rows], target, p[rows], q, linear))
+
+
+def test_the_multi_adversarial_loss_has_the_gradients_of_finite_differences():
+    (source, target), (p, q) = features_and_proba()
+    p, q = (proba.detach().requires_grad_() for proba in (p, q))
+    gradcheck(lambda *rows: multi_adversarial_loss(*rows, linear), (source, target, p, q))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from skada_active.deep.functional import cdan_loss, multilinear_map
+from skada_active.deep.functional import cdan_loss, domain_adversarial_loss, multilinear_map
 
 
 @pytest.fixture
@@ -56,3 +56,25 @@ def test_no_gradient_reaches_the_predictions(batch):
 def test_a_discriminator_may_return_a_column_or_a_vector(batch):
     net = discriminator()
     torch.testing.assert_close(cdan_loss(*batch, net), cdan_loss(*batch, lambda h: net(h)[:, 0]))
+
+
+@pytest.mark.parametrize("entropy_weighted", [False, True])
+def test_source_weights_count_relative_to_their_mean(batch, entropy_weighted):
+    source, target, p, q = batch
+    rows, net = [0, 0, 2], discriminator()
+    weight = 7 * torch.tensor([2.0, 0.0, 1.0])
+    weighted = cdan_loss(*batch, net, entropy_weighted=entropy_weighted, source_weight=weight)
+    repeated = cdan_loss(source[rows], target, p[rows], q, net, entropy_weighted=entropy_weighted)
+    torch.testing.assert_close(weighted, repeated)
+
+
+def test_source_weights_give_a_weighted_mean_of_the_source_rows():
+    source, target = torch.tensor([0.3, -1.0, 2.0]), torch.tensor([0.5, -0.2])
+    weighted = domain_adversarial_loss(source, target, source_weight=torch.tensor([0.5, 0.0, 1.5]))
+    torch.testing.assert_close(weighted, domain_adversarial_loss(source[[0, 2, 2, 2]], target))
+
+
+def test_source_rows_without_any_weight_leave_the_target_rows():
+    source, target, weight = torch.tensor([0.3, -1.0]), torch.tensor([0.5, -0.2]), torch.zeros(2)
+    loss = domain_adversarial_loss(source, target, source_weight=weight)
+    torch.testing.assert_close(loss, torch.nn.functional.softplus(target).mean() / 2)

@@ -11,7 +11,9 @@ from skada_active.deep.functional import (
     adversarial_clustering_loss,
     free_energy_alignment_loss,
     information_maximization_loss,
+    neighbor_label_loss,
     pseudo_label_loss,
+    self_ensembling_loss,
 )
 
 
@@ -95,3 +97,28 @@ def test_clustering_loss_has_the_right_gradient():
 def test_clustering_compares_one_feature_or_more():
     with pytest.raises(ValueError, match="top_k must be at least 1, got 0"):
         adversarial_clustering_loss(logits(), logits(), logits(), top_k=0)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.8, 1.0])
+def test_self_ensembling_equals_a_loop_over_the_rows_that_the_teacher_is_sure_of(threshold):
+    student, teacher = logits(8), logits(8, seed=1)
+    total = 0.0
+    for p, q in zip(student.softmax(1).tolist(), teacher.softmax(1).tolist(), strict=True):
+        if max(q) > threshold:
+            total += sum((a - b) ** 2 for a, b in zip(p, q, strict=True)) / 3 / 8
+    assert self_ensembling_loss(student, teacher, threshold=threshold).item() == pytest.approx(total)
+
+
+def test_no_gradient_reaches_the_teacher():
+    student, teacher = logits().requires_grad_(), logits(seed=1).requires_grad_()
+    self_ensembling_loss(student, teacher, threshold=0).backward()
+    assert teacher.grad is None
+    assert gradcheck(lambda z: self_ensembling_loss(z, logits(seed=1), threshold=0.5), logits().requires_grad_())
+
+
+def test_labels_of_neighbours_equal_a_loop_and_rows_without_any_do_not_count():
+    z, q = logits(6), logits(6, seed=1).softmax(dim=1)
+    q[2] = 0
+    total = sum(-max(row) * F.log_softmax(z[i], 0)[row.index(max(row))].item() for i, row in enumerate(q.tolist()))
+    assert neighbor_label_loss(z, q).item() == pytest.approx(total / 6)
+    assert gradcheck(lambda z: neighbor_label_loss(z, q), z.requires_grad_())
