@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -11,9 +9,9 @@ __all__ = ["class_balance_loss", "classifier_discrepancy", "margin_disparity_dis
 
 
 def class_balance_loss(logits: Tensor) -> Tensor:
-    r"""Return :math:`-\frac{1}{C} \sum_c \ln \bar p_c` of the mean prediction: no class is left without rows.
+    r"""Return :math:`-\frac{1}{C} \sum_c \ln(\bar p_c + 10^{-6})` of the mean prediction: few classes go without rows.
 
-    The Transfer Learning Library calls it entropy and adds it to MCD.
+    The Transfer Learning Library calls it entropy and adds it to MCD. The offset lets go of classes far from all rows.
 
     Parameters
     ----------
@@ -23,7 +21,7 @@ def class_balance_loss(logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Scalar >= ln C, which it is where all classes are as likely on average.
+        Scalar, ln C at least (but for the offset): where all classes are as likely on average.
 
     Examples
     --------
@@ -32,7 +30,7 @@ def class_balance_loss(logits: Tensor) -> Tensor:
     >>> class_balance_loss(torch.tensor([[50.0, 0.0], [0.0, 50.0]]))  # ln 2
     tensor(0.6931)
     """
-    return math.log(len(logits)) - F.log_softmax(logits, dim=1).logsumexp(dim=0).mean()
+    return -(logits.softmax(dim=1).mean(dim=0) + 1e-6).log().mean()
 
 
 def classifier_discrepancy(logits_a: Tensor, logits_b: Tensor) -> Tensor:
