@@ -28,9 +28,10 @@ class MCD(Objective):
     ----------
     n_steps : int, default=4
         How often the features are trained after each step of the heads.
-    entropy_weight : float, default=0.01
-        Weight of `class_balance_loss` in the steps of the heads, which the Transfer Learning Library adds under the
-        name of entropy; 0 is the paper.
+    entropy_weight : float, default=0.0
+        Weight of `class_balance_loss` in the first two kinds of steps, which the Transfer Learning Library adds under
+        the name of entropy, weighing it 0.01. It asks every batch for rows of all classes, which does harm where these
+        are more than a batch holds; 0, the default, is the paper.
     trade_off : float, default=1.0
         Weight of the discrepancy and of the balance; the labelled loss of the second head counts once.
 
@@ -62,7 +63,7 @@ class MCD(Objective):
         "entropy_weight": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, n_steps: int = 4, entropy_weight: float = 0.01, trade_off: float = 1.0) -> None:
+    def __init__(self, n_steps: int = 4, entropy_weight: float = 0.0, trade_off: float = 1.0) -> None:
         super().__init__(trade_off)
         self.n_steps = n_steps
         self.entropy_weight = entropy_weight

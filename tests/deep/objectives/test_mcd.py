@@ -73,7 +73,8 @@ def test_features_lower_the_discrepancy_in_the_steps_that_follow():
 
 def test_a_training_step_equals_a_loop_of_its_steps(make_data):
     options = {"optimizer": torch.optim.SGD, "lr": 0.05, "weight_decay": 0.0, "standardize": False}
-    model = AdaptationClassifier(MCD(n_steps=3), module=torch.nn.Linear(4, 4), max_epochs=0, random_state=0, **options)
+    objective = MCD(n_steps=3, entropy_weight=0.01)
+    model = AdaptationClassifier(objective, module=torch.nn.Linear(4, 4), max_epochs=0, random_state=0, **options)
     X, y, domain = make_data()
     model.fit(X, y, domain)
     net = model.net_
