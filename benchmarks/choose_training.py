@@ -2,10 +2,10 @@
 
 ``python benchmarks/choose_training.py --data FOLDER`` reads ``office10_googlenet1024.npz``,
 ``office_caltech10_surf.npz`` and ``digits.npz`` from a folder (``X_<domain>``, ``y_<domain>``) and runs every recipe
-with the same small grid on eight tasks between their domains, 5 % of the target labels in five rounds or, for the
-losses that need none, without labels, seeds 100 and 101. It prints the accuracy over all target rows after the last round, mean over tasks and seeds, and the mean rank of a
-setting among those of its recipe. Each run is a line in ``--results``, so that an interrupted benchmark goes on where
-it stopped.
+with the same small grid on eight tasks between their domains: 5 % of the target labels in five rounds or, for the
+losses that need none, without labels, seeds 100 and 101. It prints the accuracy over all target rows at the end, mean
+over tasks and seeds, and the mean rank of a setting among those of its recipe. Each run is a line in ``--results``, so
+that an interrupted benchmark goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/choose_training.jsonl"))
-    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES), metavar="RECIPE")
     parser.add_argument("--optimizers", nargs="*", default=list(OPTIMIZERS), choices=list(OPTIMIZERS))
     parser.add_argument("--epochs", nargs="*", default=list(EPOCHS), choices=list(EPOCHS))
     parser.add_argument("--seeds", type=int, nargs="*", default=[100, 101])
