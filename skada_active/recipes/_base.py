@@ -63,15 +63,16 @@ _PRETRAINED = "backbone.0.*"
 _SHARED_DOCS = {
     "RecipeLoop": """
 budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
-    Parameters of the `ActiveAdaptationLoop`.
+    Parameters of the `ActiveAdaptationLoop`; two epochs after each of the first four rounds, 10 after later ones.
 """,
     "TrainingKnobs": """
 preprocessor : transformer, "auto" or None, default="auto"
     What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps (NaN)
     of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become the most
     frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no preparation.
-max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
-    Training, as in `AdaptationClassifier`; in a loop, `max_epochs` are those before the first round.
+optimizer, lr, max_epochs, batch_size, target_batch_size, weight_decay
+    Training, as in `AdaptationClassifier`, with other defaults: Adam with ``lr=3e-4``; in a loop, 10 epochs before the
+    first round.
 module, standardize, batch_statistics, n_heads, source_weight, unlabeled_pool, class_weight, device, net_params
     Likewise.
 augmentation, mix_alpha, train_transform
@@ -215,7 +216,10 @@ def _knobs_of(recipe: type) -> list[str]:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TrainingKnobs:
-    """Knobs of the training that every recipe has, see `AdaptationClassifier`."""
+    """Knobs of the training that every recipe has, see `AdaptationClassifier`.
+
+    Their defaults are those of the benchmarks' tables; `benchmarks/choose_training.py` chose them on other data.
+    """
 
     preprocessor: Any = "auto"
     module: Any = None
@@ -228,8 +232,8 @@ class TrainingKnobs:
     train_transform: Any = None
     batch_statistics: str = "mixed"
     n_heads: int | None = None
-    max_epochs: int = 20
-    lr: float = 1e-3
+    max_epochs: int = 10
+    lr: float = 3e-4
     batch_size: int = 64
     target_batch_size: int | None = None
     optimizer: Any = "adam"
@@ -313,7 +317,7 @@ class RecipeLoop(TrainingKnobs, ActiveAdaptationLoop):
 
     budget: Any = 0.05
     n_rounds: int = 5
-    round_epochs: Any = 2
+    round_epochs: Any = (2, 2, 2, 2, 10)
     warm_start: bool = True
     new_classes: str = "refuse"
     scoring: Any = None

@@ -31,6 +31,8 @@ class GALALoop(SupervisedKnobs, RecipeLoop):
 
     Notes
     -----
+    By default one round buys all labels, and 20 epochs follow.
+
     The paper buys 1 %; in how many rounds, the text that we have does not say.
 
     ``preset="paper"`` of `gala` changes nothing: all that the text says, 1 % of the labels and ``alpha=0.6``, is the

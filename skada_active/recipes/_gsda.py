@@ -53,6 +53,8 @@ class GSDAClassifier(SupervisedKnobs, TablePreparing):
 
     Notes
     -----
+    It trains for 28 epochs, as long as the loops of the other recipes with all their rounds.
+
     ``preset="paper"`` of `gsda` changes nothing: `alpha` and `beta` are those of Office-31 and Office-Home, `n_groups`
     is the paper's for the data of its tables, and the paper says neither optimiser and learning rate nor the sizes of
     batches.
@@ -76,6 +78,7 @@ class GSDAClassifier(SupervisedKnobs, TablePreparing):
     confidence_threshold: float = 0.9
     class_balanced: bool = True
     max_reversal: float = 1.0
+    max_epochs: int = 28
 
     anchors: ClassVar[None] = None  # type: ignore[misc]  # no knob of this paper
 

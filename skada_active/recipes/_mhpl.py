@@ -30,7 +30,7 @@ class MHPLLoop(SupervisedKnobs, RecipeLoop):
     Notes
     -----
     ``preset="paper"`` of `mhpl` is the training of LADA's tables, in which the method stands with five rounds: see
-    `LADA`. Without it the budget is spent at once, as in its own paper.
+    `LADA`. Without it the budget is spent at once, as in its own paper, and 18 epochs follow.
 
     References
     ----------

@@ -37,6 +37,8 @@ class SAGELoop(RecipeLoop):
 
     Notes
     -----
+    By default 20 epochs come before the first round, and 5 after each.
+
     The paper buys 10 rounds of 8 or 16 labels, of 16 or 128 for VisDA.
 
     ``preset="paper"`` of `sage` has ``budget=80`` in 10 rounds, the smallest that the paper buys, and
@@ -62,6 +64,7 @@ class SAGELoop(RecipeLoop):
     budget: Any = 0.1
     n_rounds: int = 10
     round_epochs: Any = 5
+    max_epochs: int = 20
 
     FUNCTION: ClassVar[str] = "sage"
     PAPER: ClassVar[dict[str, Any]] = {"budget": 80, "optimizer": "sgd", "lr": 0.01}
