@@ -49,6 +49,8 @@ class Step:
         Whether source and labelled target rows are averaged together (S∪T).
     augmentation : callable or None
         Maps inputs to their second view.
+    n_apart : int
+        How many first rows passed the network by themselves; 0: all rows passed together.
 
     Attributes
     ----------
@@ -70,6 +72,7 @@ class Step:
     source_weight: float = 1.0
     joint: bool = False
     augmentation: Callable[[Tensor], Tensor] | None = None
+    n_apart: int = 0
     labeled_weight: Tensor | None = field(default=None, init=False)
     source_importance: Tensor | None = field(default=None, init=False)
 
