@@ -229,7 +229,7 @@ def test_the_views_of_a_committee_pass_as_the_step_did_and_leave_running_statist
     NOTES.clear()
     params = {"batch_statistics": statistics, "batch_size": 8, "max_epochs": 1, "random_state": 0}
     model = AdaptationClassifier(MCC(), module=Noting(4), n_heads=3, augmentation=torch.clone, **params).fit(*data)
-    assert NOTES == 10 * (1 + 3) * passes
+    assert passes * (1 + 3) * 10 == NOTES
     assert model.net_.module_.backbone.num_batches_tracked == 10 * len(passes)
 
 

@@ -162,7 +162,7 @@ def test_a_dataset_whose_items_are_random_is_refused():
         def __getitem__(self, index):
             return super().__getitem__(index) + np.random.default_rng().normal(size=5)
 
-    with pytest.raises(ValueError, match="item 0 is another one each time it is read, .* into train_transform"):
+    with pytest.raises(ValueError, match=r"item 0 is another one each time it is read, .* into train_transform"):
         model(max_epochs=0).fit(Noisy(X), KNOWN, DOMAIN)
 
 
