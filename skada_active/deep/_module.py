@@ -129,7 +129,7 @@ class CommitteeHeads(nn.Linear):
         # The other rows pass along: the labelled ones are normalised among them, as in the step itself.
         rows, others = step.inputs.detach().tensor_split([n_labeled])
         inputs = torch.cat([step.another_view(rows), others])
-        return step.forward(inputs, **({"n_apart": step.n_apart} if step.n_apart else {}))[1][:n_labeled]
+        return step.forward(inputs, n_apart=step.n_apart)[1][:n_labeled]
 
 
 class AdaptationCriterion(nn.Module):

@@ -40,7 +40,7 @@ class Step:
     head : callable
         Maps features (n, D) to logits (n, C).
     forward : callable
-        Maps inputs to (logits, features) through the whole network.
+        Maps inputs to (logits, features) through the whole network: an `AdaptationModule`, which takes `n_apart`, too.
     class_weight : Tensor of shape (C,) or None
         Weight of each class in the labelled losses.
     source_weight : float
@@ -67,7 +67,7 @@ class Step:
     progress: float
     iteration: int
     head: Callable[[Tensor], Tensor]
-    forward: Callable[[Tensor], tuple[Tensor, Tensor]]
+    forward: Callable[..., tuple[Tensor, Tensor]]
     class_weight: Tensor | None = None
     source_weight: float = 1.0
     joint: bool = False
