@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep.batches import Batch
 from skada_active.deep.objectives import ObjectiveTerm, Phase, terms_of
+from skada_active.deep.objectives._views import running_statistics_kept
 from skada_active.deep.step import Step
 from skada_active.networks import CosineHead, Standardize
 
@@ -119,10 +120,16 @@ class CommitteeHeads(nn.Linear):
         n_labeled = step.batch.n_labeled
         if step.augmentation is None:
             return self(step.features[:n_labeled].detach())
-        rows = step.inputs[:n_labeled]
-        with torch.no_grad():
-            views = [step.forward(step.augmentation(rows.clone()))[1] for _ in range(self.n_heads)]
+        with torch.no_grad(), running_statistics_kept(step.forward):
+            views = [self._embedded_view(step, n_labeled) for _ in range(self.n_heads)]
         return torch.stack([self(view)[:, member] for member, view in enumerate(views)], dim=1)
+
+    @staticmethod
+    def _embedded_view(step: Step, n_labeled: int) -> Tensor:
+        # The other rows pass along: the labelled ones are normalised among them, as in the step itself.
+        rows, others = step.inputs.detach().tensor_split([n_labeled])
+        inputs = torch.cat([step.another_view(rows), others])
+        return step.forward(inputs, n_apart=step.n_apart)[1][:n_labeled]
 
 
 class AdaptationCriterion(nn.Module):

@@ -158,11 +158,13 @@ def default_augmentation(n_axes: int) -> FeatureNoise | ImageAugmentation:
     return FeatureNoise() if n_axes == 1 else ImageAugmentation()
 
 
-def check_view(rows: Tensor, view: Tensor) -> None:
-    """Raise a ValueError if a view of rows has not their shape."""
+def check_view(rows: Tensor, view: Any, name: str = "augmentation") -> None:
+    """Raise a TypeError if what `name` made of rows is no tensor, a ValueError if it has not their shape."""
+    if not isinstance(view, Tensor):
+        raise TypeError(f"{name} must return a tensor, as it gets one, but returned {type(view).__name__}.")
     if view.shape != rows.shape:
         raise ValueError(
-            f"augmentation must return rows of the shape it got, {tuple(rows.shape)}, but returned {tuple(view.shape)}."
+            f"{name} must return rows of the shape it got, {tuple(rows.shape)}, but returned {tuple(view.shape)}."
         )
 
 

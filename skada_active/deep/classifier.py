@@ -102,7 +102,8 @@ class AdaptationClassifier(
         Lets confident target rows join the labelled ones (LADA); ``None``: the labelled ones alone.
     batch_statistics : {"per_domain", "mixed"}, default="mixed"
         Which rows batch normalisation takes together in training: the source rows and the target rows each by
-        themselves, or all rows of the step.
+        themselves (where a step has two of either), or all rows of the step. Predictions are normalised by the running
+        statistics, to which either domain then adds its own in turn, so that they lie between the two.
     n_heads : int, default=None
         Number of further linear heads, at least 2, that are trained beside the head by the labelled loss and do not
         train the embedding: the committee that TQS reads. They differ by their initial weights, by random weights of

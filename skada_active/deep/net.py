@@ -29,7 +29,7 @@ from skada_active.deep._interrupts import raised_by_callback
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep._split import split_labeled
 from skada_active.deep.anchors import Anchors, AnchorSet
-from skada_active.deep.augmentation import mix_views
+from skada_active.deep.augmentation import check_view, mix_views
 from skada_active.deep.batches import Batch, DomainDataset, RoleBatches, RowBatches, as_input, read_rows
 from skada_active.deep.objectives import Phase
 from skada_active.deep.step import Step
@@ -271,13 +271,16 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         """Return a batch as it is trained on, its labelled target rows mixed with their second view."""
         inputs, roles = batch
         if self.train_transform is not None:
-            inputs = self.train_transform(inputs.clone())
+            transformed = self.train_transform(inputs.clone())
+            check_view(inputs, transformed, "train_transform")
+            inputs = as_input(transformed)
             batch = inputs, roles
         if self.augmentation is None or roles.n_labeled == roles.n_source:
             return batch
         source, rows, target = inputs.tensor_split((roles.n_source, roles.n_labeled))
-        mixed = mix_views(rows, self.augmentation(rows.clone()), self.mix_alpha)
-        return torch.cat([source, mixed, target]), roles
+        view = self.augmentation(rows.clone())
+        check_view(rows, view)
+        return torch.cat([source, mix_views(rows, view, self.mix_alpha), target]), roles
 
     def _anchors(self, config: AnchorSet, data: DomainDataset, among: Tensor | None) -> Anchors:
         def read(index: Tensor) -> tuple[Tensor, Tensor]:
@@ -334,6 +337,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
             iteration=self.clock_.iteration,
             head=self.module_.classify,
             forward=self.module_,
+            n_apart=self._n_apart(y_true),
             class_weight=None if self.class_weight is None else self.class_weight.to(logits.device),
             source_weight=self.source_weight,
             joint=self.joint,

@@ -40,7 +40,7 @@ class Step:
     head : callable
         Maps features (n, D) to logits (n, C).
     forward : callable
-        Maps inputs to (logits, features) through the whole network.
+        Maps inputs to (logits, features) through the whole network: an `AdaptationModule`, which takes `n_apart`, too.
     class_weight : Tensor of shape (C,) or None
         Weight of each class in the labelled losses.
     source_weight : float
@@ -49,6 +49,8 @@ class Step:
         Whether source and labelled target rows are averaged together (S∪T).
     augmentation : callable or None
         Maps inputs to their second view.
+    n_apart : int
+        How many first rows passed the network by themselves; 0: all rows passed together.
 
     Attributes
     ----------
@@ -65,11 +67,12 @@ class Step:
     progress: float
     iteration: int
     head: Callable[[Tensor], Tensor]
-    forward: Callable[[Tensor], tuple[Tensor, Tensor]]
+    forward: Callable[..., tuple[Tensor, Tensor]]
     class_weight: Tensor | None = None
     source_weight: float = 1.0
     joint: bool = False
     augmentation: Callable[[Tensor], Tensor] | None = None
+    n_apart: int = 0
     labeled_weight: Tensor | None = field(default=None, init=False)
     source_importance: Tensor | None = field(default=None, init=False)
 

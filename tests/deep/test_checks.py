@@ -8,9 +8,13 @@ from skada_active.deep import DANN, MCC, MME, TSF, AdaptationClassifier, MarginL
 
 @parametrize_with_checks(
     [
-        AdaptationClassifier(random_state=0),
+        AdaptationClassifier(max_epochs=5, random_state=0),
         AdaptationClassifier(
-            MarginLoss() + MME() + MCC() + DANN() + TSF(), head="cosine", labeled_loss="joint", random_state=0
+            MarginLoss() + MME() + MCC() + DANN() + TSF(),
+            head="cosine",
+            labeled_loss="joint",
+            max_epochs=5,
+            random_state=0,
         ),
     ]
 )

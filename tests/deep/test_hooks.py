@@ -153,6 +153,25 @@ def test_rows_pass_through_the_train_transform_in_training_alone(data):
     assert len(shapes) == n_calls == 10
 
 
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda rows: rows[1:], ValueError),
+        (lambda rows: rows[:, 1:], ValueError),
+        (lambda rows: rows.numpy(), TypeError),
+    ],
+    ids=["fewer rows", "fewer columns", "an array"],
+)
+@pytest.mark.parametrize("name", ["train_transform", "augmentation"])
+def test_what_changes_rows_returns_a_tensor_of_their_shape(data, name, change, error):
+    with pytest.raises(error, match=f"^{name} must return"):
+        AdaptationClassifier(max_epochs=1, **{name: change}).fit(*data)
+
+
+def test_a_train_transform_may_return_doubles(data):
+    AdaptationClassifier(train_transform=torch.Tensor.double, max_epochs=1).fit(*data)
+
+
 def committee_of(data, **params):
     model = AdaptationClassifier(n_heads=3, max_epochs=10, random_state=0, **params).fit(*data)
     return model, model.pool_outputs(data[0], {"logits", "committee_logits", "committee_proba"})
@@ -194,6 +213,32 @@ def test_a_committee_is_a_field_of_the_pool(data):
     np.testing.assert_allclose(view.committee_logits[:, 0], outputs["committee_logits"][:, view.index[0]], rtol=1e-6)
     with pytest.raises(ValueError, match="n_heads=5"):
         snapshot(AdaptationClassifier(), X, resolve_roles(y, sample_domain), {"committee_proba"})
+
+
+class Noting(nn.BatchNorm1d):
+    """Batch normalisation that notes the numbers of rows that it sees in training."""
+
+    def forward(self, rows):
+        if self.training:
+            NOTES.append(len(rows))
+        return super().forward(rows)
+
+
+@pytest.mark.parametrize(("statistics", "passes"), [("mixed", [20]), ("per_domain", [8, 12])])
+def test_the_views_of_a_committee_pass_as_the_step_did_and_leave_running_statistics_alone(data, statistics, passes):
+    NOTES.clear()
+    params = {"batch_statistics": statistics, "batch_size": 8, "max_epochs": 1, "random_state": 0}
+    model = AdaptationClassifier(MCC(), module=Noting(4), n_heads=3, augmentation=torch.clone, **params).fit(*data)
+    assert passes * (1 + 3) * 10 == NOTES
+    assert model.net_.module_.backbone.num_batches_tracked == 10 * len(passes)
+
+
+def test_a_committee_is_trained_where_a_step_has_one_labelled_row(data):
+    X, y, sample_domain = data
+    rows = np.r_[:2, 34:50]
+    data = X[rows], y[rows], sample_domain[rows]
+    _, outputs = committee_of(data, objective=MCC(), augmentation=torch.clone, batch_size=1)
+    assert np.isfinite(outputs["committee_logits"]).all()
 
 
 def test_each_head_sees_a_view_of_its_own_where_there_is_an_augmentation(data):

@@ -34,11 +34,12 @@ from skada_active import (
     BudgetSchedule,
     PoolView,
     TargetShuffleSplit,
+    deep,
     query,
     recipes,
     target_accuracy,
 )
-from skada_active.deep import AdaptationClassifier
+from skada_active.deep import AdaptationClassifier, Objective
 from skada_active.domains import mask_target
 from skada_active.exceptions import DamagedFileError, UnsaveableError, UntrustedFileError
 from skada_active.io import load, save
@@ -630,6 +631,11 @@ STRATEGIES = sorted(
     {kind for kind in vars(query).values() if isinstance(kind, type) and issubclass(kind, query.QueryStrategy)},
     key=lambda kind: (kind is not query.QueryStrategy, kind.__name__),
 )
+OBJECTIVES = [
+    kind
+    for name in deep.__all__
+    if isinstance(kind := getattr(deep, name), type) and issubclass(kind, Objective) and kind is not Objective
+]
 CONFIGURED = {
     **{kind.__name__: kind() for kind in STRATEGIES},
     **{name: getattr(recipes, name)() for name in ("sdm", "lada", "sage", "gala", "gsda")},
@@ -677,6 +683,13 @@ class TestWhatComesBack:
         back = loads(dumps(strategy))
         assert isinstance(back.pool_, PoolView)
         assert back.query(5).tolist() == strategy.query(5).tolist()
+
+    @pytest.mark.parametrize("kind", OBJECTIVES, ids=lambda kind: kind.__name__)
+    def test_every_objective_in_a_fitted_classifier(self, kind, blobs):
+        X, y, sample_domain = blobs
+        model = AdaptationClassifier(kind(), augmentation="auto", max_epochs=1, batch_size=4, random_state=0)
+        model.fit(X, mask_target(y, sample_domain), sample_domain)
+        np.testing.assert_array_equal(loads(dumps(model)).predict_proba(X), model.predict_proba(X))
 
     def test_types_of_ones_own_once_they_are_trusted(self, tmp_path):
         save(make_pipeline(OwnEstimator(3)), tmp_path / "own.skops")

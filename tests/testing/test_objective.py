@@ -37,7 +37,7 @@ EXPORTED = [
 ]
 #: What a check has to be told of some classes.
 OPTIONS = {
-    ATDOC: {"changes": {"memory": 8}},
+    ATDOC: {"changes": {"bank_size": 8}},
     CDAC: {"changes": {"top_k": 2}},
     DAN: {"changes": {"kernel_scales": (0.5,)}},
     JAN: {"changes": {"kernel_scales": (0.5,)}},

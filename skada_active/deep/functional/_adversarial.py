@@ -171,7 +171,7 @@ def cdan_loss(
     """
     proba = torch.cat([source_proba, target_proba]).detach()
     logit = discriminator(product(torch.cat([source_features, target_features]), proba)).reshape(-1)
-    is_source = (torch.arange(len(logit), device=logit.device) < len(source_features)).to(logit.dtype)
+    is_source = torch.cat([logit.new_ones(len(source_features)), logit.new_zeros(len(target_features))])
     losses = F.binary_cross_entropy_with_logits(logit, is_source, reduction="none")
     weight = 1 + torch.exp(-torch.special.entr(proba).sum(dim=1)) if entropy_weighted else None
     if source_weight is not None:

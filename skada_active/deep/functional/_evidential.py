@@ -22,7 +22,7 @@ def evidential_loss(logits: Tensor, labels: Tensor, *, kl_weight: float = 1.0) -
     Parameters
     ----------
     logits : Tensor of shape (n, C)
-        Logits z, cut off at 50 (and -50).
+        Logits z, in the divergence cut off at 50 (and -50).
     labels : Tensor of shape (n,), int64
         Labels.
     kl_weight : float, default=1.0

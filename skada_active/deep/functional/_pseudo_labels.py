@@ -15,6 +15,9 @@ __all__ = [
     "self_ensembling_loss",
 ]
 
+#: Added to probabilities before their logarithm, as in the published code of CDAC.
+_LEAST_PROBABILITY = 1e-7
+
 
 def information_maximization_loss(logits: Tensor) -> Tensor:
     r"""Return SHOT's information maximisation :math:`E\, H(p) - H(E\, p)`: sure of every row, spread over the classes.
@@ -128,8 +131,8 @@ def adversarial_clustering_loss(
 
     A pair (i, j) is similar, s = 1, where the k largest features of both are the same set. With
     :math:`P_{ij} = p_i^T p'_j`, p' the probabilities of the other view, the loss is the mean over all n^2 pairs of
-    :math:`-s \ln P - (1 - s) \ln(1 - P)`. The features minimise it, the classifier maximises it (a gradient reversal
-    between the two, and the negative loss).
+    :math:`-s \ln(P + \epsilon) - (1 - s) \ln(1 - P + \epsilon)`, :math:`\epsilon = 10^{-7}`. The features minimise
+    it, the classifier maximises it (a gradient reversal between the two, and the negative loss).
 
     Parameters
     ----------
@@ -171,7 +174,8 @@ def adversarial_clustering_loss(
     strongest = features.detach().topk(min(top_k, features.shape[1]), dim=1).indices.sort(dim=1).values
     similar = (strongest[:, None] == strongest[None]).all(dim=2)
     same = logits.softmax(dim=1) @ augmented_logits.softmax(dim=1).T
-    return -torch.where(similar, same, 1 - same).clamp_min(1e-7).log().mean()
+    # Rounding may bring a product above 1.
+    return -(torch.where(similar, same, 1 - same).clamp_min(0) + _LEAST_PROBABILITY).log().mean()
 
 
 def self_ensembling_loss(logits: Tensor, teacher_logits: Tensor, *, threshold: float = 0.968) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from skada_active.deep.functional._weighting import weighted_mean
 from skada_active.deep.objectives._base import ObjectiveTerm
 from skada_active.deep.step import Step
 from skada_active.networks import CosineHead
@@ -40,12 +41,14 @@ class SourceTerm(LabeledTerm):
     def source_mean(step: Step, losses: Tensor) -> Tensor:
         """Return the mean of losses of the source rows (n_source,), by the weights of their classes and of the source.
 
-        The mean is one of its own, also where the labelled loss averages source and target rows together.
+        The mean is one of its own, also where the labelled loss averages source and target rows together. Rows count by
+        `Step.source_importance`, too: their weights in the labelled losses are gone.
         """
+        weight = step.source_importance
         if step.class_weight is not None:
-            weight = step.class_weight[step.labels[step.source]]
-            losses = losses * weight * (len(weight) / weight.sum().clamp_min(1e-12))
-        return step.source_weight * losses.mean()
+            of_class = step.class_weight[step.labels[step.source]]
+            weight = of_class if weight is None else weight * of_class
+        return step.source_weight * weighted_mean(losses, weight)
 
 
 def new_classifier(network: Any) -> nn.Module:

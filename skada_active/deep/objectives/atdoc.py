@@ -33,7 +33,7 @@ class ATDOC(Objective):
         Weight of the loss at the end of a call of training.
     n_neighbors : int, default=5
         How many rows of the bank, by cosine similarity and without the row itself, give a label.
-    memory : int, default=4096
+    bank_size : int, default=4096
         Rows that the bank holds. It is exact while the target rows of the data are no more; with more of them, rows
         that joined long ago make place for those that pass.
 
@@ -53,8 +53,8 @@ class ATDOC(Objective):
     in the data: a later call of training on other data should begin with a new network. Every row of the target batch
     gets a label from its neighbours, also those with a label of their own.
 
-    The bank takes ``memory`` (D + C) floats, 5 MB for the default and D = 256, and is saved with the model. A step
-    takes O(n memory D) time for n target rows.
+    The bank takes ``bank_size`` (D + C) floats, 5 MB for the default and D = 256, and is saved with the model. A step
+    takes O(n bank_size D) time for n target rows.
 
     References
     ----------
@@ -70,13 +70,13 @@ class ATDOC(Objective):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **Objective._parameter_constraints,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "memory": [Interval(Integral, 2, None, closed="left")],
+        "bank_size": [Interval(Integral, 2, None, closed="left")],
     }
 
-    def __init__(self, trade_off: float = 1.0, n_neighbors: int = 5, memory: int = 4096) -> None:
+    def __init__(self, trade_off: float = 1.0, n_neighbors: int = 5, bank_size: int = 4096) -> None:
         super().__init__(trade_off)
         self.n_neighbors = n_neighbors
-        self.memory = memory
+        self.bank_size = bank_size
 
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss, which holds the bank."""
@@ -91,10 +91,10 @@ class _ATDOC(ObjectiveTerm):
 
     def __init__(self, config: ATDOC, n_features: int, n_classes: int) -> None:
         super().__init__(config)
-        self.register_buffer("rows", torch.full((config.memory,), -1))
+        self.register_buffer("rows", torch.full((config.bank_size,), -1))
         self.register_buffer("n_joined", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("features", torch.zeros(config.memory, n_features))
-        self.register_buffer("proba", torch.zeros(config.memory, n_classes))
+        self.register_buffer("features", torch.zeros(config.bank_size, n_features))
+        self.register_buffer("proba", torch.zeros(config.bank_size, n_classes))
 
     def loss(self, step: Step) -> Tensor:
         logits, rows = step.logits[step.target], step.rows[step.target]

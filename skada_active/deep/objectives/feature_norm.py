@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from skada_active.deep import functional
@@ -107,4 +108,8 @@ class BSP(Objective):
     def loss(self, step: Step) -> Tensor:
         """Return the sum of the squares of the largest singular values of both domains, as many as there are."""
         source, target = step.features[step.source], step.features[step.target]
-        return functional.batch_spectral_penalty(source, target, min(self.k, *source.shape, *target.shape))
+        try:
+            return functional.batch_spectral_penalty(source, target, min(self.k, *source.shape, *target.shape))
+        except torch.linalg.LinAlgError:
+            # Features that are not finite have no singular values; training says so by a loss that is not, either.
+            return step.features.sum() * torch.nan

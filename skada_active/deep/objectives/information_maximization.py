@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from torch import Tensor
 
 from skada_active.deep import functional
 from skada_active.deep.objectives._base import Objective
+from skada_active.deep.objectives._own_classifiers import loss_of_inputs
 from skada_active.deep.step import Step
 
 __all__ = ["InformationMaximization"]
@@ -18,6 +21,9 @@ class InformationMaximization(Objective):
     ----------
     trade_off : float, default=1.0
         Weight of the loss.
+    freeze_head : bool, default=False
+        Whether the loss trains the embedding alone, as in SHOT, which keeps the classifier that the source taught. The
+        labelled loss trains the classifier anyway.
 
     See Also
     --------
@@ -26,8 +32,8 @@ class InformationMaximization(Objective):
 
     Notes
     -----
-    It reads target rows alone, so it works without any source row. SHOT keeps the final classifier as it came from the
-    source. Small batches of many classes cannot show how the predictions spread; give a larger `target_batch_size`.
+    It reads target rows alone, so it works without any source row. Small batches of many classes cannot show how the
+    predictions spread; give a larger `target_batch_size`.
 
     References
     ----------
@@ -41,6 +47,19 @@ class InformationMaximization(Objective):
     InformationMaximization(trade_off=0.3)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **Objective._parameter_constraints,
+        "freeze_head": ["boolean"],
+    }
+
+    def __init__(self, trade_off: float = 1.0, freeze_head: bool = False) -> None:
+        super().__init__(trade_off)
+        self.freeze_head = freeze_head
+
     def loss(self, step: Step) -> Tensor:
         """Return mean entropy less the entropy of the mean prediction of the target rows."""
-        return functional.information_maximization_loss(step.logits[step.target])
+        logits = step.logits[step.target]
+        if not self.freeze_head:
+            return functional.information_maximization_loss(logits)
+        constant = step.head(step.features[step.target].detach())
+        return loss_of_inputs(functional.information_maximization_loss, logits, constant)

@@ -149,8 +149,9 @@ class PartialWeights(_SourceWeights):
     -----
     It is an objective without a loss, for sums such as ``PartialWeights() + DANN()``, in any order. The weights enter
     the labelled losses and, relative to their mean over the source rows of a batch, the domain losses of `DANN`,
-    `CDAN`, `MADA`, `TSF` and `GSDA` (at every level, so that levels stay comparable); they have no gradient. Losses
-    without a discriminator, such as that of `DAN`, compare all source rows as before.
+    `CDAN`, `MADA`, `TSF` and `GSDA` (at every level, so that levels stay comparable), and the source losses of
+    `SymNets` and `RTN`; they have no gradient. Other losses, such as those of `DAN`, `MDD` and `ADDA`, compare all
+    source rows as before.
 
     The paper takes the mean over all target rows from time to time; here it is a moving average over batches, which
     begins with equal classes, so that all weights are 1 before the classifier has learned anything. The paper has it

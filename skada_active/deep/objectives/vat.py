@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skada_active.deep import functional
 from skada_active.deep.objectives._base import Objective
+from skada_active.deep.objectives._views import running_statistics_kept
 from skada_active.deep.step import Step
 from skada_active.utils._sklearn import Interval, StrOptions
 
@@ -137,7 +137,7 @@ class VAT(Objective):
     def _adversarial_loss(self, network: Callable[[Tensor], tuple[Tensor, Tensor]], inputs: Tensor) -> Tensor:
         if len(inputs) == 1:
             inputs = torch.cat([inputs, inputs])  # batch normalisation has no statistics of a single row
-        with _running_statistics_kept(network):
+        with running_statistics_kept(network):
             with torch.no_grad():
                 logits, _ = network(inputs)
             search = self._search(network, inputs)
@@ -160,17 +160,3 @@ class VAT(Objective):
             return _IMAGE_STEP
         own = math.sqrt(inputs.shape[1]) if scale is not None else inputs.detach().norm(dim=1)
         return _TABLE_SHARE * own
-
-
-@contextmanager
-def _running_statistics_kept(network: Any) -> Iterator[None]:
-    """Normalise by the statistics of each batch without adding them to the running ones."""
-    modules = network.modules() if isinstance(network, nn.Module) else ()
-    tracking = [module for module in modules if getattr(module, "track_running_stats", False)]
-    try:
-        for module in tracking:
-            module.track_running_stats = False  # type: ignore[assignment]
-        yield
-    finally:
-        for module in tracking:
-            module.track_running_stats = True  # type: ignore[assignment]

@@ -21,6 +21,13 @@ def discriminator():
     return torch.nn.Linear(6, 1).double()
 
 
+def test_a_discriminator_returns_one_logit_a_row(batch):
+    one = cdan_loss(*batch, discriminator())
+    torch.testing.assert_close(cdan_loss(*batch, lambda rows: discriminator()(rows)[:, 0]), one)
+    with pytest.raises(ValueError, match="must be the same as input size"):
+        cdan_loss(*batch, torch.nn.Linear(6, 2).double())
+
+
 def test_the_product_is_ordered_by_class(batch):
     source, _, proba, _ = batch
     product = multilinear_map(source, proba)

@@ -76,16 +76,26 @@ def test_no_gradient_reaches_what_gives_the_pseudo_labels():
     assert (second.grad != 0).any()
 
 
+@pytest.mark.parametrize("sharpness", [1, 8])  # of sure rows the constant inside the logarithm shows
 @pytest.mark.parametrize("top_k", [1, 2, 9])
-def test_clustering_loss_equals_a_loop_over_pairs(top_k):
-    features, first, second = logits(6, 5, seed=2), logits(6), logits(6, seed=1)
+def test_clustering_loss_equals_a_loop_over_pairs(top_k, sharpness):
+    features, first, second = logits(6, 5, seed=2), sharpness * logits(6), sharpness * logits(6, seed=1)
     strongest = [set(row.argsort(descending=True)[:top_k].tolist()) for row in features]
     total = 0.0
     for i, p in enumerate(first.softmax(1).tolist()):
         for j, q in enumerate(second.softmax(1).tolist()):
             same = sum(a * b for a, b in zip(p, q, strict=True))
-            total -= math.log(same if strongest[i] == strongest[j] else 1 - same) / 36
+            total -= math.log((same if strongest[i] == strongest[j] else 1 - same) + 1e-7) / 36
     assert adversarial_clustering_loss(features, first, second, top_k=top_k).item() == pytest.approx(total)
+
+
+@pytest.mark.parametrize("features", [torch.eye(4), torch.ones(4, 4)])  # all apart but with themselves, all together
+def test_clustering_loss_of_sure_rows_is_finite(features):
+    z = (torch.tensor([[9.0, 1.0, 2.0]]) + torch.linspace(0, 80, 4)[:, None] * torch.eye(3)[0]).requires_grad_()
+    loss = adversarial_clustering_loss(features, z, z, top_k=1)
+    loss.backward()
+    assert loss.isfinite()
+    assert z.grad.isfinite().all()
 
 
 def test_clustering_loss_has_the_right_gradient():

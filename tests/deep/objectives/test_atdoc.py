@@ -42,7 +42,7 @@ def naive(bank, step, n_neighbors):
 @pytest.mark.parametrize("n_neighbors", [1, 3, 50])
 def test_the_loss_equals_a_loop_over_the_neighbours_in_a_bank(n_neighbors):
     network = make_network(scale=2.0)
-    term = term_of(ATDOC(n_neighbors=n_neighbors, memory=20))
+    term = term_of(ATDOC(n_neighbors=n_neighbors, bank_size=20))
     bank = {}
     draw = np.random.default_rng(0)
     for seed in range(5):  # 15 rows with gaps in their numbers, which come back
@@ -58,7 +58,7 @@ def test_the_loss_equals_a_loop_over_the_neighbours_in_a_bank(n_neighbors):
 def test_a_bank_of_one_block_equals_one_of_many(monkeypatch):
     network = make_network()
     steps = [make_step(network, seed=seed, rows=torch.arange(8) + 4 * seed) for seed in range(3)]
-    whole = [term_of(ATDOC(memory=16)) for _ in range(2)]
+    whole = [term_of(ATDOC(bank_size=16)) for _ in range(2)]
     losses = [whole[0](step).item() for step in steps]
     monkeypatch.setattr(atdoc, "_BLOCK_VALUES", 48)
     assert [whole[1](step).item() for step in steps] == pytest.approx(losses)
@@ -66,7 +66,7 @@ def test_a_bank_of_one_block_equals_one_of_many(monkeypatch):
 
 def test_rows_that_joined_first_make_place_in_a_full_bank():
     network = make_network()
-    term = term_of(ATDOC(memory=10))
+    term = term_of(ATDOC(bank_size=10))
     for first in (0, 6, 12):
         term(make_step(network, (4, 0, 6), seed=first, rows=torch.arange(first, first + 6)))
     assert sorted(term.rows.tolist()) == list(range(8, 18))
@@ -74,7 +74,7 @@ def test_rows_that_joined_first_make_place_in_a_full_bank():
 
 def test_a_row_of_a_full_bank_keeps_its_place_or_leaves_with_all_that_is_known_of_it():
     network = make_network()
-    term = term_of(ATDOC(memory=4))
+    term = term_of(ATDOC(bank_size=4))
     term(make_step(network, (4, 0, 4), rows=torch.tensor([0, 1, 2, 3])))
     step = make_step(network, (4, 0, 4), seed=1, rows=torch.tensor([0, 9, 8, 3]))  # 8 and 9 take places of 0 and 1
     term(step)
@@ -86,7 +86,7 @@ def test_a_row_of_a_full_bank_keeps_its_place_or_leaves_with_all_that_is_known_o
 
 
 def test_a_batch_larger_than_the_bank_passes():
-    term = term_of(ATDOC(memory=3))
+    term = term_of(ATDOC(bank_size=3))
     loss = term(make_step(make_network(), rows=torch.arange(8)))
     assert loss.isfinite()
     assert len(set(term.rows.tolist())) == 3
@@ -123,7 +123,7 @@ def test_the_bank_is_saved_and_goes_on(make_data):
         assert np.array_equal(twin.partial_fit(*data).predict_proba(data[0]), again)
 
 
-@pytest.mark.parametrize("options", [{"memory": 1}, {"n_neighbors": 0}])
+@pytest.mark.parametrize("options", [{"bank_size": 1}, {"n_neighbors": 0}])
 def test_parameters_out_of_range_are_named(options, make_data):
     (name,) = options
     with pytest.raises(ValueError, match=f"'{name}' parameter of ATDOC"):

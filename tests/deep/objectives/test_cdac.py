@@ -19,7 +19,7 @@ def naive_clustering(features, proba, other_proba, top_k):
     for i, p in enumerate(proba):
         for j, q in enumerate(other_proba):
             same = (p * q).sum()
-            total = total - torch.log(same if strongest[i] == strongest[j] else 1 - same)
+            total = total - torch.log((same if strongest[i] == strongest[j] else 1 - same) + 1e-7)
     return total / len(proba) ** 2
 
 

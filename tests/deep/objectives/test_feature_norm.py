@@ -8,6 +8,7 @@ import torch
 
 from skada_active.deep import AFN, BSP, CDAN, DANN, AdaptationClassifier
 from skada_active.deep.functional import adaptive_feature_norm, batch_spectral_penalty
+from skada_active.exceptions import TrainingError
 
 
 @pytest.mark.parametrize("delta", [1.0, 0.3])
@@ -72,6 +73,11 @@ def test_bsp_stands_beside_an_adversarial_loss(make_step, module_of, adversarial
     parts = [part(make_step()) for part in total.parts.values()]
     torch.testing.assert_close(total(step), parts[0] + parts[1])
     assert (adversarial + BSP()).supplies == {"source_logit"}
+
+
+def test_training_that_diverges_under_bsp_says_so(make_data):
+    with pytest.raises(TrainingError, match="Training diverged"):
+        AdaptationClassifier(BSP(), max_epochs=1, lr=1e30, random_state=0).fit(*make_data())
 
 
 def test_bsp_lowers_the_share_of_the_largest_singular_value(make_data):

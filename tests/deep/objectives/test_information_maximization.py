@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from objective_steps import gradients, make_network
+from objective_steps import make_step as step_of
 
 from skada_active.deep import AdaptationClassifier, InformationMaximization
 from skada_active.deep.functional import information_maximization_loss
@@ -35,6 +37,15 @@ def test_no_source_row_is_needed(make_step, module_of):
     torch.testing.assert_close(
         module_of(InformationMaximization())(step), information_maximization_loss(step.logits[3:])
     )
+
+
+@pytest.mark.parametrize("freeze_head", [False, True])
+def test_the_classifier_may_be_left_alone(freeze_head):
+    network = make_network()
+    free = gradients(InformationMaximization().loss(step_of(network)), network)
+    backbone, head = gradients(InformationMaximization(freeze_head=freeze_head).loss(step_of(network)), network)
+    torch.testing.assert_close(backbone, free[0])
+    torch.testing.assert_close(head, torch.zeros_like(head) if freeze_head else free[1])
 
 
 def test_predictions_become_sure_and_stay_spread(make_data):

@@ -8,7 +8,7 @@ import torch
 from steps import gradients, make_network, make_step
 
 from skada_active.deep import ADDA, MCC, MCD, MDD, RTN, AdaptationClassifier, SymNets
-from skada_active.deep.objectives._own_classifiers import loss_of_inputs, new_classifier
+from skada_active.deep.objectives._own_classifiers import SourceTerm, loss_of_inputs, new_classifier
 
 OBJECTIVES = [ADDA(), MCD(), MDD(), RTN(), SymNets()]
 
@@ -75,3 +75,14 @@ def test_a_new_classifier_is_a_head_of_the_same_kind_and_precision(head):
     assert not torch.equal(classifier.classify(features), network.classify(features))
     if head == "cosine":
         torch.testing.assert_close(classifier.classify(3 * features), classifier.classify(features))
+
+
+@pytest.mark.parametrize("class_weight", [None, torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)])
+def test_source_rows_of_a_classifier_of_their_own_count_by_the_weights_that_others_give_them(class_weight):
+    step = make_step(make_network(), source_weight=0.5, class_weight=class_weight)
+    step.weigh_source(torch.tensor([1.0, 2.0, 0.0, 1.0, 0.0, 3.0]), domains=True)
+    losses = torch.arange(6, dtype=torch.float64)
+    of_class = [1.0] * 3 if class_weight is None else class_weight.tolist()
+    weights = [weight * of_class[row % 3] for row, weight in enumerate([1, 2, 0, 1, 0, 3])]
+    expected = 0.5 * sum(row * weight for row, weight in enumerate(weights)) / sum(weights)
+    assert SourceTerm.source_mean(step, losses).item() == pytest.approx(expected)
