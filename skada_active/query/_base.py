@@ -354,6 +354,11 @@ class QueryStrategy(BaseEstimator):
     def _rng(self, random_state: RandomStateLike) -> np.random.RandomState:
         return check_rng(self.random_state if random_state is None else random_state)
 
+    @property
+    def _n_heads(self) -> int | None:
+        """How many heads a default network gets, to be read as a committee; None: the usual one."""
+        return None
+
     def _default_estimator(self, X: Any) -> Any:
         # Logistic regression supplies probabilities, logits and a head; images and discriminators need a network.
         # Columns are scaled, for it neither converges nor weighs them alike otherwise; centring would fill sparse rows.
@@ -363,7 +368,7 @@ class QueryStrategy(BaseEstimator):
         from skada_active import deep
 
         objective = reduce(add, [getattr(deep, name)() for name in sorted(trained)]) if trained else None
-        return deep.AdaptationClassifier(objective, random_state=self.random_state)
+        return deep.AdaptationClassifier(objective, n_heads=self._n_heads, random_state=self.random_state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

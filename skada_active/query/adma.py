@@ -28,6 +28,8 @@ __all__ = ["ADMA", "distinctiveness"]
 _BLOCK_NUMBERS = 2**17
 # Differences below this share of the distances that they are between are rounding, and count as ties.
 _ROUNDING = 1e-5
+# Rows whose distances to the mean of a class differ by a smaller share are equally near.
+_TIE = 1e-9
 # Squares of what is farther from the source rows could leave the range of double precision.
 _FARTHEST = 1e100
 # What the comparison of a pair of classes takes for each row on one core.
@@ -134,7 +136,9 @@ def _landmarks(features: NDArray[np.float64], labels: NDArray[Any]) -> tuple[NDA
     nearest = []
     for label in classes:
         rows = np.flatnonzero(labels == label)
-        nearest.append(rows[euclidean_distances(features[rows].mean(axis=0)[None], features[rows]).argmin()])
+        distances = np.linalg.norm(features[rows] - features[rows].mean(axis=0), axis=1)
+        # The first of equals: two rows are equally far from their mean but for rounding.
+        nearest.append(rows[(distances <= (1 + _TIE) * distances.min()).argmax()])
     return classes, np.array(nearest)
 
 

@@ -78,7 +78,7 @@ def lamda_picks(
     Raises
     ------
     ValueError
-        If the lengths do not agree.
+        If the lengths do not agree, or squared distances are out of the range of their type.
 
     Notes
     -----
@@ -209,9 +209,15 @@ class _Kernel:
     """
 
     def __init__(self, rows: Floats, gamma: float) -> None:
-        # Distances in products lose what the rows have in common.
-        self.rows = (rows - rows.mean(axis=0)) * rows.dtype.type(np.sqrt(2 * gamma))
-        self.half_squares = np.einsum("ij,ij->i", self.rows, self.rows) / 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            # Distances in products lose what the rows have in common.
+            self.rows = (rows - rows.mean(axis=0)) * rows.dtype.type(np.sqrt(2 * gamma))
+            self.half_squares = np.einsum("ij,ij->i", self.rows, self.rows) / 2
+        if not self.half_squares.max(initial=0) <= np.finfo(rows.dtype).max / 4:
+            raise ValueError(
+                f"features with gamma={gamma:.3g} have squared distances beyond the range of {rows.dtype}; scale "
+                "features down, or give a smaller gamma."
+            )
 
     def column(self, position: int) -> Floats:
         """Return the kernel of all rows with one, shape (n,); 1 with itself."""

@@ -205,6 +205,14 @@ class LAS(QueryStrategy):
         """What `by` fills by itself."""
         return frozenset() if self.by is None else self.by.fills
 
+    def filled_for(self, estimator: Any) -> frozenset[str]:
+        """Return what `by` fills by itself for `estimator`; see `QueryStrategy.filled_for`."""
+        return frozenset() if self.by is None else self.by.filled_for(estimator)
+
+    @property
+    def _n_heads(self) -> int | None:
+        return None if self.by is None else self.by._n_heads
+
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if `by` is no score of the same model; see `QueryStrategy.check_model`."""
         super().check_model(estimator)
@@ -231,7 +239,10 @@ class LAS(QueryStrategy):
         return _scores(pool.proba, *found, self.smoothing_coef, self.smoothing_iter)[positions]
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-        candidates = top_k(self._scores(view), self._n_candidates(view, n_queries), rng)
+        scores = self._scores(view)
+        # What `by` never asks for first comes after all else here, too, and has no centroid of its own.
+        n_scored = max(n_queries, int(np.isfinite(scores).sum()))
+        candidates = top_k(scores, min(self._n_candidates(view, n_queries), n_scored), rng)
         if len(candidates) == n_queries:
             return candidates
         directions = normalized(view.features[candidates])

@@ -108,6 +108,10 @@ class Prefilter(QueryStrategy):
         """Tell whether `strategy` has a score per row."""
         return self._chooser.has_utilities()
 
+    @property
+    def _n_heads(self) -> int | None:
+        return self._chooser._n_heads or self._scorer._n_heads
+
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if `strategy` or `by` cannot read `estimator`; see `QueryStrategy.check_model`."""
         self._validate_params()

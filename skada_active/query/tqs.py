@@ -201,12 +201,10 @@ class TQS(CommitteeStrategy):
         share = 1 - view.confidence.mean() if isinstance(self.window, str) else self.window
         return draw_from_best(scores, share * len(view), n_queries, rng)
 
-    def _default_estimator(self, X: Any) -> Any:
-        estimator = super()._default_estimator(X)
+    @property
+    def _n_heads(self) -> int | None:
         # Heads of one network are trained at once.
-        if self.members is None and "n_heads" in estimator.get_params():
-            estimator.set_params(n_heads=self.n_members)
-        return estimator
+        return self.n_members if self.members is None else None
 
 
 def _deviation(committee_proba: NDArray[Any]) -> NDArray[np.float64]:

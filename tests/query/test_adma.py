@@ -74,6 +74,17 @@ def test_distinctiveness_is_that_of_a_plain_loop(n_classes):
     np.testing.assert_allclose(distinctiveness(**fields), naive_distinctiveness(**fields), atol=1e-12)
 
 
+def test_of_two_rows_as_near_to_the_mean_the_first_is_the_landmark():
+    fields = make_fields(n=200)
+    rows = np.random.default_rng(1).permutation(40)[:10]
+    fields |= {name: fields[name][rows] for name in ("source_inputs", "source_features", "source_y")}
+    fields["source_y"] = np.arange(10) // 2
+    expected = distinctiveness(**fields)
+    for offset in (0.1, 0.3, 1 / 7):
+        shifted = {name: fields[name] + offset for name in ("features", "source_features")}
+        np.testing.assert_allclose(distinctiveness(**fields | shifted), expected)
+
+
 def test_a_class_without_source_rows_counts_for_nothing():
     fields = make_fields(n_classes=5)
     kept = fields["source_y"] != 2

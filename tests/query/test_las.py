@@ -14,6 +14,7 @@ from skada_active.domains import mask_target
 from skada_active.loop import ActiveAdaptationLoop, BudgetSchedule
 from skada_active.pool import PoolView
 from skada_active.query import (
+    EADA,
     LAS,
     SDM,
     CoreSet,
@@ -350,6 +351,15 @@ def test_candidates_of_another_score_are_clustered_alike(view, by):
     candidates = top_k(by.utilities(view), 20, rng)
     picks = kmeans_picks(normalize(view.features[candidates]), 4, n_init=1, random_state=rng)
     np.testing.assert_array_equal(LAS(oversampling=4, by=by).select(view, 4, 3), candidates[picks])
+
+
+def test_what_the_score_never_asks_for_first_is_not_clustered_with_the_rest():
+    view = make_view(n=12, logits=np.random.default_rng(1).normal(size=(12, 3)))
+    by = EADA(first_stage=0.4)
+    kept = np.flatnonzero(np.isfinite(by.utilities(view)))
+    assert len(kept) == 5
+    assert set(LAS(oversampling=9, by=by).select(view, 3, 0)) < set(kept)
+    assert set(LAS(oversampling=9, by=by).select(view, 6, 0)) > set(kept)
 
 
 def test_its_own_score_by_name_changes_nothing(view):

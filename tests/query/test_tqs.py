@@ -11,7 +11,7 @@ from skada_active.deep import DANN, AdaptationClassifier
 from skada_active.domains import mask_target
 from skada_active.loop import ActiveAdaptationLoop
 from skada_active.pool import PoolView
-from skada_active.query import TQS, QueryByCommittee, tqs_scores
+from skada_active.query import LAS, TQS, Prefilter, QueryByCommittee, tqs_scores
 from skada_active.selection import top_k
 
 
@@ -28,7 +28,7 @@ class WithHeads(LogisticRegression):
     def pool_outputs(self, X, names):
         proba = self.predict_proba(X)
         heads = np.stack([proba, 1 - proba, np.full_like(proba, 0.5)])
-        outputs = {"proba": proba, "committee_proba": heads, "source_logit": X[:, 0]}
+        outputs = {"proba": proba, "committee_proba": heads, "source_logit": X[:, 0], "features": X}
         return {name: outputs[name] for name in names}
 
 
@@ -199,6 +199,27 @@ def test_a_default_network_that_can_have_heads_gets_one_for_each_member(monkeypa
     estimator = TQS(n_members=3)._default_estimator(np.zeros((4, 2)))
     assert estimator.n_heads == 3
     assert isinstance(estimator.objective, DANN)
+
+
+@pytest.mark.parametrize("strategy", [LAS(by=TQS(n_members=3)), Prefilter(by=TQS(n_members=3))], ids=repr)
+def test_a_strategy_that_asks_by_tqs_has_the_heads_of_its_default_network(strategy, data):
+    X, y, sample_domain = data
+    trained = []
+
+    class Network(WithHeads):
+        def __init__(self, objective=None, n_heads=None, random_state=None):
+            super().__init__(random_state=random_state)
+            self.objective = objective
+            self.n_heads = n_heads
+
+        def fit(self, X, y):
+            trained.append(self.n_heads)
+            return super().fit(X, y)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skada_active.deep.AdaptationClassifier", Network)
+        strategy.fit(X, y, sample_domain)
+    assert trained == [3]
 
 
 def test_in_the_loop_it_reads_discriminator_and_committee():

@@ -72,7 +72,8 @@ def test_the_error_bound_holds(seed, d, scale):
     prefilter = BFloat16Prefilter(X, 1)
     short = (prefilter.short @ prefilter.short.T).float().numpy()
     assert (np.abs(short - X.astype(np.float64) @ X.T) <= prefilter.error.numpy()[:, None]).all()
-    assert prefilter.error.max() < 0.01
+    # Two factors and their product are rounded by at most 2**-8 each.
+    assert prefilter.error.max() < 3.1 * 2**-8
 
 
 def test_identical_rows_are_neighbours_by_position(prefiltered):
