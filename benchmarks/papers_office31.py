@@ -35,7 +35,7 @@ DOMAINS = ("amazon", "dslr", "webcam")
 TASKS = [f"{source} -> {target}" for source, target in itertools.permutations(DOMAINS, 2)]
 KEY = ("protocol", "method", "task", "seed", "batch_statistics", "settings")
 WITHOUT_LABELS = ("unlabeled", "partial")
-#: Figures of a run that a protocol's table shows, with their headings; the last one is shown by task, too.
+#: Figures of a run that a protocol's table shows, with their headings; the last column is shown by task, too.
 COLUMNS = {
     "active": {"before": "before", "unqueried": "never queried", "after": "after"},
     "inductive": {"before": "before", "after": "after", "area": "area"},
@@ -53,7 +53,7 @@ def statistics_of(protocol: str, arguments: argparse.Namespace) -> list[str | No
     """Return the ways of batch normalisation that a protocol compares; None: as the recipe ships it."""
     if protocol not in WITHOUT_LABELS:
         return [None]
-    return ["per_domain", "mixed"] if arguments.batch_statistics == "both" else [arguments.batch_statistics]
+    return ["mixed", "per_domain"] if arguments.batch_statistics == "both" else [arguments.batch_statistics]
 
 
 def runs_of(table: Table, arguments: argparse.Namespace) -> list[Row]:
