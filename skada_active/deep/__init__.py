@@ -4,6 +4,7 @@ from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.augmentation import FeatureNoise, ImageAugmentation
 from skada_active.deep.classifier import AdaptationClassifier
 from skada_active.deep.objectives import (
+    ADDA,
     AFN,
     ATDOC,
     BSP,
@@ -17,7 +18,10 @@ from skada_active.deep.objectives import (
     M3SDA,
     MADA,
     MCC,
+    MCD,
+    MDD,
     MME,
+    RTN,
     TPN,
     TSF,
     VAT,
@@ -31,9 +35,11 @@ from skada_active.deep.objectives import (
     PartialWeights,
     Phase,
     SelfEnsembling,
+    SymNets,
 )
 
 __all__ = [
+    "ADDA",
     "AFN",
     "ATDOC",
     "BSP",
@@ -47,7 +53,10 @@ __all__ = [
     "M3SDA",
     "MADA",
     "MCC",
+    "MCD",
+    "MDD",
     "MME",
+    "RTN",
     "TPN",
     "TSF",
     "VAT",
@@ -65,4 +74,5 @@ __all__ = [
     "PartialWeights",
     "Phase",
     "SelfEnsembling",
+    "SymNets",
 ]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import wraps
-from inspect import Signature, signature
+from inspect import Signature, cleandoc, signature
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from sklearn.base import clone
 from sklearn.utils import get_tags
@@ -31,11 +31,13 @@ __all__ = [
     "SupervisedKnobs",
     "TablePreparing",
     "TrainingKnobs",
+    "as_recipe",
     "configured",
-    "names_checked",
+    "function_of",
 ]
 
 _Recipe = TypeVar("_Recipe")
+_Made = TypeVar("_Made", covariant=True)
 #: Arguments that people look for in a recipe, and where they are.
 _ELSEWHERE = {
     "estimator": "a recipe builds it from its knobs; ActiveAdaptationLoop(estimator, recipe.strategy) has any",
@@ -57,8 +59,39 @@ ADADELTA: dict[str, Any] = {"optimizer": "adadelta", "lr": 0.1, "max_epochs": 10
 _PRETRAINED = "backbone.0.*"
 
 
-def names_checked(recipe: type[_Recipe]) -> type[_Recipe]:
-    """Let the class of a recipe answer to a parameter that it does not have by its name, and what is meant."""
+#: What the classes of the recipes say of the knobs that they share, by the class that has them.
+_SHARED_DOCS = {
+    "RecipeLoop": """
+budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
+    Parameters of the `ActiveAdaptationLoop`.
+""",
+    "TrainingKnobs": """
+preprocessor : transformer, "auto" or None, default="auto"
+    What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps (NaN)
+    of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become the most
+    frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no preparation.
+max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
+    Training, as in `AdaptationClassifier`; in a loop, `max_epochs` are those before the first round.
+module, standardize, batch_statistics, n_heads, source_weight, unlabeled_pool, class_weight, device, net_params
+    Likewise.
+augmentation, mix_alpha, train_transform
+    Likewise.
+""",
+    "SupervisedKnobs": """
+labeled_loss, head, head_temperature
+    Likewise.
+""",
+}
+_ATTRIBUTES = """
+Attributes
+----------
+estimator, strategy
+    What the knobs describe, built whenever it is read: to change them, change the knobs.
+"""
+
+
+def as_recipe(recipe: type[_Recipe]) -> type[_Recipe]:
+    """Make a dataclass a recipe: its knobs by name alone, an unknown one answered by its name, the shared described."""
     init: Callable[..., None] = recipe.__init__
 
     @wraps(init)
@@ -73,8 +106,69 @@ def names_checked(recipe: type[_Recipe]) -> type[_Recipe]:
     ordered = sorted(parameters, key=lambda parameter: parameter.name in common)
     named_init.__signature__ = Signature([itself, *ordered])  # type: ignore[attr-defined]
     recipe.__init__ = named_init  # type: ignore[method-assign, assignment]
+    recipe.__doc__ = _described(recipe)
     _RECIPES[recipe.__name__] = recipe
     return recipe
+
+
+def _described(recipe: type) -> str:
+    """Return the docstring of a recipe, in which what it shares with the others follows its own knobs."""
+    own, notes, rest = cleandoc(recipe.__doc__ or "").partition("\nNotes\n")
+    own, attributes, described = own.partition("\nAttributes\n")
+    names = {base.__name__ for base in recipe.__mro__}
+    shared = [line for name, text in _SHARED_DOCS.items() if name in names for line in text.strip("\n").splitlines()]
+    for number, line in enumerate(shared):
+        if not line.startswith(" "):
+            shared[number] = ", ".join(knob for knob in line.split(", ") if f"\n{knob} : " not in own)
+    attributes = attributes + described if attributes else _ATTRIBUTES
+    return "\n".join([own.rstrip(), *shared, attributes.rstrip(), notes]) + rest
+
+
+class RecipeFunction(Protocol[_Made]):
+    """Function of a recipe."""
+
+    def __call__(self, *, preset: str = "default", **knobs: Any) -> _Made: ...
+
+
+def function_of(recipe: type[_Recipe]) -> RecipeFunction[_Recipe]:
+    """Return the function of a recipe, which makes one with the knobs of a preset and those given."""
+    kind, name = recipe.__name__, recipe.FUNCTION  # type: ignore[attr-defined]
+
+    def make(*, preset: str = "default", **knobs: Any) -> _Recipe:
+        return configured(recipe, preset, knobs)
+
+    make.__name__ = make.__qualname__ = name
+    make.__module__ = recipe.__module__
+    make.__annotations__["return"] = recipe
+    make.__doc__ = f"""{kind} with these knobs.
+
+    Parameters
+    ----------
+    preset : {{"default", "paper"}}, default="default"
+        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
+        of `{kind}`.
+    **knobs
+        Parameters of `{kind}`.
+
+    Returns
+    -------
+    {kind}
+        Not fitted.
+
+    Raises
+    ------
+    TypeError
+        If there is no such knob; the error names the one that is meant.
+    ValueError
+        If a value is not one that a knob can have, or `preset` is unknown.
+
+    Examples
+    --------
+    >>> from skada_active import recipes
+    >>> recipes.{name}(random_state=0)
+    {kind}(random_state=0)
+    """
+    return make
 
 
 def configured(recipe: type[_Recipe], preset: str, knobs: dict[str, Any]) -> _Recipe:

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from skada_active.deep import AnchorSet, Objective, ObjectiveSum
 from skada_active.query import MarginSampling, QueryStrategy
-from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, configured, names_checked
+from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, as_recipe, configured
 
 __all__ = ["Baseline", "baseline"]
 
 
-@names_checked
+@as_recipe
 @dataclass(kw_only=True, eq=False, repr=False)
 class Baseline(SupervisedKnobs, RecipeLoop):
     """Baseline: a query strategy with training on the labelled rows alone.
@@ -25,24 +25,6 @@ class Baseline(SupervisedKnobs, RecipeLoop):
         Domain adaptation loss in addition, such as ``MCC()``.
     anchors : AnchorSet, default=None
         Confident target rows in addition, see `AdaptationClassifier`.
-    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
-        Parameters of the `ActiveAdaptationLoop`.
-    preprocessor : transformer, "auto" or None, default="auto"
-        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
-        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
-        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
-        preparation.
-    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
-        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
-    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
-        Likewise.
-    labeled_loss, head, head_temperature
-        Likewise.
-
-    Attributes
-    ----------
-    estimator, strategy
-        What the knobs describe, built whenever it is read: to change them, change the knobs.
 
     Notes
     -----

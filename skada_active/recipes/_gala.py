@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from skada_active.deep import DANN, M3SDA
 from skada_active.query import GALA
-from skada_active.recipes._base import RecipeLoop, SupervisedKnobs, configured, names_checked
+from skada_active.recipes._base import RecipeLoop, SupervisedKnobs, as_recipe, function_of
 
 __all__ = ["GALALoop", "gala"]
 
 
-@names_checked
+@as_recipe
 @dataclass(kw_only=True, eq=False, repr=False)
 class GALALoop(SupervisedKnobs, RecipeLoop):
     """GALA: global clusters of gradients, and in each the row with the widest gap to the sources.
@@ -28,28 +28,11 @@ class GALALoop(SupervisedKnobs, RecipeLoop):
     base : {"dann", "m3sda"} or None, default=None
         Domain adaptation underneath: ``"dann"`` with one discriminator per source, ``"m3sda"`` moment matching,
         ``None``: the labelled rows alone.
-    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
-        Parameters of the `ActiveAdaptationLoop`. The paper buys 1 %; in how many rounds, the text
-        that we have does not say.
-    preprocessor : transformer, "auto" or None, default="auto"
-        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
-        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
-        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
-        preparation.
-    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
-        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
-    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
-        Likewise.
-    labeled_loss, head, head_temperature
-        Likewise.
-
-    Attributes
-    ----------
-    estimator, strategy
-        What the knobs describe, built whenever it is read: to change them, change the knobs.
 
     Notes
     -----
+    The paper buys 1 %; in how many rounds, the text that we have does not say.
+
     ``preset="paper"`` of `gala` changes nothing: all that the text says, 1 % of the labels and ``alpha=0.6``, is the
     default.
 
@@ -87,33 +70,4 @@ class GALALoop(SupervisedKnobs, RecipeLoop):
         return GALA(alpha=self.alpha, mode=self.mode, source_aggregation=self.source_aggregation)
 
 
-def gala(*, preset: str = "default", **knobs: Any) -> GALALoop:
-    """Return `GALALoop` with these knobs.
-
-    Parameters
-    ----------
-    preset : {"default", "paper"}, default="default"
-        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
-        of `GALALoop`.
-    **knobs
-        Parameters of `GALALoop`.
-
-    Returns
-    -------
-    GALALoop
-        Not fitted.
-
-    Raises
-    ------
-    TypeError
-        If there is no such knob; the error names the one that is meant.
-    ValueError
-        If a value is not one that a knob can have, or `preset` is unknown.
-
-    Examples
-    --------
-    >>> from skada_active import recipes
-    >>> recipes.gala(base="dann").estimator.objective
-    DANN(discriminator='per_source')
-    """
-    return configured(GALALoop, preset, knobs)
+gala = function_of(GALALoop)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from skada_active.deep import GSDA
-from skada_active.recipes._base import SupervisedKnobs, TablePreparing, configured, names_checked
+from skada_active.recipes._base import SupervisedKnobs, TablePreparing, as_recipe, function_of
 
 __all__ = ["GSDAClassifier", "gsda"]
 
 
-@names_checked
+@as_recipe
 @dataclass(kw_only=True, eq=False, repr=False)
 class GSDAClassifier(SupervisedKnobs, TablePreparing):
     """GSDA: alignment of domain, groups and classes with synchronised gradients.
@@ -43,17 +43,6 @@ class GSDAClassifier(SupervisedKnobs, TablePreparing):
         so that the adversarial losses and the synchronisation stay 1 to `beta`, see `GSDA`.
     verbose, random_state
         As in the `AdaptationClassifier`.
-    preprocessor : transformer, "auto" or None, default="auto"
-        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
-        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
-        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
-        preparation.
-    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
-        Training, as in `AdaptationClassifier`.
-    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
-        Likewise.
-    labeled_loss, head, head_temperature
-        Likewise.
 
     Attributes
     ----------
@@ -104,33 +93,4 @@ class GSDAClassifier(SupervisedKnobs, TablePreparing):
         _ = self.objective
 
 
-def gsda(*, preset: str = "default", **knobs: Any) -> GSDAClassifier:
-    """Return `GSDAClassifier` with these knobs.
-
-    Parameters
-    ----------
-    preset : {"default", "paper"}, default="default"
-        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
-        of `GSDAClassifier`.
-    **knobs
-        Parameters of `GSDAClassifier`.
-
-    Returns
-    -------
-    GSDAClassifier
-        Not fitted.
-
-    Raises
-    ------
-    TypeError
-        If there is no such knob; the error names the one that is meant.
-    ValueError
-        If a value is not one that a knob can have, or `preset` is unknown.
-
-    Examples
-    --------
-    >>> from skada_active import recipes
-    >>> recipes.gsda(alpha=0.2, beta=10.0).objective
-    GSDA(alpha=0.2, beta=10.0)
-    """
-    return configured(GSDAClassifier, preset, knobs)
+gsda = function_of(GSDAClassifier)

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from skada_active.deep import AnchorSet, Objective, ObjectiveSum
 from skada_active.query import LAS
-from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, configured, names_checked
+from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, as_recipe, function_of
 
 __all__ = ["LADA", "lada"]
 
 
-@names_checked
+@as_recipe
 @dataclass(kw_only=True, eq=False, repr=False)
 class LADA(SupervisedKnobs, RecipeLoop):
     """LADA: queries by local inconsistency, and a progressive anchor set around the answers.
@@ -39,28 +39,11 @@ class LADA(SupervisedKnobs, RecipeLoop):
     objective : Objective, default=None
         Domain adaptation loss in addition, such as ``MME()`` or ``MCC()`` (the paper's Tables 1 to 3); then mostly with
         ``neighbors=None``.
-    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
-        Parameters of the `ActiveAdaptationLoop`. The paper buys 5 or 10 % in 5 rounds, with 2 epochs between
-        them.
-    preprocessor : transformer, "auto" or None, default="auto"
-        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
-        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
-        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
-        preparation.
-    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
-        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
-    module, standardize, source_weight, unlabeled_pool, class_weight, mix_alpha, device, net_params
-        Likewise.
-    labeled_loss, head, head_temperature
-        Likewise.
-
-    Attributes
-    ----------
-    estimator, strategy
-        What the knobs describe, built whenever it is read: to change them, change the knobs.
 
     Notes
     -----
+    The paper buys 5 or 10 % in 5 rounds, with 2 epochs between them.
+
     ``preset="paper"`` of `lada` is what the paper trained a ResNet-50 with: ``optimizer="adadelta"`` with ``lr=0.1``,
     ``batch_size=32``, ``max_epochs=10`` and ``round_epochs=(2, 2, 2, 2, 22)``, 40 epochs in all. Where there is a
     `module`, its first part learns at a tenth of that rate, as the paper's backbone did:
@@ -107,33 +90,4 @@ class LADA(SupervisedKnobs, RecipeLoop):
         return LAS(n_neighbors=self.n_neighbors, oversampling=self.oversampling)
 
 
-def lada(*, preset: str = "default", **knobs: Any) -> LADA:
-    """Return `LADA` with these knobs.
-
-    Parameters
-    ----------
-    preset : {"default", "paper"}, default="default"
-        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
-        of `LADA`.
-    **knobs
-        Parameters of `LADA`.
-
-    Returns
-    -------
-    LADA
-        Not fitted.
-
-    Raises
-    ------
-    TypeError
-        If there is no such knob; the error names the one that is meant.
-    ValueError
-        If a value is not one that a knob can have, or `preset` is unknown.
-
-    Examples
-    --------
-    >>> from skada_active import recipes
-    >>> recipes.lada(n_neighbors=5).strategy
-    LAS(n_neighbors=5)
-    """
-    return configured(LADA, preset, knobs)
+lada = function_of(LADA)

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from skada_active.deep import MME, TSF
 from skada_active.query import SAGE
-from skada_active.recipes._base import RecipeLoop, configured, names_checked
+from skada_active.recipes._base import RecipeLoop, as_recipe, function_of
 
 __all__ = ["SAGELoop", "sage"]
 
 
-@names_checked
+@as_recipe
 @dataclass(kw_only=True, eq=False, repr=False)
 class SAGELoop(RecipeLoop):
     """SAGE: stochastic adversarial gradients of a classifier trained with the transferability loss.
@@ -34,26 +34,11 @@ class SAGELoop(RecipeLoop):
         Whether the mean gradient is projected out (positive orthogonal projection).
     diversity : {"farthest_first", "kmeans++"} or None, default="farthest_first"
         How the batch is spread out; ``None``: the longest gradients.
-    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
-        Parameters of the `ActiveAdaptationLoop`. The paper buys 10 rounds of 8 or 16 labels, of 16 or
-        128 for VisDA.
-    preprocessor : transformer, "auto" or None, default="auto"
-        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
-        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
-        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
-        preparation.
-    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
-        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
-    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
-        Likewise.
-
-    Attributes
-    ----------
-    estimator, strategy
-        What the knobs describe, built whenever it is read: to change them, change the knobs.
 
     Notes
     -----
+    The paper buys 10 rounds of 8 or 16 labels, of 16 or 128 for VisDA.
+
     ``preset="paper"`` of `sage` has ``budget=80`` in 10 rounds, the smallest that the paper buys, and
     ``optimizer="sgd"`` with ``lr=0.01``, the usual rate with it: the paper names the optimiser alone. It pre-trains for
     10,000 steps, which in epochs depends on the data: see `max_epochs`.
@@ -95,33 +80,4 @@ class SAGELoop(RecipeLoop):
         return SAGE(projection=self.projection, diversity=self.diversity)
 
 
-def sage(*, preset: str = "default", **knobs: Any) -> SAGELoop:
-    """Return `SAGELoop` with these knobs.
-
-    Parameters
-    ----------
-    preset : {"default", "paper"}, default="default"
-        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
-        of `SAGELoop`.
-    **knobs
-        Parameters of `SAGELoop`.
-
-    Returns
-    -------
-    SAGELoop
-        Not fitted.
-
-    Raises
-    ------
-    TypeError
-        If there is no such knob; the error names the one that is meant.
-    ValueError
-        If a value is not one that a knob can have, or `preset` is unknown.
-
-    Examples
-    --------
-    >>> from skada_active import recipes
-    >>> recipes.sage(regularizer="mme").estimator.head
-    'cosine'
-    """
-    return configured(SAGELoop, preset, knobs)
+sage = function_of(SAGELoop)

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 from skada_active.deep import MarginLoss
 from skada_active.query import SDM
-from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, configured, names_checked
+from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, as_recipe, function_of
 
 __all__ = ["SDMLoop", "sdm"]
 
 
-@names_checked
+@as_recipe
 @dataclass(kw_only=True, eq=False, repr=False)
 class SDMLoop(SupervisedKnobs, RecipeLoop):
     """SDM-AG: the dynamic max-margin loss, and margin sampling with gradient consistency.
@@ -39,27 +39,11 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
         How the query differentiates the margin, see `SDM`.
     labeled_loss : {"s+t", "joint"}, default="s+t"
         How source and labelled target rows are averaged; the paper pools them, ``"joint"``.
-    budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
-        Parameters of the `ActiveAdaptationLoop`. The paper buys 5 % in 5 rounds, with 2 epochs between them.
-    preprocessor : transformer, "auto" or None, default="auto"
-        What makes rows ready for the network, learned without labels from the rows of all domains. ``"auto"``: gaps
-        (NaN) of a table become the median of the column, texts and categories columns of 0 and 1, whose gaps become
-        the most frequent value; tables of numbers without gaps, images and datasets stay as they are. ``None``: no
-        preparation.
-    max_epochs, lr, batch_size, target_batch_size, optimizer, weight_decay
-        Training, as in `AdaptationClassifier`; `max_epochs` are those before the first round.
-    module, standardize, source_weight, unlabeled_pool, class_weight, augmentation, mix_alpha, device, net_params
-        Likewise.
-    head, head_temperature
-        Likewise.
-
-    Attributes
-    ----------
-    estimator, strategy
-        What the knobs describe, built whenever it is read: to change them, change the knobs.
 
     Notes
     -----
+    The paper buys 5 % in 5 rounds, with 2 epochs between them.
+
     ``preset="paper"`` of `sdm` is what the paper trained a ResNet-50 with: ``labeled_loss="joint"``,
     ``optimizer="adadelta"`` with ``lr=0.1``, ``batch_size=72``, ``max_epochs=10`` and ``round_epochs=(2, 2, 2, 2,
     22)``, 40 epochs in all. Where there is a `module`, its first part learns at a tenth of that rate, as the paper's
@@ -110,33 +94,4 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
         return SDM(gradient_weight=self.gradient_weight, jacobian=self.jacobian, **loss)
 
 
-def sdm(*, preset: str = "default", **knobs: Any) -> SDMLoop:
-    """Return `SDMLoop` with these knobs.
-
-    Parameters
-    ----------
-    preset : {"default", "paper"}, default="default"
-        ``"paper"``: what the paper published for knobs that are not given, where it is not the default; see the notes
-        of `SDMLoop`.
-    **knobs
-        Parameters of `SDMLoop`.
-
-    Returns
-    -------
-    SDMLoop
-        Not fitted.
-
-    Raises
-    ------
-    TypeError
-        If there is no such knob; the error names the one that is meant.
-    ValueError
-        If a value is not one that a knob can have, or `preset` is unknown.
-
-    Examples
-    --------
-    >>> from skada_active import recipes
-    >>> recipes.sdm(margin=0.5)
-    SDMLoop(margin=0.5)
-    """
-    return configured(SDMLoop, preset, knobs)
+sdm = function_of(SDMLoop)

@@ -192,7 +192,7 @@ def _other_values(value: Any, options: Iterable[Any]) -> list[Any]:
     if isinstance(value, int):
         return [value + 1]
     if isinstance(value, float):
-        return [value / 2 if value else 0.5]
+        return [value / 2 if value else 0.5, value + 0.25]  # the second for a threshold that the first does not cross
     if isinstance(value, tuple) and value and all(isinstance(item, int) for item in value):
         return [(value[0] + 1, *value[1:])]
     others: list[Any] = []
@@ -326,7 +326,8 @@ def _run_seeded(
     *gradients, by_inputs = torch.autograd.grad(loss, [*weights, step.inputs], materialize_grads=True)
     for phase in criterion.phases(network, step):
         of_phase = phase.loss(_step(network, sizes, unknown, shift))
-        gradients += torch.autograd.grad(of_phase, list(phase.parameters), materialize_grads=True)
+        of_parameters = torch.autograd.grad(of_phase, list(phase.parameters), materialize_grads=True)
+        gradients += [phase.n_steps * gradient for gradient in of_parameters]
     return _Outcome(loss.detach(), gradients, by_inputs, step.batch.terms)
 
 
@@ -352,7 +353,7 @@ def _step(network: AdaptationModule, sizes: tuple[int, int, int], unknown: int, 
         features=features,
         logits=logits,
         batch=Batch(labels, domain, n_source, n_labeled, torch.arange(n_rows)),
-        progress=0.2,
+        progress=0.6,  # a method of two stages is in its second one
         iteration=1500,
         head=network.classify,
         forward=network,

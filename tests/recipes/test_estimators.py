@@ -24,7 +24,7 @@ from skada_active.io import load, save
 from skada_active.networks import torchvision_backbone
 from skada_active.query import BADGE, MarginSampling
 
-LOOPS = [recipes.LADA, recipes.SDMLoop, recipes.SAGELoop, recipes.GALALoop, recipes.Baseline]
+LOOPS = [recipes.LADA, recipes.SDMLoop, recipes.SAGELoop, recipes.GALALoop, recipes.Baseline, recipes.LAMDALoop]
 SHORT = {"max_epochs": 1, "round_epochs": 1, "budget": 4, "n_rounds": 2, "random_state": 0, "device": "cpu"}
 every_loop = pytest.mark.parametrize("recipe", LOOPS)
 

@@ -17,6 +17,7 @@ from skada_active.deep import (
     JAN,
     MADA,
     MCC,
+    RTN,
     TPN,
     TSF,
     VAT,
@@ -40,6 +41,7 @@ OPTIONS = {
     CDAC: {"changes": {"top_k": 2}},
     DAN: {"changes": {"kernel_scales": (0.5,)}},
     JAN: {"changes": {"kernel_scales": (0.5,)}},
+    RTN: {"changes": {"kernel_scales": (0.5,)}},
     VAT: {"changes": {"epsilon": 1.0, "xi": 0.1}},
     GSDA: {"changes": {"n_groups": 1, "levels": ("domain",)}},
 }

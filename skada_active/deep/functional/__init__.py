@@ -12,9 +12,13 @@ from skada_active.deep.functional._class_adversarial import (
     multi_adversarial_loss,
     transferability_loss,
 )
-from skada_active.deep.functional._classifier_discrepancy import classifier_discrepancy, margin_disparity_discrepancy
+from skada_active.deep.functional._classifier_discrepancy import (
+    class_balance_loss,
+    classifier_discrepancy,
+    margin_disparity_discrepancy,
+)
 from skada_active.deep.functional._confidence import minimax_entropy_loss, minimum_class_confusion_loss
-from skada_active.deep.functional._discrepancy import coral_loss, joint_mmd, multi_kernel_mmd
+from skada_active.deep.functional._discrepancy import coral_loss, fused_mmd, joint_mmd, multi_kernel_mmd
 from skada_active.deep.functional._evidential import dirichlet_uncertainties, evidential_loss
 from skada_active.deep.functional._feature_norms import adaptive_feature_norm, batch_spectral_penalty
 from skada_active.deep.functional._gradient_synchronization import (
@@ -40,6 +44,12 @@ from skada_active.deep.functional._pseudo_labels import (
     pseudo_label_loss,
     self_ensembling_loss,
 )
+from skada_active.deep.functional._symmetric import (
+    category_confusion_loss,
+    domain_confusion_loss,
+    domain_discrimination_loss,
+    merged_entropy_loss,
+)
 from skada_active.deep.functional._virtual_adversarial import (
     virtual_adversarial_divergence,
     virtual_adversarial_loss,
@@ -51,7 +61,9 @@ __all__ = [
     "adversarial_clustering_loss",
     "anchor_acceptance",
     "batch_spectral_penalty",
+    "category_confusion_loss",
     "cdan_loss",
+    "class_balance_loss",
     "class_balance_weights",
     "class_prototypes",
     "class_weighted_features",
@@ -59,16 +71,20 @@ __all__ = [
     "coral_loss",
     "dirichlet_uncertainties",
     "domain_adversarial_loss",
+    "domain_confusion_loss",
+    "domain_discrimination_loss",
     "domain_gradient_magnitudes",
     "evidential_loss",
     "feature_gradient_magnitudes",
     "free_energy_alignment_loss",
+    "fused_mmd",
     "gradient_reversal",
     "gradient_synchronization_loss",
     "information_maximization_loss",
     "joint_mmd",
     "margin_disparity_discrepancy",
     "margin_loss",
+    "merged_entropy_loss",
     "minimax_entropy_loss",
     "minimum_class_confusion_loss",
     "moment_matching_loss",

@@ -5,7 +5,32 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["classifier_discrepancy", "margin_disparity_discrepancy"]
+__all__ = ["class_balance_loss", "classifier_discrepancy", "margin_disparity_discrepancy"]
+
+
+def class_balance_loss(logits: Tensor) -> Tensor:
+    r"""Return :math:`-\frac{1}{C} \sum_c \ln(\bar p_c + 10^{-6})` of the mean prediction: few classes go without rows.
+
+    The Transfer Learning Library calls it entropy and adds it to MCD. The offset lets go of classes far from all rows.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, C)
+        Logits of target rows.
+
+    Returns
+    -------
+    Tensor
+        Scalar, ln C at least (but for the offset): where all classes are as likely on average.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skada_active.deep.functional import class_balance_loss
+    >>> class_balance_loss(torch.tensor([[50.0, 0.0], [0.0, 50.0]]))  # ln 2
+    tensor(0.6931)
+    """
+    return -(logits.softmax(dim=1).mean(dim=0) + 1e-6).log().mean()
 
 
 def classifier_discrepancy(logits_a: Tensor, logits_b: Tensor) -> Tensor:

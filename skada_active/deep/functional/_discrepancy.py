@@ -9,7 +9,7 @@ from operator import mul
 import torch
 from torch import Tensor
 
-__all__ = ["KERNEL_SCALES", "coral_loss", "joint_mmd", "multi_kernel_mmd", "squared_distances"]
+__all__ = ["KERNEL_SCALES", "coral_loss", "fused_mmd", "joint_mmd", "multi_kernel_mmd", "squared_distances"]
 
 #: Bandwidths of the Gaussian kernels, as multiples of the mean squared distance of the rows.
 KERNEL_SCALES = (2.0**-3, 2.0**-2, 2.0**-1, 1.0, 2.0)
@@ -57,7 +57,8 @@ def multi_kernel_mmd(source: Tensor, target: Tensor, *, kernel_scales: Sequence[
     >>> multi_kernel_mmd(rows, rows + 5) > multi_kernel_mmd(rows, rows + 1)
     tensor(True)
     """
-    return _mmd(_gaussian_kernels(torch.cat([source, target]), kernel_scales), len(source))
+    rows = torch.cat([source, target])
+    return _mmd(_gaussian_kernels(squared_distances(rows, rows), kernel_scales), len(source))
 
 
 def joint_mmd(
@@ -115,9 +116,67 @@ def joint_mmd(
     if proba_bandwidth <= 0:
         raise ValueError(f"proba_bandwidth must be positive, got {proba_bandwidth!r}.")
     *hidden, proba = (torch.cat(pair) for pair in zip(source_layers, target_layers, strict=True))
-    kernels = [_gaussian_kernels(rows, kernel_scales) for rows in hidden]
+    kernels = [_gaussian_kernels(squared_distances(rows, rows), kernel_scales) for rows in hidden]
     kernels.append(torch.exp(squared_distances(proba, proba) / (-2 * proba_bandwidth**2)))
     return _mmd(reduce(mul, kernels), len(source_layers[0]))
+
+
+def fused_mmd(
+    source_features: Tensor,
+    target_features: Tensor,
+    source_proba: Tensor,
+    target_proba: Tensor,
+    *,
+    kernel_scales: Sequence[float] = KERNEL_SCALES,
+) -> Tensor:
+    r"""Return RTN's tensor discrepancy: `multi_kernel_mmd` of the outer products of features and class probabilities.
+
+    The products :math:`f \otimes p` are never made. With the difference :math:`\delta` and the mean :math:`\mu` of two
+    rows' features (probabilities), :math:`|f \otimes p - f' \otimes p'|^2 = |\delta_f|^2 |\mu_p|^2 + |\mu_f|^2
+    |\delta_p|^2 + 2 (\mu_f \cdot \delta_f) (\mu_p \cdot \delta_p)`, exact also for rows that are near.
+
+    Parameters
+    ----------
+    source_features, target_features : Tensor of shape (n_s, D) and (n_t, D)
+        Features, two rows or more each; the numbers of rows may differ.
+    source_proba, target_proba : Tensor of shape (n_s, C) and (n_t, C)
+        Class probabilities of the same rows.
+    kernel_scales : sequence of float, default=(1/8, 1/4, 1/2, 1, 2)
+        As in `multi_kernel_mmd`.
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+
+    Raises
+    ------
+    ValueError
+        If a domain has fewer than two rows, or a scale is not positive.
+
+    Notes
+    -----
+    O((n_s + n_t)^2 (D + C)) time, O((n_s + n_t)^2) memory.
+
+    References
+    ----------
+    .. [1] Long et al., "Unsupervised Domain Adaptation with Residual Transfer Networks", NeurIPS 2016, section 4.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skada_active.deep.functional import fused_mmd
+    >>> features, proba = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+    >>> fused_mmd(features, features, proba, proba.flip(1)) > fused_mmd(features, features, proba, proba)
+    tensor(True)
+    """
+    features, proba = torch.cat([source_features, target_features]), torch.cat([source_proba, target_proba])
+    parts = [(squared_distances(rows, rows), rows.square().sum(dim=1)) for rows in (features, proba)]
+    (apart_f, mean_f, along_f), (apart_p, mean_p, along_p) = (
+        (apart, (norm[:, None] + norm) / 2 - apart / 4, (norm[:, None] - norm) / 2) for apart, norm in parts
+    )
+    squared = apart_f * mean_p + mean_f * apart_p + 2 * along_f * along_p
+    return _mmd(_gaussian_kernels(squared.clamp_min(0), kernel_scales), len(source_features))
 
 
 def coral_loss(source: Tensor, target: Tensor) -> Tensor:
@@ -169,10 +228,9 @@ def squared_distances(rows: Tensor, others: Tensor) -> Tensor:
     return torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
-def _gaussian_kernels(rows: Tensor, scales: Sequence[float]) -> Tensor:
+def _gaussian_kernels(squared: Tensor, scales: Sequence[float]) -> Tensor:
     if not len(scales) or min(scales) <= 0:
         raise ValueError(f"kernel_scales must hold one positive number or more, got {scales!r}.")
-    squared = squared_distances(rows, rows)
     # Rows that are all the same have no scale; every kernel is then 1, whatever the bandwidth.
     mean = squared.detach().mean().clamp_min(torch.finfo(squared.dtype).tiny)
     return reduce(torch.add, (torch.exp(squared / (-2 * scale * mean)) for scale in scales))

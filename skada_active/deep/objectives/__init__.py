@@ -1,6 +1,7 @@
 """Objectives: one domain adaptation method a file, each a loss that the one training step adds up."""
 
 from skada_active.deep.objectives._base import Objective, ObjectiveSum, ObjectiveTerm, Phase, terms_of
+from skada_active.deep.objectives.adda import ADDA
 from skada_active.deep.objectives.atdoc import ATDOC
 from skada_active.deep.objectives.cdac import CDAC
 from skada_active.deep.objectives.cdan import CDAN
@@ -14,15 +15,20 @@ from skada_active.deep.objectives.m3sda import M3SDA
 from skada_active.deep.objectives.mada import MADA
 from skada_active.deep.objectives.margin import MarginLoss
 from skada_active.deep.objectives.mcc import MCC
+from skada_active.deep.objectives.mcd import MCD
+from skada_active.deep.objectives.mdd import MDD
 from skada_active.deep.objectives.mmd import DAN, JAN
 from skada_active.deep.objectives.mme import MME
+from skada_active.deep.objectives.rtn import RTN
 from skada_active.deep.objectives.self_ensembling import SelfEnsembling
 from skada_active.deep.objectives.source_weights import LabelMatching, PartialWeights
+from skada_active.deep.objectives.symnets import SymNets
 from skada_active.deep.objectives.tpn import TPN
 from skada_active.deep.objectives.tsf import TSF
 from skada_active.deep.objectives.vat import VAT
 
 __all__ = [
+    "ADDA",
     "AFN",
     "ATDOC",
     "BSP",
@@ -36,7 +42,10 @@ __all__ = [
     "M3SDA",
     "MADA",
     "MCC",
+    "MCD",
+    "MDD",
     "MME",
+    "RTN",
     "TPN",
     "TSF",
     "VAT",
@@ -50,5 +59,6 @@ __all__ = [
     "PartialWeights",
     "Phase",
     "SelfEnsembling",
+    "SymNets",
     "terms_of",
 ]

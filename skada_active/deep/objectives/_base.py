@@ -191,6 +191,10 @@ class Phase:
     parameters: Iterable[nn.Parameter]
     n_steps: int = 1
 
+    def __post_init__(self) -> None:
+        # They are read at every step, which `module.parameters()` allows only once.
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+
 
 def _name_of_loss(objective: type[Objective]) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", objective.__name__).lower()

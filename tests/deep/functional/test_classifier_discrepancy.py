@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from skada_active.deep.functional import classifier_discrepancy, margin_disparity_discrepancy
+from skada_active.deep.functional import class_balance_loss, classifier_discrepancy, margin_disparity_discrepancy
 
 
 def logits(n=4, n_classes=3, seed=0):
@@ -45,3 +45,18 @@ def test_margin_disparity_of_a_certain_adversary_is_finite():
     value.backward()
     assert value.item() == pytest.approx(-90, rel=1e-6)
     assert math.isfinite(sure.grad.sum())
+
+
+def test_class_balance_is_the_mean_logarithm_of_the_mean_prediction():
+    rows = logits(5)
+    expected = -sum((sum(p[c] for p in rows.softmax(1)) / 5 + 1e-6).log() for c in range(3)) / 3
+    torch.testing.assert_close(class_balance_loss(rows), expected)
+    assert class_balance_loss(50 * torch.eye(3)).item() == pytest.approx(math.log(3), abs=1e-5)
+    assert gradcheck(class_balance_loss, (rows.requires_grad_(),))
+
+
+def test_class_balance_lets_go_of_a_class_that_is_far_from_all_rows():
+    rows = torch.tensor([[0.0, 1e4], [0.0, 2e4]], requires_grad=True)
+    loss = class_balance_loss(rows)
+    assert loss.item() == pytest.approx(-math.log(1e-6) / 2, rel=1e-4)
+    assert not torch.autograd.grad(loss, rows)[0].any()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from skada_active.deep.functional import coral_loss, joint_mmd, multi_kernel_mmd
+from skada_active.deep.functional import coral_loss, fused_mmd, joint_mmd, multi_kernel_mmd
 
 
 def rows(n, n_features=3, seed=0):
@@ -108,3 +108,33 @@ def test_layers_and_bandwidth_of_joint_mmd_are_checked():
         joint_mmd([rows(2), rows(2)], [rows(2)])
     with pytest.raises(ValueError, match="proba_bandwidth"):
         joint_mmd([rows(2)], [rows(2)], proba_bandwidth=0)
+
+
+@pytest.mark.parametrize("kernel_scales", [(1.0,), (0.125, 2.0)])
+def test_fused_mmd_is_that_of_the_outer_products(kernel_scales):
+    features, proba = rows(9) + 2, (2 * rows(9, n_features=4, seed=1)).softmax(dim=1)
+    products = [[float(f * p) for f in one for p in other] for one, other in zip(features, proba, strict=True)]
+    expected = naive_mmd(naive_kernel(products, kernel_scales), 4, 5)
+    value = fused_mmd(features[:4], features[4:], proba[:4], proba[4:], kernel_scales=kernel_scales)
+    assert value.item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_fused_mmd_has_the_right_gradient():
+    features, proba = rows(7).requires_grad_(), rows(7, n_features=4, seed=1).softmax(dim=1).requires_grad_()
+    products = torch.einsum("nd,nc->ndc", features, proba).flatten(1)
+    expected = torch.autograd.grad(multi_kernel_mmd(products[:3], products[3:]), (features, proba))
+    value = fused_mmd(features[:3], features[3:], proba[:3], proba[3:])
+    torch.testing.assert_close(torch.autograd.grad(value, (features, proba)), expected)
+
+
+def test_fused_mmd_of_near_rows_keeps_its_digits_in_single_precision():
+    features, proba = 100 + 0.01 * rows(8), rows(8, n_features=4, seed=1).mul(0.01).softmax(dim=1)
+    single = [part.float() for part in (features[:4], features[4:], proba[:4], proba[4:])]
+    exact = fused_mmd(*(part.double() for part in single))
+    assert fused_mmd(*single).item() == pytest.approx(exact.item(), rel=2e-3)
+
+
+def test_fused_mmd_needs_two_rows_of_either_domain():
+    features, proba = rows(3), rows(3).softmax(dim=1)
+    with pytest.raises(ValueError, match="two rows or more"):
+        fused_mmd(features[:1], features[1:], proba[:1], proba[1:])
