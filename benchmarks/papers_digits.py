@@ -6,9 +6,11 @@ then to synth: on the labelled rows alone (S+T), with DANN and with M3SDA undern
 in one round, with ``--rounds`` in several, and after the first purchase the model trains for `--epochs` either way.
 
 It is made for one core. A fixed part of the rows is used, with pixels averaged two by two, and all strategies of a base
-and a seed go on from copies of one first model, so that their differences are paired. Each run is a line in
-``--results``, so that an interrupted benchmark goes on where it stopped. ``--tune`` prints instead how accurate the
-bases are before any label, in several settings, on rows that the comparison leaves out.
+and a seed go on from copies of one first model, so that their differences are paired. AADA and D3GU read a domain
+discriminator; on bases that have none, they go on from a model with one that sends nothing back. Each run is a line in
+``--results``, so that an interrupted benchmark goes on where it stopped; results of other parameters stay out of the
+tables, and `VERSION` is to be changed when the package computes something else with the same ones. ``--tune`` prints
+instead how accurate the bases are before any label, in several settings, on rows that the comparison leaves out.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ import argparse
 import copy
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from _report import interval, read_results
+from _report import clock, digest_of, interval, read_results
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -31,17 +34,33 @@ from sklearn.frozen import FrozenEstimator
 from skada_active.deep import DANN, M3SDA, AdaptationClassifier, Objective
 from skada_active.domains import mask_target
 from skada_active.loop import BudgetSchedule
-from skada_active.query import BADGE, CLUE, GALA, MarginSampling, QueryStrategy, RandomSampling
+from skada_active.query import (
+    AADA,
+    BADGE,
+    CLUE,
+    D3GU,
+    GALA,
+    EntropySampling,
+    MarginSampling,
+    QueryStrategy,
+    RandomSampling,
+)
 
+VERSION = 1
 DOMAINS = ("mnist", "usps", "mnistm", "optdigits", "synth")
 TARGET = -5
 FIRST_EPOCHS = 10
 BASES = {"S+T": None, "DANN": DANN(discriminator="per_source", max_reversal=0.03), "M3SDA": M3SDA(trade_off=0.01)}
+#: What tells the domains apart for the strategies that read a discriminator, on bases that have none.
+WATCHING = DANN(discriminator="per_source", max_reversal=0.0)
 METHODS = {
     "random": RandomSampling(),
+    "entropy": EntropySampling(),
     "margin": MarginSampling(),
     "BADGE": BADGE(),
+    "AADA": AADA(),
     "CLUE": CLUE(temperature=1.0),
+    "D3GU": D3GU(),
     "GALA": GALA(),
     "GALA global": GALA(mode="global"),
     "GALA local": GALA(mode="local"),
@@ -80,9 +99,29 @@ def as_colour(images: np.ndarray, size: int) -> np.ndarray:
     return blocks.mean(axis=(3, 5)).round().astype(np.uint8)
 
 
+def is_watched(base: str, method: str) -> bool:
+    """Tell whether a strategy reads a discriminator that its base does not train."""
+    return base != "DANN" and not {"source_logit", "domain_grad"}.isdisjoint((METHODS | ALPHAS)[method].needs)
+
+
+def base_objective(base: str, watched: bool) -> Any:
+    parts = [part for part in (BASES[base], WATCHING if watched else None) if part is not None]
+    return sum(parts[1:], start=parts[0]) if parts else None
+
+
+def untrained(objective: Objective | None) -> AdaptationClassifier:
+    return AdaptationClassifier(objective, max_epochs=FIRST_EPOCHS)
+
+
+def settings_of(base: str, method: str) -> str:
+    """Return what changes with any parameter of a base and a strategy."""
+    model = untrained(base_objective(base, is_watched(base, method)))
+    return f"{VERSION}-{digest_of(model)}-{digest_of((METHODS | ALPHAS)[method])}"
+
+
 def first_model(objective: Objective | None, data: Data, seed: int) -> AdaptationClassifier:
     X, y, sample_domain = data
-    model = AdaptationClassifier(objective, max_epochs=FIRST_EPOCHS, random_state=seed)
+    model = untrained(objective).set_params(random_state=seed)
     return model.fit(X, mask_target(y, sample_domain), sample_domain)
 
 
@@ -101,21 +140,24 @@ def adapt(
 
 
 def run(arguments: argparse.Namespace, target: str, base: str, seed: int, methods: list[str]) -> list[dict[str, Any]]:
-    """Return a row of results for each method; all go on from one first model."""
+    """Return a row of results for each method; all go on from one first model, or from that with a discriminator."""
     torch.set_num_threads(1)
     data = load_task(arguments, target)
     X, y, sample_domain = data
     is_target = sample_domain < 0
     rounds = BudgetSchedule(arguments.budget, arguments.rounds).rounds(int(is_target.sum()))
-    first = first_model(BASES[base], data, seed)
-    before = first.score(X[is_target], y[is_target])
+    watched = sorted({is_watched(base, method) for method in methods})
+    firsts = {kind: first_model(base_objective(base, kind), data, seed) for kind in watched}
     rows = []
     for method in methods:
+        first = firsts[is_watched(base, method)]
+        before = first.score(X[is_target], y[is_target])
         model = copy.deepcopy(first)
         known = adapt(model, (METHODS | ALPHAS)[method], data, rounds, arguments.epochs // len(rounds), seed)
         is_right = model.predict(X[is_target]) == y[is_target]
         row = {"before": before, "after": is_right.mean(), "unqueried": is_right[known[is_target] < 0].mean()}
-        rows.append({**protocol(arguments), "target": target, "base": base, "method": method, "seed": seed, **row})
+        key = {"target": target, "base": base, "method": method, "seed": seed, "settings": settings_of(base, method)}
+        rows.append({**protocol(arguments), **key, **row})
     return rows
 
 
@@ -161,12 +203,20 @@ def print_gains(rows: list[dict[str, Any]]) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     rows = [row for row in read_results(arguments.results) if protocol(arguments).items() <= row.items()]
+    rows = [row for row in rows if row.get("settings") == settings_of(row["base"], row["method"])]
     tasks = list(missing_tasks(arguments, rows))
+    if arguments.dry_run:
+        print(f"{sum(len(task[-1]) for task in tasks)} runs to go, of {len(tasks)} first models")
+        return
+    start = time.perf_counter()
     with arguments.results.open("a") as file:
-        for new in Parallel(arguments.jobs, return_as="generator")(delayed(run)(*task) for task in tasks):
+        finished = Parallel(arguments.jobs, return_as="generator")(delayed(run)(*task) for task in tasks)
+        for number, new in enumerate(finished, start=1):
             file.writelines(json.dumps(row) + "\n" for row in new)
             file.flush()
             rows += new
+            left = (time.perf_counter() - start) * (len(tasks) / number - 1)
+            print(f"{len(tasks) - number} of {len(tasks)} groups of runs to go, about {clock(left)}", flush=True)
     chosen = [row for row in rows if row["method"] in arguments.methods and row["base"] in arguments.bases]
     chosen = [row for row in chosen if row["target"] in arguments.targets and row["seed"] < arguments.seeds]
     for target in arguments.targets:
@@ -206,6 +256,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=5, help="of training after the first purchase, over all rounds")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--dry-run", action="store_true", help="print the number of runs, run none")
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
     (tune if arguments.tune else compare)(arguments)

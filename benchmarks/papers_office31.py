@@ -1,10 +1,14 @@
-"""Run the papers' methods, their ablations and their baselines on the six Office-31 tasks.
+"""Run the tables of LADA, SDM, GSDA and SAGE on the six Office-31 tasks, the papers' figures beside ours.
 
 ``python benchmarks/papers_office31.py --data office31_efficientnet_lite0.npz`` reads an archive with ``X_<domain>`` and
-``y_<domain>`` for amazon, dslr and webcam (rows are scaled to Euclidean length 10), and follows the usual protocol: 10
-epochs on the source, 5 rounds of 1 % with 2 epochs between them, 10 epochs after the last one; accuracy over all
-target rows (transductive). Methods without labels train for the 28 epochs at once. Each run is a line in ``--results``,
-so that an interrupted benchmark goes on where it stopped.
+``y_<domain>`` for amazon, dslr and webcam (rows are scaled to Euclidean length 10), and ``class_names``. Rows are
+recipes as shipped: 5 % of the target labels in five rounds, accuracy over all target rows (transductive). ``--tables``
+takes some of the tables, ``--dry-run`` prints how many runs they need.
+
+A row of several tables runs once. Each run is a line in ``--results``, known by protocol, method, task, seed and
+settings, which change with any parameter of the method: a benchmark that was interrupted goes on where it stopped, and
+results of other defaults stay out of its tables. Change `VERSION` when the package computes something else with the
+same parameters. A run that fails is reported, and tried again the next time.
 """
 
 from __future__ import annotations
@@ -12,212 +16,177 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import time
+import warnings
 from pathlib import Path
 from typing import Any
 
+import _one_thread  # noqa: F401
 import numpy as np
 import torch
-from _report import interval, read_results
+from _papers_protocols import is_task, make_model, run_protocol
+from _papers_tables import TABLES, Table
+from _report import clock, digest_of, interval, read_results, seconds_left
 from joblib import Parallel, delayed
-from sklearn.preprocessing import normalize
 
-from skada_active import ActiveAdaptationLoop, recipes
-from skada_active.deep import DANN, MCC, MME, TSF, AdaptationClassifier
-from skada_active.domains import mask_target
-from skada_active.networks import MLP
-from skada_active.query import (
-    BADGE,
-    CLUE,
-    LAS,
-    SDM,
-    CoreSet,
-    EntropySampling,
-    MarginSampling,
-    QueryStrategy,
-    RandomSampling,
-)
-
+Row = dict[str, Any]
+VERSION = 1
 DOMAINS = ("amazon", "dslr", "webcam")
-TRAINING = {"batch_size": 32, "max_epochs": 10, "optimizer": "sgd", "lr": 0.003}
-ROUNDS = {"budget": 0.05, "n_rounds": 5, "round_epochs": [2, 2, 2, 2, 10]}
-EPOCHS_WITHOUT_LABELS = 28
-
-
-def supervised(query: QueryStrategy, **params: Any) -> Any:
-    return recipes.baseline(query, **params, **TRAINING, **ROUNDS)
-
-
-def lada(**knobs: Any) -> Any:
-    return recipes.lada(n_neighbors=5, **knobs, **TRAINING, **ROUNDS)
-
-
-def las(**knobs: Any) -> Any:
-    return lada(neighbors=None, augmentation=None, **knobs)
-
-
-def plain_bottleneck(shape: tuple[int, ...]) -> MLP:
-    return MLP(shape[0], batch_norm=False)
-
-
-# Adversarial training with Adam: it enlarges what the reversal sends back once the source is fitted, hence the factors.
-ADVERSARIAL = {"batch_size": 32, "max_epochs": 10, "module": plain_bottleneck}
-
-
-def sage(**knobs: Any) -> Any:
-    return recipes.sage(max_reversal=0.1, **knobs, **ADVERSARIAL, **ROUNDS)
-
-
-def on_tsf(query: QueryStrategy) -> Any:
-    return ActiveAdaptationLoop(sage().estimator, query, **ROUNDS)
-
-
-def unlabeled(objective: Any = None, **params: Any) -> AdaptationClassifier:
-    return AdaptationClassifier(objective, batch_size=32, max_epochs=EPOCHS_WITHOUT_LABELS, **params)
-
-
-def dann_on_probabilities() -> DANN:
-    return DANN(discriminator_input="proba", hidden=(256, 256), max_reversal=0.1)
-
-
-def gsda(**knobs: Any) -> AdaptationClassifier:
-    params = {"n_groups": 6, "confidence_threshold": 0.5, "batch_size": 32, "max_epochs": EPOCHS_WITHOUT_LABELS}
-    return recipes.gsda(**params, **knobs)
-
-
-METHODS = {
-    # The papers' baselines, trained on the labelled rows alone (S+T).
-    "random": lambda: supervised(RandomSampling()),
-    "entropy": lambda: supervised(EntropySampling()),
-    "margin": lambda: supervised(MarginSampling()),
-    "CoreSet": lambda: supervised(CoreSet()),
-    "BADGE": lambda: supervised(BADGE()),
-    "CLUE": lambda: supervised(CLUE()),
-    "SDM-G": lambda: supervised(SDM()),
-    "LAS": las,
-    # The papers' methods.
-    "SDM-AG": lambda: recipes.sdm(**TRAINING, **ROUNDS),
-    "LAS + MME": lambda: las(objective=MME(trade_off=0.1)),
-    "LAS + RAA": lambda: lada(neighbors="random"),
-    "LAS + LAA": lambda: lada(neighbors="local"),
-    "SAGE on TSF": sage,
-    # With a stronger loss underneath.
-    "MCC + margin": lambda: supervised(MarginSampling(), objective=MCC()),
-    "MCC + LAS": lambda: las(objective=MCC()),
-    "MCC + BADGE": lambda: supervised(BADGE(), objective=MCC()),
-    "MCC + SDM-G": lambda: supervised(SDM(), objective=MCC()),
-    "MCC + RAA": lambda: lada(objective=MCC(), neighbors="random"),
-    "MCC + DANN + RAA": lambda: lada(objective=MCC() + dann_on_probabilities(), neighbors="random"),
-    # Ablations of LADA (its Table 6), SAGE and SDM.
-    "LADA: top scores": lambda: las(oversampling=0),
-    "LADA: + anchors": lambda: lada(augmentation=None, class_balanced=False),
-    "LADA: + augmentation": lambda: lada(class_balanced=False),
-    "LADA: + balancing": lambda: lada(augmentation=None),
-    "SAGE: no POP": lambda: sage(projection=None),
-    "SAGE: no diversity": lambda: sage(diversity=None),
-    "SAGE: k-means++": lambda: sage(diversity="kmeans++"),
-    "SAGE: S∪T": lambda: sage(regularizer="joint"),
-    "SAGE: MME": lambda: sage(regularizer="mme"),
-    "TSF + random": lambda: on_tsf(RandomSampling()),
-    "TSF + margin": lambda: on_tsf(MarginSampling()),
-    "TSF + LAS": lambda: on_tsf(LAS(n_neighbors=5)),
-    "SDM-A": lambda: recipes.sdm(gradient_weight=0.0, **TRAINING, **ROUNDS),
-    "margin, S∪T": lambda: supervised(MarginSampling(), labeled_loss="joint"),
-    "SDM-AG, S∪T": lambda: recipes.sdm(labeled_loss="joint", **TRAINING, **ROUNDS),
-    "SDM-G, weight 1": lambda: supervised(SDM(gradient_weight=1.0)),
-    "SDM-G, weight -1": lambda: supervised(SDM(gradient_weight=-1.0)),
-    # Without any label.
-    "source only": unlabeled,
-    "source only, no BN": lambda: unlabeled(module=plain_bottleneck),
-    "source only, mixed": lambda: unlabeled(MCC(trade_off=0.0)),  # target rows in the batches of BN, and nothing else
-    "DANN": lambda: unlabeled(DANN(max_reversal=0.01), module=plain_bottleneck),
-    "DANN on probabilities": lambda: unlabeled(dann_on_probabilities(), module=plain_bottleneck),
-    "TSF": lambda: unlabeled(TSF(max_reversal=0.1), module=plain_bottleneck),
-    "MCC": lambda: unlabeled(MCC()),
-    "GSDA": gsda,
-    # Ablations of GSDA (its Table 1).
-    "GSDA: Glb": lambda: gsda(levels=("domain",), beta=0.0),
-    "GSDA: + Cls": lambda: gsda(levels=("domain", "class"), beta=0.0),
-    "GSDA: + Grp": lambda: gsda(beta=0.0),
+TASKS = [f"{source} -> {target}" for source, target in itertools.permutations(DOMAINS, 2)]
+KEY = ("protocol", "method", "task", "seed", "batch_statistics", "settings")
+WITHOUT_LABELS = ("unlabeled", "partial")
+#: Figures of a run that a protocol's table shows, with their headings; the last column is shown by task, too.
+COLUMNS = {
+    "active": {"before": "before", "unqueried": "never queried", "after": "after"},
+    "inductive": {"before": "before", "after": "after", "area": "area"},
+    "timing": {"milliseconds": "ms"},
+    **{protocol: {"accuracy": "accuracy"} for protocol in WITHOUT_LABELS},
 }
+COLUMNS["active10"] = COLUMNS["active"]
 
 
-def load_task(path: Path, source: str, target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    with np.load(path, allow_pickle=False) as archive:
-        X = [10 * normalize(archive[f"X_{domain}"].astype(np.float32)) for domain in (source, target)]
-        y = [archive[f"y_{domain}"].astype(np.int64) for domain in (source, target)]
-    return np.concatenate(X), np.concatenate(y), np.repeat([1, -2], [len(rows) for rows in X])
+def protocol_of(table: Table) -> str:
+    return "active" if table.protocol == "curve" else table.protocol
 
 
-def run(path: Path, method: str, source: str, target: str, seed: int) -> dict[str, Any]:
+def statistics_of(protocol: str, arguments: argparse.Namespace) -> list[str | None]:
+    """Return the ways of batch normalisation that a protocol compares; None: as the recipe ships it."""
+    if protocol not in WITHOUT_LABELS:
+        return [None]
+    return ["mixed", "per_domain"] if arguments.batch_statistics == "both" else [arguments.batch_statistics]
+
+
+def runs_of(table: Table, arguments: argparse.Namespace) -> list[Row]:
+    """Return the keys of the runs of a table, seed after seed, so that the first seeds make a table by themselves."""
+    protocol = protocol_of(table)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    methods = [method for method in table.rows if not arguments.methods or method in arguments.methods]
+    runs = []
+    for seed, method, task, statistics in itertools.product(
+        seeds, methods, arguments.tasks, statistics_of(protocol, arguments)
+    ):
+        source, target = task.split(" -> ")
+        if is_task(protocol, source, target):
+            settings = f"{VERSION}-{digest_of(make_model(protocol, method, target, statistics))}"
+            runs.append(dict(zip(KEY, (protocol, method, task, seed, statistics, settings), strict=True)))
+    return runs
+
+
+def key_of(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in KEY)
+
+
+def run(path: Path, key: Row) -> Row:
+    """Return the row of results of a run, or of its error."""
     torch.set_num_threads(1)
-    X, y, sample_domain = load_task(path, source, target)
-    model = METHODS[method]().set_params(random_state=seed)
-    row = {"method": method, "task": f"{source} -> {target}", "seed": seed}
-    if isinstance(model, AdaptationClassifier):
-        is_target = sample_domain < 0
-        model.fit(X, mask_target(y, sample_domain), sample_domain)
-        accuracy = float(np.mean(model.predict(X[is_target]) == y[is_target]))
-        return {**row, "before": accuracy, "after": accuracy, "unqueried": accuracy}
-    model.fit(X, y, sample_domain=sample_domain)
-    curve = model.learning_curve("transductive")[1]
-    unqueried = model.learning_curve("unqueried")[1][-1]
-    return {**row, "before": curve[0], "after": curve[-1], "unqueried": unqueried}
+    source, target = key["task"].split(" -> ")
+    start = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = make_model(key["protocol"], key["method"], target, key["batch_statistics"])
+            figures = run_protocol(key["protocol"], model, path, source, target, key["seed"])
+    except Exception as error:  # one row must not end the night
+        return {**key, "error": f"{type(error).__name__}: {error}"}
+    return {**key, **figures, "seconds": round(time.perf_counter() - start, 2)}
 
 
-def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["method"], row["task"], row["seed"]
+def run_missing(wanted: list[Row], done: list[Row], arguments: argparse.Namespace) -> None:
+    """Run what is wanted and append it to the results and to `done`; the clock runs for one process alone."""
+    timed = [key for key in wanted if key["protocol"] == "timing"]
+    others = [key for key in wanted if key["protocol"] != "timing"]
+    waiting = {key_of(key): key for key in wanted}
+    with arguments.results.open("a") as file:
+        for keys, n_jobs in ((others, arguments.jobs), (timed, 1)):
+            tasks = (delayed(run)(arguments.data, key) for key in keys)
+            for row in Parallel(n_jobs, return_as="generator_unordered")(tasks):
+                del waiting[key_of(row)]
+                name = f"{row['protocol']}, {row['method']}, {row['task']}, seed {row['seed']}"
+                if "error" in row:
+                    print(f"FAILED {name}: {row['error']}", flush=True)
+                    continue
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                done.append(row)
+                left = clock(seconds_left(list(waiting.values()), done, arguments.jobs))
+                print(f"{len(waiting)} runs to go, about {left}: {name}, {row['seconds']:.0f} s", flush=True)
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    tasks = [f"{source} -> {target}" for source, target in itertools.permutations(DOMAINS, 2)]
-    print(f"{'method':<20} | seeds | before       | after        | never queried | " + ", ".join(tasks))
-    for method in dict.fromkeys(row["method"] for row in rows):
-        chosen = [row for row in rows if row["method"] == method]
-        # One value per seed that ran on all tasks: its mean over them.
-        seeds = [s for s in sorted({row["seed"] for row in chosen}) if sum(row["seed"] == s for row in chosen) == 6]
-        if not seeds:
-            continue
-        means = {
-            name: [np.mean([row[name] for row in chosen if row["seed"] == seed]) for seed in seeds]
-            for name in ("before", "after", "unqueried")
-        }
-        by_task = [100 * np.mean([row["after"] for row in chosen if row["task"] == task]) for task in tasks]
-        print(
-            f"{method:<20} | {len(seeds):>5} | "
-            + " | ".join(interval(means[name]) for name in means)
-            + "  | "
-            + " ".join(f"{accuracy:5.1f}" for accuracy in by_task)
-        )
+def by_seed(rows: list[Row], name: str, n_tasks: int) -> list[float]:
+    """Return the mean over the tasks of each seed that ran on all of them."""
+    seeds = sorted({row["seed"] for row in rows})
+    values = [[row[name] for row in rows if row["seed"] == seed] for seed in seeds]
+    return [float(np.mean(of_seed)) for of_seed in values if len(of_seed) == n_tasks]
+
+
+def print_table(table: Table, runs: list[Row], results: dict[Any, Row], tasks: list[str]) -> None:
+    protocol = protocol_of(table)
+    columns = COLUMNS[protocol]
+    tasks = [task for task in tasks if is_task(protocol, *task.split(" -> "))]
+    ways = list(dict.fromkeys(key["batch_statistics"] for key in runs))
+    heads = [f"{head}{f', {way}' if way else ''}" for way in ways for head in columns.values()]
+    print(f"\n{table.title}\n\n| {' | '.join(['Method', 'seeds', *heads, 'paper', *tasks])} |")
+    print("|---" * (3 + len(heads) + len(tasks)) + "|")
+    for method in dict.fromkeys(key["method"] for key in runs):
+        cells = []
+        for way in ways:
+            keys = [key for key in runs if (key["method"], key["batch_statistics"]) == (method, way)]
+            rows = [results[key_of(key)] for key in keys if key_of(key) in results]
+            means = {name: by_seed(rows, name, len(tasks)) for name in columns}
+            scale = 0.01 if protocol == "timing" else 1  # `interval` shows per cent
+            cells += [interval(np.multiply(scale, values)) if values else "" for values in means.values()]
+        paper = table.rows[method]
+        last = [[row[name] for row in rows if row["task"] == task] for name in [[*columns][-1]] for task in tasks]
+        by_task = [f"{100 * scale * np.mean(values):.1f}" if values else "" for values in last]
+        n_seeds = len(means[[*columns][-1]])
+        print(f"| {' | '.join([method, str(n_seeds), *cells, '' if paper is None else str(paper), *by_task])} |")
+    print(f"\n{table.note}" if table.note else "", flush=True)
+
+
+def print_curves(table: Table, runs: list[Row], results: dict[Any, Row], tasks: list[str]) -> None:
+    """Print the accuracy after each purchase, mean over tasks and seeds; the epochs are those trained by then."""
+    print(f"\n{table.title}\n")
+    for number, method in enumerate(dict.fromkeys(key["method"] for key in runs)):
+        loop = make_model(protocol_of(table), method, "", None)
+        epochs = np.cumsum([loop.max_epochs, *np.broadcast_to(loop.round_epochs, loop.n_rounds)])
+        if not number:
+            print(f"| Method | {' | '.join(f'{epoch} epochs' for epoch in epochs)} |\n{'|---' * (len(epochs) + 1)}|")
+        keys = [key for key in runs if key["method"] == method and key_of(key) in results]
+        rows = [{**results[key_of(key)], "points": dict(enumerate(results[key_of(key)]["curve"]))} for key in keys]
+        points = [[{**row, "point": row["points"][k]} for row in rows] for k in range(len(epochs))]
+        cells = [interval(values) if (values := by_seed(of, "point", len(tasks))) else "" for of in points]
+        print(f"| {method} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/papers_office31.jsonl"))
+    parser.add_argument("--tables", nargs="*", default=list(TABLES), choices=list(TABLES))
+    parser.add_argument("--methods", nargs="*", default=[], help="rows of the tables; none named: all")
+    parser.add_argument("--tasks", nargs="*", default=TASKS, choices=TASKS)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=2, help="0 and 1 are those that the settings were chosen on")
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--first-seed", type=int, default=2, help="0 and 1 are those that settings were chosen on")
+    parser.add_argument("--batch-statistics", default="both", choices=["per_domain", "mixed", "both"])
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--dry-run", action="store_true", help="print the number of runs of each table, run none")
     arguments = parser.parse_args()
     done = read_results(arguments.results)
+    runs = {name: runs_of(TABLES[name], arguments) for name in arguments.tables}
     known = {key_of(row) for row in done}
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    wanted = [
-        (method, source, target, seed)
-        for seed, method, (source, target) in itertools.product(
-            seeds, arguments.methods, itertools.permutations(DOMAINS, 2)
-        )
-        if (method, f"{source} -> {target}", seed) not in known
-    ]
-    with arguments.results.open("a") as file:
-        tasks = (delayed(run)(arguments.data, *task) for task in wanted)
-        for row in Parallel(arguments.jobs, return_as="generator_unordered")(tasks):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            done.append(row)
-    order = {method: position for position, method in enumerate(arguments.methods)}
-    rows = [row for row in done if row["method"] in order and row["seed"] in seeds]
-    print_table(sorted(rows, key=lambda row: order[row["method"]]))
+    wanted = list({key_of(key): key for keys in runs.values() for key in keys if key_of(key) not in known}.values())
+    wanted.sort(key=lambda key: key["seed"])
+    if arguments.dry_run:
+        for name, keys in runs.items():
+            print(f"{name:<9} | {len(keys):>5} runs, {sum(key_of(key) not in known for key in keys):>5} to go")
+        left = clock(seconds_left(wanted, done, arguments.jobs))
+        print(f"{len(wanted)} to go in all, each once; about {left} in {arguments.jobs} processes")
+        return
+    run_missing(wanted, done, arguments)
+    results = {key_of(row): row for row in done}
+    for name, keys in runs.items():
+        show = print_curves if TABLES[name].protocol == "curve" else print_table
+        show(TABLES[name], keys, results, arguments.tasks)
 
 
 if __name__ == "__main__":
