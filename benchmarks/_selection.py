@@ -42,6 +42,9 @@ class Arrays:
     discriminator: tuple[NDArray[np.float32], ...]
     source: NDArray[np.float32]
     committee: NDArray[np.float32]
+    source_logit: NDArray[np.float32]
+    divergence: NDArray[np.float32]
+    domain_grad: NDArray[np.float32]
 
     @classmethod
     def of(cls, n: int, n_classes: int, n_features: int, n_queries: int) -> Arrays:
@@ -68,6 +71,9 @@ class Arrays:
             tuple(layers),
             _cloud(rng, centers, min(n, _SOURCE)) + np.float32(0.2),
             softmax(logits + noise, axis=2),
+            rng.standard_normal(n, dtype=np.float32),
+            rng.random(n, dtype=np.float32),
+            rng.standard_normal(features.shape, dtype=np.float32),
         )
 
 

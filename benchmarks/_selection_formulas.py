@@ -177,3 +177,76 @@ def _(arrays: Arrays) -> NDArray[np.int64]:
     gradients = (left[:, :, None] * arrays.features[:, None, :]).reshape(len(left), -1)
     centers = cluster(gradients, arrays.n_queries).cluster_centers_
     return _nearest_rows(centers, gradients)
+
+
+@contender("MHPL", "written out", at="a b b2")
+def _(arrays: Arrays) -> NDArray[np.int64]:
+    unit = arrays.features / np.linalg.norm(arrays.features, axis=1, keepdims=True)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -np.inf)
+    nearest = np.argsort(-similarity, axis=1)[:, :10]
+    labels = np.eye(arrays.proba.shape[1])[arrays.proba.argmax(axis=1)]
+    share = labels[nearest].mean(axis=1)
+    scores = -(share * np.log(share + 1e-9)).sum(axis=1) * np.take_along_axis(similarity, nearest, axis=1).mean(axis=1)
+    chosen: list[int] = []
+    for row in np.argsort(-scores):
+        if len(chosen) < arrays.n_queries and nearest[row, 0] not in chosen:
+            chosen.append(int(row))
+    return np.array(chosen)
+
+
+@contender("CDAL", "written out", at="a b b2")
+def _(arrays: Arrays) -> NDArray[np.int64]:
+    """Take one pass over the data for each choice."""
+    proba = np.maximum(arrays.proba, 1e-12, dtype=np.float64)
+    logs = np.log(proba)
+    nearest, chosen = np.full(len(proba), np.inf), [int((proba * logs).sum(axis=1).argmin())]
+    while len(chosen) < arrays.n_queries:
+        last = chosen[-1]
+        nearest = np.minimum(nearest, ((proba - proba[last]) * (logs - logs[last])).sum(axis=1) / 2)
+        chosen.append(int(nearest.argmax()))
+    return np.array(chosen)
+
+
+@contender("S3VAADA", "written out", at="a b b2")
+def _(arrays: Arrays) -> NDArray[np.int64]:
+    """Form both n x n tables, and the gains of all rows for each choice."""
+    proba = arrays.proba.astype(np.float64)
+    logs = np.log(np.maximum(proba, 1e-12))
+    divergence = _scaled((proba * logs).sum(axis=1)[:, None] - proba @ logs.T)
+    similarity = _scaled(-np.log(1 - np.minimum(np.sqrt(proba) @ np.sqrt(proba).T, 1) + 1e-6))
+    score = _scaled(arrays.divergence)
+    chosen = [int(score.argmax())]
+    while len(chosen) < arrays.n_queries:
+        covered = similarity[:, chosen].max(axis=1, keepdims=True)
+        gains = 0.5 * score + 0.3 * divergence[chosen].min(axis=0)
+        gains += 0.2 * np.maximum(similarity - covered, 0).mean(axis=0)
+        gains[chosen] = -np.inf
+        chosen.append(int(gains.argmax()))
+    return np.array(chosen)
+
+
+def _scaled(values: NDArray[Any]) -> NDArray[Any]:
+    return (values - values.min()) / (values.max() - values.min())
+
+
+@contender("LAMDA", "written out", at="a b b2")
+def _(arrays: Arrays) -> NDArray[np.int64]:
+    """Form the n x n kernel."""
+    squares = np.square(arrays.features).sum(axis=1)
+    distances = squares[:, None] + squares - 2 * arrays.features @ arrays.features.T
+    kernel = np.exp(-distances / arrays.features.shape[1])
+    density = 2 * kernel.mean(axis=0)
+    ranked = np.sort(arrays.proba, axis=1)
+    is_free = ranked[:, -1] - ranked[:, -2] > 0.8
+    chosen: list[int] = []
+    bought: list[int] = []
+    free: list[int] = []
+    while len(bought) < arrays.n_queries:
+        gains = density - (2 * kernel[chosen].sum(axis=0) + 1) / (len(chosen) + 1)
+        gains[chosen] = -np.inf
+        chosen.append(int(gains.argmax()))
+        (free if is_free[chosen[-1]] else bought).append(chosen[-1])
+        if len(free) > 2 * arrays.n_queries:
+            bought.append(free.pop(0))
+    return np.array(bought)

@@ -22,10 +22,11 @@ GOALS = {
     ("CLUE", "scikit-activeml", "c"): 0.7,
     ("LAS", "faiss + scikit-learn", "c"): 1.15,
     ("GALA", "k-means on outer products", "b"): 0.1,
+    ("S3VAADA", "written out", "b"): 1 / 20,
 }
 
 
-def _ours(rule: str, strategy: str, *fields: str, **parameters: Any) -> None:
+def _ours(rule: str, strategy: str, *fields: str, at: str = "", **parameters: Any) -> None:
     def choose(arrays: Arrays) -> NDArray[np.int64]:
         import skada_active.query
         from skada_active.pool import PoolView
@@ -33,17 +34,20 @@ def _ours(rule: str, strategy: str, *fields: str, **parameters: Any) -> None:
         view = PoolView(**{name: _field(arrays, name) for name in fields})
         return getattr(skada_active.query, strategy)(**parameters).select(view, arrays.n_queries, random_state=0)
 
-    contender(rule, OURS)(choose)
+    contender(rule, OURS, at)(choose)
 
 
 def _field(arrays: Arrays, name: str) -> Any:
     if name == "source_domain":
         return np.arange(len(arrays.source)) % 3
+    if name.startswith("labeled_"):
+        return getattr(arrays, name.removeprefix("labeled_"))[:0]
     names = {
         "head_weight": "head",
         "class_discriminator": "discriminator",
         "source_features": "source",
         "committee_proba": "committee",
+        "virtual_divergence": "divergence",
     }
     return getattr(arrays, names.get(name, name))
 
@@ -61,6 +65,15 @@ _ours("LAS", "LAS", "proba", "features")
 _ours("SAGE", "SAGE", "proba", "features", "class_discriminator")
 _ours("GALA", "GALA", "proba", "features", "source_features", "source_domain", embedding="auto")
 _ours("GALA local", "GALA", "proba", "features", "source_features", "source_domain", mode="local")
+_ours("AADA", "AADA", "proba", "source_logit")
+_ours("EADA", "EADA", "logits")
+# At size d there is one member.
+_ours("TQS", "TQS", "proba", "committee_proba", "source_logit", at="a b b2 c base N C D b")
+_ours("MHPL", "MHPL", "proba", "features")
+_ours("CDAL", "CDAL", "proba", "labeled_proba")
+_ours("S3VAADA", "S3VAADA", "proba", "virtual_divergence")
+_ours("LAMDA", "LAMDA", "proba", "features", "labeled_features")
+_ours("D3GU", "D3GU", "proba", "head_weight", "features", "domain_grad")
 
 
 @contender("CoreSet", OURS)

@@ -129,7 +129,8 @@ class LAS(QueryStrategy):
     by : QueryStrategy, default=None
         Strategy whose utilities take the place of the local inconsistency, before the same choice of a diverse subset:
         ``LAS(by=EntropySampling())``. It has a score per row and no estimator of its own; `n_neighbors`,
-        `smoothing_coef` and `smoothing_iter` are then not read. ``None``: the local inconsistency.
+        `smoothing_coef` and `smoothing_iter` are then not read. Rows that it never asks for first (``-inf``) are not
+        clustered with the others, and come last. ``None``: the local inconsistency.
     estimator : estimator, default=None
         See `QueryStrategy`.
     random_state : int, RandomState instance or None, default=None

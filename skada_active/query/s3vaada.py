@@ -196,7 +196,8 @@ class _Pairs:
         # In double precision: what is next to 1 loses the offset in float32, and products of C columns are cheap.
         self.proba = proba / proba.sum(axis=1, keepdims=True, dtype=np.float64)
         self.root = np.sqrt(self.proba)
-        self.log_proba = np.log(np.maximum(self.proba, _FLOOR))
+        # Over that of equal probabilities, which changes no divergence: small ones would be lost in float32.
+        self.log_proba = np.log(np.maximum(self.proba, _FLOOR) * self.proba.shape[1])
         self.negentropy = np.einsum("ij,ij->i", self.proba, self.log_proba)
 
     def divergence(self, position: int) -> NDArray[np.float64]:

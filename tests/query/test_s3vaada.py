@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from skada_active.pool import PoolView
 from skada_active.query import S3VAADA, s3vaada_picks
@@ -69,6 +70,20 @@ def test_picks_of_several_blocks_of_rows_are_those_of_matrices_of_all_pairs():
         gains[chosen] = -np.inf
         chosen.append(int(gains.argmax()))
     assert s3vaada_picks(proba, vap, 40).tolist() == chosen
+
+
+def test_predictions_that_hardly_differ_are_told_apart():
+    rng = np.random.default_rng(2)
+    for _ in range(3):
+        proba, vap = softmax(1e-3 * rng.normal(size=(200, 8)), axis=1), rng.random(200)
+        log_proba = np.log(8 * proba)
+        kl = scaled((proba * log_proba).sum(axis=1)[:, None] - proba @ log_proba.T)
+        chosen = [int(vap.argmax())]
+        while len(chosen) < 20:
+            gains = 0.2 * scaled(vap) + 0.8 * kl[chosen].min(axis=0)
+            gains[chosen] = -np.inf
+            chosen.append(int(gains.argmax()))
+        assert s3vaada_picks(proba, vap, 20, alpha=0.2, beta=0.8).tolist() == chosen
 
 
 def test_first_row_is_that_of_largest_divergence_alone():
