@@ -108,9 +108,9 @@ def snapshot(
     groups, of_group = {"pool": candidates}, {"pool": names & _OUTPUTS}
     if "class_domain_grad" in names:
         of_group["pool"] |= {reader.embedding}
-    for group, fields, rows in (("labeled", _LABELED, roles.labeled_target), ("source", _SOURCE, roles.source)):
+    for group, role, fields in (("labeled", "labeled_target", _LABELED), ("source", "source", _SOURCE)):
         if names & fields:
-            groups[group] = rows
+            groups[group] = getattr(roles, role)
             of_group[group] = frozenset(name.removeprefix(f"{group}_") for name in names & fields)
     outputs = _read_outputs(reader, X, groups, of_group, frozenset(on_device))
     of_pool = outputs.pop("pool")
@@ -202,15 +202,12 @@ def _store(
     for group, (first, last, start, stop) in spans.items():
         for name in names[group]:
             axis = FIELDS[name].axes.index("n") if name in FIELDS else 0  # not the first one where there are members
-            part = values[name][_along(axis, start - block_start, stop - block_start)]
+            before = (slice(None),) * axis
+            part = values[name][(*before, slice(start - block_start, stop - block_start))]
             if part.shape[axis] == last - first:
                 outputs[group][name] = part
                 continue
             if name not in outputs[group]:
                 shape = (*part.shape[:axis], last - first, *part.shape[axis + 1 :])
                 outputs[group][name] = empty_like(shape, part)
-            outputs[group][name][_along(axis, start - first, stop - first)] = part
-
-
-def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
-    return (*[slice(None)] * axis, slice(start, stop))
+            outputs[group][name][(*before, slice(start - first, stop - first))] = part

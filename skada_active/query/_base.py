@@ -271,7 +271,7 @@ class QueryStrategy(BaseEstimator):
     def check_model(self, estimator: Any) -> None:
         """Raise a ValueError if a parameter is not valid or `estimator`, fitted or not, lacks what is read of it."""
         self._validate_params()
-        ModelReader.from_estimator(estimator).readable(self.needs - self.filled_for(estimator))
+        ModelReader.from_estimator(estimator).readable(self.needs - (self.fills and self.filled_for(estimator)))
 
     def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
         """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training.
@@ -291,7 +291,7 @@ class QueryStrategy(BaseEstimator):
     ) -> PoolView:
         """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
         extra: dict[str, NDArray[Any]] = {}
-        fills = self.filled_for(estimator)
+        fills = self.fills and self.filled_for(estimator)
         if fills and len(roles.candidates):
             extra = self._extra_fields(estimator, X, y, roles, self._rng(self._own_seed(random_state)))
         on_device = self.on_device
