@@ -43,10 +43,13 @@ def labeled_probability(
 
     .. math::
 
-        \ell_{VAE} &= E_{L \cup U}\left[\tfrac{1}{2} \|z - \hat z(\zeta)\|^2
+        \ell_{VAE} = E_{L \cup U}\left[\tfrac{1}{2} \|z - \hat z(\zeta)\|^2
             + \beta \, KL(q(\zeta | z) \| N(0, 1)) \right]
-            - \gamma \left( E_L[\ln D(\zeta)] + E_U[\ln D(\zeta)] \right) \\
-        \ell_D &= - \tfrac{1}{2} \left( E_L[\ln D(\zeta)] + E_U[\ln (1 - D(\zeta))] \right)
+            - \gamma \left( E_L[\ln D(\zeta)] + E_U[\ln D(\zeta)] \right)
+
+    .. math::
+
+        \ell_D = - \tfrac{1}{2} \left( E_L[\ln D(\zeta)] + E_U[\ln (1 - D(\zeta))] \right)
 
     The autoencoder makes codes that pass as labelled, and can do so only where labelled rows are like the row.
 
