@@ -83,16 +83,13 @@ configured = [recipes.sdm(), query.LAS(), deep.MCC() + deep.MME(), deep.Adaptati
 frozen = [FrozenEstimator(model) for model in joblib.load({str(tmp_path / "models")!r})]
 print(json.dumps([describe_parameters(value, "value") for value in [*opaque, *configured, *frozen]]))
 """
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    ]
+
+    def described_with(seed):
+        command = [sys.executable, "-c", code]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    outputs = joblib.Parallel(2, prefer="threads")(joblib.delayed(described_with)(seed) for seed in ("1", "2"))
     assert outputs[0] == outputs[1]
     assert " at 0x" not in outputs[0]
     described = json.loads(outputs[0])
