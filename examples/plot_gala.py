@@ -143,7 +143,8 @@ axis.legend(loc="upper center")
 # -------------
 # ``recipes.gala`` is the whole method; with ``base="m3sda"`` or ``"dann"`` it also trains with a loss for several
 # sources. Two rounds, accuracy on target rows never queried, mean and standard error of eight seeds. On these data the
-# clusters are what counts: widest gaps alone are worse than random rows, and added to the clusters they gain nothing.
+# clusters are what counts: widest gaps alone are worse than random rows, and added to the clusters they cost some of
+# what these gain.
 
 options = {"budget": 25, "n_rounds": 2, "round_epochs": 5, "device": "cpu"}
 methods = {
