@@ -78,7 +78,7 @@ axis.set(
 axis.grid(axis="x", alpha=0.3)
 axis.legend(
     *(entries[:2] for entries in axis.get_legend_handles_labels()),
-    loc="upper left",
+    loc="center left",
     markerscale=0.5,
 )
 
