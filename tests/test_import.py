@@ -14,19 +14,28 @@ def run(code):
     return done.stdout.split()
 
 
-OTHERS = ("torch", "torchvision", "skada", "skorch", "matplotlib")
-LIGHT = ["", ".domains", ".pool", ".query", ".loop", ".selection", ".datasets", ".model_selection"]
+OTHERS = ("torch", "torchvision", "skada", "skorch", "skops", "matplotlib")
+LIGHT = ["", ".domains", ".pool", ".query", ".loop", ".selection", ".datasets", ".model_selection", ".io"]
+#: Work on arrays and plain estimators.
+LIGHT_WORK = """
+from sklearn.linear_model import LogisticRegression
+from skada_active.io.parameters import describe_parameters
+from skada_active.utils.rows import as_rows
+as_rows([[1.0]])
+skada_active.stack_domains({"A": ([[1.0]], [0]), "B": ([[2.0]], None)}, target="B")
+describe_parameters(skada_active.query.LAS(estimator=LogisticRegression()), "strategy")
+"""
 
 
 def loaded_after(statement):
     return run(f"{statement}\nimport sys\nprint(*[name for name in {OTHERS!r} if name in sys.modules])")
 
 
-def test_import_loads_no_torch_and_no_optional_package():
+def test_neither_import_nor_work_on_arrays_loads_torch_or_an_optional_package():
     # In one process: what an import loads is still there after the next.
     look = f"print(*[name for name in {OTHERS!r} if name in sys.modules])"
     steps = [f"import skada_active{module}\n{look}" for module in LIGHT]
-    assert run("\n".join(["import sys", *steps])) == []
+    assert run("\n".join(["import sys", *steps, LIGHT_WORK, look])) == []
 
 
 def test_deep_import_loads_neither_torchvision_nor_an_optional_package():

@@ -804,11 +804,6 @@ for _ in range(100):
         assert n_loads > 20
         assert [file.name for file in tmp_path.iterdir()] == ["model.skops"]
 
-    def test_importing_the_package_does_not_import_skops(self):
-        code = "import sys, skada_active.loop, skada_active.io; print('skops' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == "False"
-
 
 @pytest.mark.parametrize(
     "model",

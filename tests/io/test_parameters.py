@@ -224,16 +224,3 @@ def test_a_parameter_that_came_or_went_counts_unless_only_shared_ones_do():
     recorded, now = {"a": "1", "b": "2"}, {"b": "3", "c": "4"}
     assert differences(recorded, now) == ["a was 1, is not there", "b was 2, is 3", "c was not there, is 4"]
     assert differences(recorded, now, shared_only=True) == ["b was 2, is 3"]
-
-
-def test_shallow_descriptions_need_no_torch():
-    code = """
-import sys
-from sklearn.linear_model import LogisticRegression
-from skada_active.io.parameters import describe_parameters
-from skada_active.query import LAS
-describe_parameters(LAS(estimator=LogisticRegression()), "strategy")
-print("torch" in sys.modules, "skops" in sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]

@@ -1,7 +1,5 @@
 """Rows are taken by number from every container that the package accepts."""
 
-import subprocess
-import sys
 from collections import UserList
 
 import numpy as np
@@ -119,12 +117,3 @@ def test_the_network_reads_a_dataset_by_its_form_like_an_array(taken):
         for data in (X.astype(np.float32), rows)
     )
     np.testing.assert_allclose(read.predict_proba(rows), expected.predict_proba(X.astype(np.float32)), rtol=1e-5)
-
-
-def test_asking_what_is_a_dataset_does_not_import_torch():
-    code = (
-        "import sys; from skada_active.utils.rows import as_rows; import skada_active.pool; "
-        "import skada_active.model_selection; "
-        "as_rows([[1.0]]); assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
