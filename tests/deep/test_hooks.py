@@ -169,7 +169,11 @@ def test_what_changes_rows_returns_a_tensor_of_their_shape(data, name, change, e
 
 
 def test_a_train_transform_may_return_doubles(data):
-    AdaptationClassifier(train_transform=torch.Tensor.double, max_epochs=1).fit(*data)
+    plain, doubled = (
+        AdaptationClassifier(train_transform=transform, max_epochs=1, random_state=0).fit(*data)
+        for transform in (None, torch.Tensor.double)
+    )
+    assert np.array_equal(plain.predict_proba(data[0]), doubled.predict_proba(data[0]))
 
 
 def committee_of(data, **params):

@@ -132,4 +132,4 @@ def test_source_weights_repeat_rows_of_the_multi_adversarial_loss():
 def test_the_multi_adversarial_loss_has_the_gradients_of_finite_differences():
     (source, target), (p, q) = features_and_proba()
     p, q = (proba.detach().requires_grad_() for proba in (p, q))
-    gradcheck(lambda *rows: multi_adversarial_loss(*rows, linear), (source, target, p, q))
+    assert gradcheck(lambda *rows: multi_adversarial_loss(*rows, linear), (source, target, p, q))

@@ -79,7 +79,7 @@ def test_sets_that_agree_have_no_loss():
 
 @pytest.mark.parametrize("loss", [prototype_alignment_loss, prototype_agreement_loss])
 def test_gradients_are_those_of_finite_differences(loss):
-    torch.autograd.gradcheck(loss, randn(3, 4, 2).requires_grad_())
+    assert torch.autograd.gradcheck(loss, randn(3, 4, 2).requires_grad_())
 
 
 def test_far_prototypes_give_finite_losses_and_gradients():
