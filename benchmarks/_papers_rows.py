@@ -128,8 +128,9 @@ ACTIVE: Rows = {
     # SDM's Tables 2 to 4.
     "SDM-AG": lambda: recipes.sdm(),
     "SDM": lambda: recipes.sdm(dynamic=False, max_logit=False, gradient_weight=0.0),
-    "SDM-A": lambda: recipes.sdm(dynamic=True, max_logit=True, gradient_weight=0.0),
+    "SDM-A": lambda: recipes.sdm(gradient_weight=0.0),
     "SDM-G": lambda: recipes.sdm(dynamic=False, max_logit=False),
+    "SDM-AG, Eq. 7": lambda: recipes.sdm(max_logit=True),
     "SDM-AG as published code": lambda: recipes.sdm(dynamic=False, max_logit=True, jacobian="official"),
     "entropy, margin loss": lambda: plain(EntropySampling(), objective=MarginLoss()),
     "least confidence, margin loss": lambda: plain(LeastConfidenceSampling(), objective=MarginLoss()),
