@@ -85,7 +85,9 @@ TABLES = {
             **{"margin": 70.9, "SDM": 71.9, "SDM-A": 72.7, "SDM-G": 72.9, "SDM-AG": 73.1},
             **{"SDM-AG, Eq. 7": None, "SDM-AG as published code": None},
         },
-        "SDM-A and SDM-AG are the recipe's, without the max-logit term of Eq. 7. " + OFFICE_HOME + "They are the best of 40 epochs; SDM-AG's last one has 72.5.",
+        "SDM-A and SDM-AG are the recipe's, without the max-logit term of Eq. 7. "
+        + OFFICE_HOME
+        + "They are the best of 40 epochs; SDM-AG's last one has 72.5.",
     ),
     "sdm4": Table(
         "SDM, Table 4: queries with cross-entropy alone and with the margin loss, 5 %",

@@ -1,11 +1,12 @@
 """Choose the recipes' training defaults on tasks that no table reports: optimiser, learning rate and epochs.
 
 ``python benchmarks/choose_training.py --data FOLDER`` reads ``office10_googlenet1024.npz``,
-``office_caltech10_surf.npz`` and ``digits.npz`` from a folder (``X_<domain>``, ``y_<domain>``) and runs every recipe
-with the same small grid on eight tasks between their domains: 5 % of the target labels in five rounds or, for the
-losses that need none, without labels, seeds 100 and 101. It prints the accuracy over all target rows at the end, mean
-over tasks and seeds, and the mean rank of a setting among those of its recipe. Each run is a line in ``--results``, so
-that an interrupted benchmark goes on where it stopped.
+``office_caltech10_surf.npz``, ``digits.npz`` and ``digits_efficientnet_lite0.npz`` (``embed_digits.py`` makes it) from
+a folder (``X_<domain>``, ``y_<domain>``) and runs every recipe with the same small grid on tasks between their domains:
+5 % of the target labels in five rounds or, for the losses that need none, without labels. It prints the accuracy over
+all target rows at the end, mean over tasks and seeds, and the mean rank of a setting among those of its recipe;
+``--against NAME`` prints differences to one recipe, run by run. Each run is a line in ``--results``, so that an
+interrupted benchmark goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from _report import read_results
 from joblib import Parallel, delayed
-from scipy.stats import rankdata
+from scipy.stats import rankdata, sem, t
 from sklearn.preprocessing import normalize
 
 from skada_active import recipes
@@ -30,6 +31,7 @@ from skada_active.deep import CDAN, DANN, GSDA, MADA, MCC, MME, TSF, AdaptationC
 from skada_active.domains import mask_target
 from skada_active.query import MarginSampling
 
+EMBEDDED = "digits_efficientnet_lite0"
 TASKS = [
     ("office10_googlenet1024", "amazon", "webcam"),
     ("office10_googlenet1024", "webcam", "amazon"),
@@ -39,8 +41,14 @@ TASKS = [
     ("digits", "mnist", "usps"),
     ("digits", "usps", "mnist"),
     ("digits", "mnist", "optdigits"),
+    (EMBEDDED, "synth", "mnist"),
+    (EMBEDDED, "mnistm", "mnist"),
+    (EMBEDDED, "usps", "mnist"),
+    (EMBEDDED, "mnist", "usps"),
+    (EMBEDDED, "mnist", "mnistm"),
 ]
 ROWS = 1500  # of a domain, at most
+SOURCE_ROWS = {(EMBEDDED, "usps"): 400, (EMBEDDED, "mnist"): 400}  # small sources, too: few steps an epoch
 OPTIMIZERS = {
     "adam 1e-3": {"optimizer": "adam", "lr": 1e-3},
     "adam 3e-4": {"optimizer": "adam", "lr": 3e-4},
@@ -75,27 +83,51 @@ OBJECTIVES: dict[str, Callable[[], Any]] = {
     "source, target rows in the batch": lambda: MCC(trade_off=0.0),
     "MCC": MCC,
     "DANN": DANN,
+    "DANN, gentle": lambda: DANN(max_reversal=0.1),
     "DANN on probabilities": lambda: DANN(discriminator_input="proba"),
     "CDAN+E": lambda: CDAN(entropy_weighted=True),
     "MADA": MADA,
     "TSF": TSF,
     "GSDA": GSDA,
+    "GSDA, beta 0": lambda: GSDA(beta=0.0),
+}
+#: Forms of SDM's loss, all under margin sampling.
+MARGIN_LOSSES = {
+    "static": MarginLoss(),
+    "static, max-logit": MarginLoss(max_logit=True),
+    "dynamic": MarginLoss(dynamic=True, max_logit=False),
+    "dynamic, max-logit": MarginLoss(dynamic=True),
+    "max-logit alone": MarginLoss(margin=1e-6, max_logit=True),
+    "static x .5": MarginLoss(trade_off=0.5),
+    "static x .25": MarginLoss(trade_off=0.25),
+    "dynamic x .5": MarginLoss(dynamic=True, max_logit=False, trade_off=0.5),
+    "dynamic x .25": MarginLoss(dynamic=True, max_logit=False, trade_off=0.25),
+    "dynamic, max-logit x .25": MarginLoss(dynamic=True, trade_off=0.25),
 }
 
 
-def unlabeled(objective: Callable[[], Any], statistics: str, **params: Any) -> AdaptationClassifier:
+def unlabeled(objective: Callable[[], Any], **params: Any) -> AdaptationClassifier:
     """Return a classifier that trains without target labels, as long as all rounds of a recipe take."""
     rounds = params.pop("round_epochs")
     params["max_epochs"] += sum(rounds) if isinstance(rounds, tuple) else 5 * rounds
-    return AdaptationClassifier(objective(), batch_statistics=statistics, **params)
+    return AdaptationClassifier(objective(), **params)
 
 
-#: Without labels: every objective, its batch statistics of all rows together and of each domain by itself.
-RECIPES |= {
-    f"{name}, {statistics}": partial(unlabeled, objective, statistics)
-    for name, objective in OBJECTIVES.items()
-    for statistics in ("mixed", "per_domain")
-}
+def with_margin_loss(loss: MarginLoss, **params: Any) -> recipes.Baseline:
+    return recipes.baseline(MarginSampling(), objective=loss, **ROUNDS, **params)
+
+
+RECIPES |= {f"without labels: {name}": partial(unlabeled, objective) for name, objective in OBJECTIVES.items()}
+RECIPES |= {f"margin loss: {name}": partial(with_margin_loss, loss) for name, loss in MARGIN_LOSSES.items()}
+
+
+class Setting(NamedTuple):
+    """What is chosen for a recipe."""
+
+    recipe: str
+    optimizer: str
+    epochs: str
+    statistics: str
 
 
 def load_task(folder: Path, archive: str, source: str, target: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,7 +135,8 @@ def load_task(folder: Path, archive: str, source: str, target: str) -> tuple[np.
     X, y = [], []
     with np.load(folder / f"{archive}.npz", allow_pickle=False) as data:
         for domain in (source, target):
-            rows = rng.permutation(len(data[f"y_{domain}"]))[:ROWS]
+            n_rows = SOURCE_ROWS.get((archive, domain), ROWS) if domain == source else ROWS
+            rows = rng.permutation(len(data[f"y_{domain}"]))[:n_rows]
             X.append(as_features(archive, data[f"X_{domain}"][rows].astype(np.float32)))
             y.append(data[f"y_{domain}"][rows].astype(np.int64))
     return np.concatenate(X), np.concatenate(y), np.repeat([1, -2], [len(labels) for labels in y])
@@ -115,40 +148,54 @@ def as_features(archive: str, rows: np.ndarray) -> np.ndarray:
     return 10 * normalize(np.sqrt(rows) if archive.endswith("surf") else rows)
 
 
-def run(
-    folder: Path, recipe: str, optimizer: str, epochs: str, task: tuple[str, str, str], seed: int
-) -> dict[str, Any]:
+def run(folder: Path, setting: Setting, task: tuple[str, str, str], seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     X, y, sample_domain = load_task(folder, *task)
-    model = RECIPES[recipe](**OPTIMIZERS[optimizer], **EPOCHS[epochs], random_state=seed)
+    params = {**OPTIMIZERS[setting.optimizer], **EPOCHS[setting.epochs], "batch_statistics": setting.statistics}
+    model = RECIPES[setting.recipe](**params, random_state=seed)
     is_target = sample_domain < 0
     if isinstance(model, AdaptationClassifier):
         model.fit(X, mask_target(y, sample_domain), sample_domain)
     else:
         model.fit(X, y, sample_domain=sample_domain)
     after = float(np.mean(model.predict(X[is_target]) == y[is_target]))
-    setting = {"recipe": recipe, "optimizer": optimizer, "epochs": epochs}
-    return {**setting, "task": " ".join(task), "seed": seed, "after": after}
+    return {**setting._asdict(), "task": " ".join(task), "seed": seed, "after": after}
 
 
-def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["recipe"], row["optimizer"], row["epochs"], row["task"], row["seed"]
+def key_of(row: dict[str, Any]) -> tuple[Setting, tuple[str, int]]:
+    return Setting(*(row[name] for name in Setting._fields)), (row["task"], row["seed"])
+
+
+def paired(rows: list[dict[str, Any]]) -> tuple[list[Setting], np.ndarray]:
+    """Return the settings, and the accuracies in % of those runs (task and seed) that all of them have."""
+    found = {key_of(row): 100 * row["after"] for row in rows}
+    settings, runs = (sorted({key[part] for key in found}) for part in (0, 1))
+    table = np.array([[found.get((setting, run), np.nan) for setting in settings] for run in runs])
+    return settings, table[~np.isnan(table).any(axis=1)]
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    print(f"{'recipe':<40} | {'optimizer':<12} | {'epochs':<9} | after | rank")
+    print(f"{'recipe':<40} | {'optimizer':<12} | {'epochs':<9} | {'statistics':<10} | after | rank")
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
-        chosen = [row for row in rows if row["recipe"] == recipe]
-        settings = sorted({(row["optimizer"], row["epochs"]) for row in chosen})
-        runs = sorted({(row["task"], row["seed"]) for row in chosen})
-        found = {key_of(row)[1:]: row["after"] for row in chosen}
-        table = np.array([[found.get((*setting, *which), np.nan) for setting in settings] for which in runs])
-        table = table[~np.isnan(table).any(axis=1)]
+        settings, table = paired([row for row in rows if row["recipe"] == recipe])
         ranks = rankdata(-table, axis=1).mean(axis=0)
         for position in np.argsort(-table.mean(axis=0)):
-            optimizer, epochs = settings[position]
-            mean, rank = 100 * table[:, position].mean(), ranks[position]
-            print(f"{recipe:<40} | {optimizer:<12} | {epochs:<9} | {mean:5.1f} | {rank:4.1f}  ({len(table)} runs)")
+            setting, mean = settings[position], table[:, position].mean()
+            widths = zip(setting, (40, 12, 9, 10), strict=True)
+            print(*(f"{text:<{width}}" for text, width in widths), f"{mean:5.1f}", f"{ranks[position]:4.1f}", sep=" | ")
+        print(f"{len(table)} runs of each")
+
+
+def print_differences(rows: list[dict[str, Any]], against: str) -> None:
+    """Print what each setting gains on the same setting of one recipe, with the 95 % interval over the runs."""
+    print(f"{'recipe':<40} | {'statistics':<10} | above {against} | runs")
+    for setting in sorted({key_of(row)[0] for row in rows}):
+        both = (setting, setting._replace(recipe=against))
+        settings, table = paired([row for row in rows if key_of(row)[0] in both])
+        if len(settings) == 2 and len(table) > 1:
+            gains = table[:, settings.index(setting)] - table[:, settings.index(both[1])]
+            half = t.ppf(0.975, len(gains) - 1) * sem(gains)
+            print(f"{setting.recipe:<40} | {setting.statistics:<10} | {gains.mean():+5.2f} ± {half:.2f} | {len(gains)}")
 
 
 def main() -> None:
@@ -158,16 +205,19 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES), metavar="RECIPE")
     parser.add_argument("--optimizers", nargs="*", default=list(OPTIMIZERS), choices=list(OPTIMIZERS))
     parser.add_argument("--epochs", nargs="*", default=list(EPOCHS), choices=list(EPOCHS))
+    parser.add_argument("--statistics", nargs="*", default=["mixed"], choices=["mixed", "per_domain"])
+    parser.add_argument("--against", choices=list(RECIPES), metavar="RECIPE", help="print differences to this recipe")
     parser.add_argument("--seeds", type=int, nargs="*", default=[100, 101])
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     done = read_results(arguments.results)
     known = {key_of(row) for row in done}
-    grid = itertools.product(arguments.seeds, TASKS, arguments.recipes, arguments.optimizers, arguments.epochs)
+    grid = (arguments.recipes, arguments.optimizers, arguments.epochs, arguments.statistics)
+    settings = list(itertools.starmap(Setting, itertools.product(*grid)))
     wanted = [
-        (recipe, optimizer, epochs, task, seed)
-        for seed, task, recipe, optimizer, epochs in grid
-        if (recipe, optimizer, epochs, " ".join(task), seed) not in known
+        (setting, task, seed)
+        for seed, task, setting in itertools.product(arguments.seeds, TASKS, settings)
+        if (setting, (" ".join(task), seed)) not in known
     ]
     with arguments.results.open("a") as file:
         runs = (delayed(run)(arguments.data, *which) for which in wanted)
@@ -175,7 +225,8 @@ def main() -> None:
             file.write(json.dumps(row) + "\n")
             file.flush()
             done.append(row)
-    print_table([row for row in done if row["recipe"] in arguments.recipes])
+    rows = [row for row in done if row["recipe"] in arguments.recipes]
+    print_table(rows) if arguments.against is None else print_differences(rows, arguments.against)
 
 
 if __name__ == "__main__":
