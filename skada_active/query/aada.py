@@ -17,6 +17,7 @@ from skada_active.selection import top_k
 from skada_active.utils._sklearn import Interval
 from skada_active.utils.arrays import to_host
 from skada_active.utils.entropy import row_entropy
+from skada_active.utils.shares import n_in_share
 
 __all__ = ["AADA", "aada_scores"]
 
@@ -130,7 +131,7 @@ class AADA(QueryStrategy):
         scores = self._scores(view)
         if self.top_fraction is None:
             return top_k(scores, n_queries, rng)
-        return draw_from_best(scores, self.top_fraction * view.n_initial, n_queries, rng)
+        return draw_from_best(scores, n_in_share(self.top_fraction, view.n_initial), n_queries, rng)
 
 
 def _log_scores(source_logit: NDArray[Any], entropy: NDArray[np.float64]) -> NDArray[np.float64]:
