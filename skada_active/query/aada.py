@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from skada_active.pool import PoolView
-from skada_active.pool.view import as_probabilities
+from skada_active.pool.values import as_probabilities
 from skada_active.query._base import QueryStrategy
 from skada_active.query._draw import draw_from_best
 from skada_active.selection import top_k

@@ -12,7 +12,8 @@ from scipy.special import expit
 from sklearn.utils import check_consistent_length, column_or_1d, gen_batches
 
 from skada_active.pool import PoolView
-from skada_active.pool.view import as_probabilities, row_margin
+from skada_active.pool.values import as_probabilities
+from skada_active.pool.view import row_margin
 from skada_active.query._committee import CommitteeStrategy
 from skada_active.query._draw import draw_from_best
 from skada_active.selection import top_k
