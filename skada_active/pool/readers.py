@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from skada_active.domains import Roles
 from skada_active.labels import encode_labels
 from skada_active.pool.fields import FIELDS
-from skada_active.pool.view import RowFunction, named
+from skada_active.pool.values import RowFunction, named
 from skada_active.utils._sklearn import LinearClassifierMixin
 from skada_active.utils.arrays import Array
 from skada_active.utils.fitting import split_pipeline

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from skada_active.domains import Roles, check_domain_coding, check_inputs
 from skada_active.pool import PoolView, snapshot
 from skada_active.pool.readers import ModelReader
-from skada_active.pool.view import named
+from skada_active.pool.values import named
 from skada_active.query import _cost
 from skada_active.query._validation import check_candidates, check_positions, check_table
 from skada_active.selection import top_k

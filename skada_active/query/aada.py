@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from skada_active.pool import PoolView
-from skada_active.pool.view import as_probabilities
+from skada_active.pool.values import as_probabilities
 from skada_active.query._base import QueryStrategy
 from skada_active.query._draw import draw_from_best
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import Interval
 from skada_active.utils.arrays import to_host
 from skada_active.utils.entropy import row_entropy
+from skada_active.utils.shares import n_in_share
 
 __all__ = ["AADA", "aada_scores"]
 
@@ -130,7 +131,7 @@ class AADA(QueryStrategy):
         scores = self._scores(view)
         if self.top_fraction is None:
             return top_k(scores, n_queries, rng)
-        return draw_from_best(scores, self.top_fraction * view.n_initial, n_queries, rng)
+        return draw_from_best(scores, n_in_share(self.top_fraction, view.n_initial), n_queries, rng)
 
 
 def _log_scores(source_logit: NDArray[Any], entropy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length
 
 from skada_active.pool import PoolView
-from skada_active.pool.view import as_probabilities
+from skada_active.pool.values import as_probabilities
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import SymmetricKL, farthest_first, top_k
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import gen_batches
 
 from skada_active.pool import PoolView
-from skada_active.pool.view import as_probabilities
+from skada_active.pool.values import as_probabilities
 from skada_active.query._committee import CommitteeStrategy
 from skada_active.utils._sklearn import StrOptions
 from skada_active.utils.entropy import row_entropy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -15,13 +14,12 @@ from skada_active.pool.view import row_margin
 from skada_active.query._base import QueryStrategy
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import Interval
+from skada_active.utils.shares import n_in_share
 
 __all__ = ["EADA", "energy_margin", "free_energy"]
 
 # Rows whose exponentials are computed at a time.
 _BLOCK_ROWS = 1024
-# 0.07 * 100 is a little above 7.
-_ROUNDING = 1e-9
 
 
 def free_energy(logits: ArrayLike, beta: float = 1.0) -> NDArray[np.float64]:
@@ -187,7 +185,7 @@ class EADA(QueryStrategy):
         """Return the free energies (n,), and which of the candidates the first stage of the whole pool keeps."""
         pool, positions = view.surroundings
         energy = free_energy(pool.logits, self.beta)
-        n_kept = min(len(pool), max(1, math.ceil(self.first_stage * view.n_initial - _ROUNDING)))
+        n_kept = min(len(pool), int(n_in_share(self.first_stage, view.n_initial, up=True)))
         least = energy[top_k(energy, n_kept)[-1]]
         return energy[positions], energy[positions] >= least
 

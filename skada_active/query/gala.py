@@ -21,12 +21,11 @@ from skada_active.selection._ties import Ties
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.arrays import namespace
 from skada_active.utils.random import RandomStateLike
+from skada_active.utils.shares import n_in_share
 from skada_active.utils.warn import warn_user
 
 __all__ = ["GALA", "gala_local"]
 
-# Share of alpha times a count that may be rounding: 0.07 * 100 is above 7.
-_ROUNDING = 1e-12
 # Passes of k-means over the inner products of all gradients, each as long as so many more columns of these.
 _PASSES = 1500
 
@@ -84,7 +83,7 @@ def gala_local(
     ties = Ties(len(labels), random_state)
     order = ties.lexsort([-norms, labels], np.arange(len(labels)))
     _, starts, cluster, counts = np.unique(labels[order], return_index=True, return_inverse=True, return_counts=True)
-    kept = order[np.arange(len(order)) - starts[cluster] < _n_kept(alpha, counts)[cluster]]
+    kept = order[np.arange(len(order)) - starts[cluster] < n_in_share(alpha, counts, up=True)[cluster]]
     kept = np.sort(kept)
     kept = kept[ties.lexsort([-norms[kept], -gap[kept], labels[kept]], kept)]
     return kept[np.unique(labels[kept], return_index=True)[1]]
@@ -304,10 +303,6 @@ class GALA(QueryStrategy):
         return gradients.right * -namespace(gradients.left).amin(gradients.left, 1)[:, None]
 
 
-def _n_kept(alpha: float, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.ceil(alpha * counts * (1 - _ROUNDING)).astype(np.int64)
-
-
 def _norms(gradients: Outer) -> NDArray[np.float64]:
     return np.sqrt(gradients.sq_norms(), dtype=np.float64)
 
@@ -317,5 +312,5 @@ def _largest_gaps(
 ) -> NDArray[np.int64]:
     """Return all positions: first the share `alpha` with the largest norms, then the others, by descending gap."""
     filtered, ties, everybody = np.ones(len(gap), dtype=bool), Ties(len(gap), random_state), np.arange(len(gap))
-    filtered[ties.lexsort([-norms], everybody)[: _n_kept(alpha, np.array(len(gap)))]] = False
+    filtered[ties.lexsort([-norms], everybody)[: n_in_share(alpha, len(gap), up=True)]] = False
     return ties.lexsort([-norms, -gap, filtered], everybody)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_consistent_length, gen_batches
 
 from skada_active.pool import PoolView
-from skada_active.pool.view import as_probabilities
+from skada_active.pool.values import as_probabilities
 from skada_active.query._base import QueryStrategy
 from skada_active.query._cost import neighbor_seconds
 from skada_active.selection import nearest_neighbors, top_k

@@ -12,12 +12,14 @@ from scipy.special import expit
 from sklearn.utils import check_consistent_length, column_or_1d, gen_batches
 
 from skada_active.pool import PoolView
-from skada_active.pool.view import as_probabilities, row_margin
+from skada_active.pool.values import as_probabilities
+from skada_active.pool.view import row_margin
 from skada_active.query._committee import CommitteeStrategy
 from skada_active.query._draw import draw_from_best
 from skada_active.selection import top_k
 from skada_active.utils._sklearn import Interval, StrOptions
 from skada_active.utils.arrays import to_host
+from skada_active.utils.shares import n_in_share
 
 __all__ = ["TQS", "tqs_scores"]
 
@@ -199,7 +201,7 @@ class TQS(CommitteeStrategy):
         if self.window is None:
             return top_k(scores, n_queries, rng)
         share = 1 - view.confidence.mean() if isinstance(self.window, str) else self.window
-        return draw_from_best(scores, share * len(view), n_queries, rng)
+        return draw_from_best(scores, n_in_share(share, len(view)), n_queries, rng)
 
     @property
     def _n_heads(self) -> int | None:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skada_active.pool import PoolView
-from skada_active.pool.view import as_probabilities, row_margin
+from skada_active.pool.values import as_probabilities
+from skada_active.pool.view import row_margin
 from skada_active.query._base import QueryStrategy
 from skada_active.utils.entropy import row_entropy
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from skada_active.deep import AnchorSet, Objective, ObjectiveSum
 from skada_active.query import MarginSampling, QueryStrategy
-from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, as_recipe, configured
+from skada_active.recipes._as_recipe import as_recipe, configured
+from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs
 
 __all__ = ["Baseline", "baseline"]
 

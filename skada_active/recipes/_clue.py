@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from skada_active.deep import MME
 from skada_active.query import CLUE
-from skada_active.recipes._base import RecipeLoop, SupervisedKnobs, as_recipe, function_of
+from skada_active.recipes._as_recipe import as_recipe, function_of
+from skada_active.recipes._base import RecipeLoop, SupervisedKnobs
 
 __all__ = ["CLUELoop", "clue"]
 

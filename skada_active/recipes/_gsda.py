@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from skada_active.deep import GSDA
-from skada_active.recipes._base import SupervisedKnobs, TablePreparing, as_recipe, function_of
+from skada_active.recipes._as_recipe import as_recipe, function_of
+from skada_active.recipes._base import SupervisedKnobs, TablePreparing
 
 __all__ = ["GSDAClassifier", "gsda"]
 

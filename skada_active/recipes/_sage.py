@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from skada_active.deep import MME, TSF
 from skada_active.query import SAGE
-from skada_active.recipes._base import RecipeLoop, as_recipe, function_of
+from skada_active.recipes._as_recipe import as_recipe, function_of
+from skada_active.recipes._base import RecipeLoop
 
 __all__ = ["SAGELoop", "sage"]
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from skada_active.deep import MarginLoss
 from skada_active.query import SDM
-from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs, as_recipe, function_of
+from skada_active.recipes._as_recipe import as_recipe, function_of
+from skada_active.recipes._base import ADADELTA, RecipeLoop, SupervisedKnobs
 
 __all__ = ["SDMLoop", "sdm"]
 

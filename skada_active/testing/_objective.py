@@ -7,31 +7,26 @@ import pickle
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
-from torch import Tensor, nn
+from torch import nn
 
 from skada_active.deep import MCC, AdaptationClassifier, Objective, ObjectiveSum
-from skada_active.deep._module import AdaptationCriterion, AdaptationModule
 from skada_active.deep._seeding import run_seeded
-from skada_active.deep.batches import Batch
 from skada_active.deep.objectives import ObjectiveTerm, terms_of
-from skada_active.deep.step import Step
 from skada_active.domains import resolve_roles
 from skada_active.exceptions import TrainingError
 from skada_active.pool import PoolView, snapshot
+from skada_active.testing._steps import Outcome, are_equal, are_finite, built, is_nonzero, outcome_of
 from skada_active.utils._sklearn import StrOptions
 
 __all__ = ["check_objective"]
 
-_N_CLASSES, _N_FEATURES, _N_DOMAINS = 6, 4, 3
 _FIELDS = ("source_logit", "class_domain_grad", "class_discriminator")
-#: Source rows, labelled target rows and target rows of an ordinary step.
-_SIZES = (12, 4, 12)
 
 
 def check_objective(
@@ -96,18 +91,6 @@ def check_objective(
         _check_copies(objective, model, data)
 
 
-class _Outcome(NamedTuple):
-    """What an objective makes of a step: its loss, the gradient of every input and weight, and the logged terms."""
-
-    loss: Tensor
-    gradients: list[Tensor]
-    by_inputs: Tensor
-    terms: dict[str, Tensor]
-
-    def values(self) -> list[Tensor]:
-        return [self.loss, self.by_inputs, *self.gradients]
-
-
 @contextmanager
 def _rule(objective: Objective, rule: str) -> Iterator[None]:
     try:
@@ -136,28 +119,27 @@ def _check_parameters(objective: Objective) -> None:
 
 
 def _check_build(objective: Objective) -> None:
-    module = run_seeded(lambda: objective.build(_N_FEATURES, _N_CLASSES, _N_DOMAINS), 0)
-    _require(isinstance(module, nn.Module), objective, "builds an nn.Module")
+    _require(isinstance(built(objective), nn.Module), objective, "builds an nn.Module")
 
 
 def _check_loss(objective: Objective) -> None:
-    outcome = _run(objective)
+    outcome = outcome_of(objective)
     _require(outcome.loss.shape == (), objective, f"has a scalar loss, not one of shape {tuple(outcome.loss.shape)}")
     _require(outcome.loss.dtype == torch.float32, objective, f"keeps float32, and does not make {outcome.loss.dtype}")
-    _require(_are_finite(outcome), objective, "has a finite loss, finite gradients and finite terms")
-    _require(any(map(_is_nonzero, outcome.values()[1:])), objective, "has a differentiable loss")
+    _require(are_finite(outcome), objective, "has a finite loss, finite gradients and finite terms")
+    _require(any(map(is_nonzero, outcome.values()[1:])), objective, "has a differentiable loss")
 
 
 def _check_trade_off(objective: Objective) -> None:
-    once, twice, never = (_run(clone(objective).set_params(trade_off=weight)) for weight in (1.0, 2.0, 0.0))
+    once, twice, never = (outcome_of(clone(objective).set_params(trade_off=weight)) for weight in (1.0, 2.0, 0.0))
     if not _has_hooks(objective):
         proportional = all(map(torch.allclose, [2 * value for value in once.values()], twice.values()))
         _require(proportional, objective, "has a loss proportional to trade_off")
-    _require(not any(map(_is_nonzero, never.values())), objective, "has no loss with trade_off=0")
+    _require(not any(map(is_nonzero, never.values())), objective, "has no loss with trade_off=0")
 
 
 def _check_every_parameter(objective: Objective, changes: Mapping[str, Any], unused: Collection[str]) -> None:
-    before = _run(objective, second=True)
+    before = outcome_of(objective, second=True)
     for name, value in objective.get_params(deep=False).items():
         if name in unused or name == "trade_off":
             continue
@@ -165,14 +147,14 @@ def _check_every_parameter(objective: Objective, changes: Mapping[str, Any], unu
         _require(bool(others), objective, f"has another value for {name!r}: pass changes={{{name!r}: ...}}")
         # What refines an option does nothing while that is off.
         changed = _acts(objective, before, name, others) or any(
-            _acts(variant, _run(variant, second=True), name, others) for variant in _switched(objective, name)
+            _acts(variant, outcome_of(variant, second=True), name, others) for variant in _switched(objective, name)
         )
         _require(changed, objective, f"is changed by every parameter: with {name!r} in {others} nothing changes")
 
 
-def _acts(objective: Objective, before: _Outcome, name: str, others: list[Any]) -> bool:
+def _acts(objective: Objective, before: Outcome, name: str, others: list[Any]) -> bool:
     variants = [clone(objective).set_params(**{name: other}) for other in others]
-    return any(not _are_equal(before, _run(variant, second=True)) for variant in variants)
+    return any(not are_equal(before, outcome_of(variant, second=True)) for variant in variants)
 
 
 def _switched(objective: Objective, name: str) -> Iterator[Objective]:
@@ -215,15 +197,15 @@ def _check_rows(objective: Objective) -> None:
         ((1, 1, 1), "of one row of each role"),
         ((0, 1, 1), "of one labelled and one other target row"),
     ]:
-        outcome = _run(objective, sizes)
-        _require(_are_finite(outcome), objective, f"has a finite loss and gradient for a step {which}")
+        outcome = outcome_of(objective, sizes)
+        _require(are_finite(outcome), objective, f"has a finite loss and gradient for a step {which}")
         if sizes[2] == 0 and objective.reads_target:
-            _require(not any(map(_is_nonzero, outcome.values())), objective, f"has no loss for a step {which}")
+            _require(not any(map(is_nonzero, outcome.values())), objective, f"has no loss for a step {which}")
 
 
 def _check_reads_target(objective: Objective) -> None:
     # Not by the gradient: weights of source rows that come from target rows have none.
-    reads = not _are_equal(_run(objective), _run(objective, shift=1.0))
+    reads = not are_equal(outcome_of(objective), outcome_of(objective, shift=1.0))
     if objective.reads_target:
         _require(reads, objective, "reads target rows, or has reads_target = False")
     else:
@@ -231,7 +213,7 @@ def _check_reads_target(objective: Objective) -> None:
 
 
 def _check_unknown_labels(objective: Objective) -> None:
-    same = _are_equal(_run(objective), _run(objective, unknown=-2))
+    same = are_equal(outcome_of(objective), outcome_of(objective, unknown=-2))
     _require(same, objective, "never reads the label of a row that has none: those of `step.labels >= 0` are known")
 
 
@@ -239,7 +221,7 @@ def _check_sum(objective: Objective) -> None:
     other = MCC()
     total = clone(objective) + other
     _require(isinstance(total, ObjectiveSum), objective, "adds up with other objectives")
-    loss, *parts = (_run(part).loss for part in (total, objective, other))
+    loss, *parts = (outcome_of(part).loss for part in (total, objective, other))
     _require(torch.allclose(loss, torch.stack(parts).sum()), objective, "adds its loss to that of other objectives")
     name, _ = total.objectives[0]
     total.set_params(**{f"{name}__trade_off": 0.25})
@@ -290,75 +272,9 @@ def _check_copies(objective: Objective, model: AdaptationClassifier, data: tuple
 
 
 def _has_hooks(objective: Objective) -> bool:
-    terms = terms_of(run_seeded(lambda: objective.build(_N_FEATURES, _N_CLASSES, _N_DOMAINS), 0))
+    terms = terms_of(built(objective))
     own = {name for term in terms for kind in type(term).mro()[:-1] for name in vars(kind) if kind is not ObjectiveTerm}
     return bool(own & {"prepare", "phases"})
-
-
-def _run(objective: Any, sizes: tuple[int, int, int] = _SIZES, **how: Any) -> _Outcome:
-    return run_seeded(lambda: _run_seeded(objective, sizes, **how), 0)
-
-
-def _run_seeded(
-    objective: Any, sizes: tuple[int, int, int], unknown: int = -1, shift: float = 0.0, second: bool = False
-) -> _Outcome:
-    network = _network()
-    step = _step(network, sizes, unknown, shift)
-    module = objective.build(_N_FEATURES, _N_CLASSES, _N_DOMAINS)
-    for term in terms_of(module):
-        term.attach(network)
-    criterion = AdaptationCriterion(module)
-    if second:  # a moving average acts from the second step on
-        criterion.prepare(step)
-        module(step)
-        with torch.no_grad():
-            network.head.weight.mul_(1.5)
-        step = _step(network, sizes, unknown, shift)
-    criterion.prepare(step)
-    loss = module(step)
-    if isinstance(loss, Tensor) and step.labeled_weight is not None:
-        weighted, step.labeled_weight = criterion.labeled_loss(step), None
-        loss = loss + weighted - criterion.labeled_loss(step)  # what the weights change
-    weights = [*network.parameters(), *(weight for weight in module.parameters() if weight.requires_grad)]
-    if not isinstance(loss, Tensor) or loss.shape != () or not loss.requires_grad:
-        zeros = [torch.zeros_like(weight) for weight in (*weights, step.inputs)]
-        return _Outcome(torch.as_tensor(loss), zeros[:-1], zeros[-1], step.batch.terms)
-    *gradients, by_inputs = torch.autograd.grad(loss, [*weights, step.inputs], materialize_grads=True)
-    for phase in criterion.phases(network, step):
-        of_phase = phase.loss(_step(network, sizes, unknown, shift))
-        of_parameters = torch.autograd.grad(of_phase, list(phase.parameters), materialize_grads=True)
-        gradients += [phase.n_steps * gradient for gradient in of_parameters]
-    return _Outcome(loss.detach(), gradients, by_inputs, step.batch.terms)
-
-
-def _network() -> AdaptationModule:
-    backbone, head = nn.Linear(5, _N_FEATURES), nn.Linear(_N_FEATURES, _N_CLASSES)
-    with torch.no_grad():
-        head.weight *= 16  # rows that the classifier is sure of, and others
-    return AdaptationModule(backbone, head)
-
-
-def _step(network: AdaptationModule, sizes: tuple[int, int, int], unknown: int, shift: float) -> Step:
-    n_source, n_labeled = sizes[0], sizes[0] + sizes[1]
-    n_rows = sum(sizes)
-    inputs = torch.randn(n_rows, 5)
-    inputs[n_labeled:] += shift
-    inputs.requires_grad_()
-    labels = torch.randint(_N_CLASSES, (n_rows,))  # not all classes as often
-    labels[n_labeled + sizes[2] // 3 :] = unknown
-    domain = torch.where(torch.arange(n_rows) < n_source, torch.arange(n_rows) % (_N_DOMAINS - 1), _N_DOMAINS - 1)
-    logits, features = network(inputs)
-    return Step(
-        inputs=inputs,
-        features=features,
-        logits=logits,
-        batch=Batch(labels, domain, n_source, n_labeled, torch.arange(n_rows)),
-        progress=0.6,  # a method of two stages is in its second one
-        iteration=1500,
-        head=network.classify,
-        forward=network,
-        augmentation=lambda rows: rows + 0.3 * torch.randn_like(rows),
-    )
 
 
 def _data() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
@@ -374,16 +290,3 @@ def _data() -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
 def _generators() -> tuple[bytes, bytes, int]:
     of_numpy = np.random.get_state(legacy=False)["state"]  # noqa: NPY002 (it is the global generator that is looked at)
     return torch.get_rng_state().numpy().tobytes(), pickle.dumps(of_numpy), hash(random.getstate())
-
-
-def _is_nonzero(values: Tensor) -> bool:
-    return bool(values.any())
-
-
-def _are_finite(outcome: _Outcome) -> bool:
-    return all(bool(value.isfinite().all()) for value in (*outcome.values(), *outcome.terms.values()))
-
-
-def _are_equal(first: _Outcome, second: _Outcome) -> bool:
-    pairs = zip(first.values(), second.values(), strict=False)
-    return len(first.gradients) == len(second.gradients) and all(one.equal(other) for one, other in pairs)

@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from skada_active.pool import PoolView
 from skada_active.pool.fields import FIELDS, Field
-from skada_active.pool.view import taken
+from skada_active.pool.values import taken
 
 __all__ = ["difficult_fields", "make_fields", "recorded", "take_fields", "view_of"]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from fnmatch import fnmatch
-from functools import partial
 
 import numpy as np
 import pytest
@@ -14,14 +12,12 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
-from torch import nn
 
 from skada_active import ActiveAdaptationLoop, recipes
 from skada_active.datasets import make_multi_source_blobs
 from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
 from skada_active.io import load, save
-from skada_active.networks import torchvision_backbone
 from skada_active.query import BADGE, MarginSampling
 
 LOOPS = [recipes.LADA, recipes.SDMLoop, recipes.SAGELoop, recipes.GALALoop, recipes.Baseline, recipes.LAMDALoop]
@@ -162,59 +158,6 @@ def test_the_estimator_of_a_recipe_goes_into_a_loop_of_ones_own(data):
     by_hand = ActiveAdaptationLoop(recipe.estimator, recipe.strategy, **rounds)
     first, second = (loop.fit(X, y, sample_domain=sample_domain) for loop in (recipe, by_hand))
     assert np.array_equal(first.predict_proba(X), second.predict_proba(X))
-
-
-def test_a_notebook_shows_the_knobs_of_the_paper_first():
-    html = recipes.LADA(n_neighbors=5)._repr_html_()
-    assert html.index("oversampling") < html.index("weight_decay")
-    assert repr(recipes.LADA(n_neighbors=5)) == "LADA(n_neighbors=5)"
-
-
-@pytest.mark.parametrize(
-    ("make", "knobs"),
-    [
-        (recipes.lada, {"oversampling": "auto", "optimizer": "adadelta", "lr": 0.1, "batch_size": 32}),
-        (partial(recipes.baseline, MarginSampling()), {"optimizer": "adadelta", "lr": 0.1, "batch_size": 32}),
-        (recipes.sdm, {"labeled_loss": "joint", "optimizer": "adadelta", "lr": 0.1, "batch_size": 72}),
-        (recipes.sage, {"budget": 80, "n_rounds": 10, "optimizer": "sgd", "lr": 0.01}),
-        (recipes.gala, {"budget": 0.01, "alpha": 0.6}),
-        (recipes.gsda, {"alpha": 0.02, "beta": 1.0, "n_groups": "auto"}),
-    ],
-)
-def test_the_preset_of_the_paper_has_what_it_published_and_a_given_knob_wins(make, knobs):
-    held = make(preset="paper").get_params()
-    assert {name: held[name] for name in knobs} == knobs
-    assert make(preset="paper", lr=0.5).lr == 0.5
-    assert all(name in held for name in type(make()).PAPER)
-    if held.get("optimizer") == "adadelta":
-        assert (held["max_epochs"], held["round_epochs"], held["net_params"]) == (10, (2, 2, 2, 2, 22), None)
-    with pytest.raises(ValueError, match='preset must be "default" or "paper"'):
-        make(preset="papers")
-
-
-@pytest.mark.parametrize("make", [recipes.lada, recipes.sdm, partial(recipes.baseline, MarginSampling())])
-def test_in_the_preset_of_the_paper_the_pretrained_part_of_a_module_learns_at_a_tenth(make, data):
-    X, y, sample_domain = data
-    module = nn.Sequential(nn.Linear(X.shape[1], 8), nn.Linear(8, 4))  # as torchvision_backbone: network, bottleneck
-    recipe = make(preset="paper", module=module, **{**SHORT, "round_epochs": 0}, lr=0.3)
-    net = recipe.fit(X, y, sample_domain=sample_domain).estimator_.net_
-    shapes = {group["lr"]: [tuple(p.shape) for p in group["params"]] for group in net.optimizer_.param_groups}
-    slow, fast = sorted(shapes)
-    assert (slow, fast) == pytest.approx((0.03, 0.3))
-    assert sorted(shapes[slow]) == [(8,), (8, X.shape[1])]
-    assert sorted(shapes[fast]) == sorted([(4, 8), (4,), (3, 4), (3,)])
-    own = {"optimizer__rho": 0.8}
-    assert make(preset="paper", module=module, net_params=own).net_params == own
-    assert make(module=module).net_params is None
-
-
-def test_the_part_that_learns_at_a_tenth_is_the_network_of_torchvision():
-    pytest.importorskip("torchvision")
-    backbone = torchvision_backbone("resnet18", out_features=4)
-    names = [name for name, _ in nn.ModuleDict({"backbone": backbone}).named_parameters()]
-    ((pattern, _),) = recipes.lada(preset="paper", module=backbone).net_params["optimizer__param_groups"]
-    others = [name for name in names if not fnmatch(name, pattern)]
-    assert others == ["backbone.1.weight", "backbone.2.weight", "backbone.2.bias"]
 
 
 @pytest.mark.parametrize(("knob", "value"), [("lr", "fast"), ("max_epochs", -1), ("new_classes", "no")])

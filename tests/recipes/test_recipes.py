@@ -65,41 +65,6 @@ def test_parameters_of_the_classifier_are_passed_on(recipe):
     assert (loop.estimator.lr, loop.estimator.max_epochs) == (0.5, 7)
 
 
-@pytest.mark.parametrize("name", recipes.__all__)
-def test_unknown_parameters_are_refused_by_the_name_of_the_recipe(name):
-    arguments = (MarginSampling(),) if name == "baseline" else ()
-    with pytest.raises(TypeError, match=rf"{name}\b.* has no parameter 'epochs_of_training'"):
-        getattr(recipes, name)(*arguments, epochs_of_training=3)
-
-
-@pytest.mark.parametrize(
-    ("make", "misplaced", "hint"),
-    [
-        (recipes.lada, {"n_neighbours": 5}, r"recipes.lada .*'n_neighbours': did you mean 'n_neighbors'"),
-        (recipes.LADA, {"bugdet": 5}, "LADA.*did you mean 'budget'"),
-        (recipes.gsda, {"max_epoch": 5}, "recipes.gsda .*did you mean 'max_epochs'"),
-        (recipes.sdm, {"strategy": LAS()}, r"recipes.sdm .*'strategy'.*ActiveAdaptationLoop\(recipe.estimator"),
-        (recipes.sdm, {"estimator": None}, "recipes.sdm .*'estimator'.*recipe.strategy"),
-        (recipes.sdm, {"objective": MCC()}, "'objective'.*recipes.lada and recipes.baseline"),
-        (recipes.lada, {"anchors": AnchorSet()}, "'anchors'.*from its knobs"),
-        (recipes.sage, {"oversampling": 5}, "'oversampling': recipes.lada has it"),
-        (recipes.sage, {"n_neighbors": 5}, "'n_neighbors': recipes.lada and recipes.mhpl have it"),
-        (recipes.sage, {"labeled_loss": "joint"}, "'labeled_loss'.*regularizer"),
-        (recipes.gsda, {"budget": 5}, r"'budget'.*ActiveAdaptationLoop\(recipes.gsda\(\)"),
-        (recipes.LADA, {"preset": "paper"}, "recipes.lada\\(preset='paper'\\)"),
-        (lambda **knobs: recipes.baseline(MarginSampling(), **knobs), {"head_temprature": 1}, "'head_temperature'"),
-    ],
-)
-def test_a_misspelt_or_misplaced_parameter_is_named_with_what_is_meant(make, misplaced, hint):
-    with pytest.raises(TypeError, match=hint):
-        make(**misplaced)
-
-
-def test_parameters_go_by_name():
-    with pytest.raises(TypeError, match=r"LADA.*by name alone, got 'local'"):
-        recipes.LADA("local")
-
-
 def test_sdm_is_the_dynamic_loss_with_gradient_consistency():
     loop = recipes.sdm(margin=0.5, labeled_loss="joint")
     assert loop.estimator.objective.dynamic

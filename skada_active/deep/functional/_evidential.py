@@ -24,7 +24,7 @@ def evidential_loss(logits: Tensor, labels: Tensor, *, kl_weight: float = 1.0) -
     logits : Tensor of shape (n, C)
         Logits z, in the divergence cut off at 50 (and -50).
     labels : Tensor of shape (n,), int64
-        Labels.
+        Column positions of the labels.
     kl_weight : float, default=1.0
         Weight of the second term.
 

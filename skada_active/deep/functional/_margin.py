@@ -32,7 +32,7 @@ def margin_loss(
     logits : Tensor of shape (n, C)
         Logits z.
     labels : Tensor of shape (n,), int64
-        Column position of the true class.
+        Column positions of the labels.
     margin : float, default=1.0
         The margin m > 0, in the units of the (normalised) logits.
     dynamic : bool, default=False

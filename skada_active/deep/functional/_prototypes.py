@@ -21,7 +21,7 @@ def class_prototypes(features: Tensor, labels: Tensor, n_classes: int) -> tuple[
     features : Tensor of shape (n, D)
         Features.
     labels : Tensor of shape (n,), int64
-        Column positions; rows with a negative one belong to no class.
+        Column positions of the labels; rows with a negative one belong to no class.
     n_classes : int
         Number of classes C.
 

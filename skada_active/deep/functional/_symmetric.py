@@ -80,8 +80,8 @@ def category_confusion_loss(logits: Tensor, labels: Tensor) -> Tensor:
     ----------
     logits : Tensor of shape (n, 2 C)
         Logits of the source classifier and of the target classifier, side by side.
-    labels : Tensor of shape (n,)
-        Classes of the rows, 0 to C - 1.
+    labels : Tensor of shape (n,), int64
+        Column positions of the labels, 0 to C - 1.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral, Real
@@ -72,7 +73,7 @@ class AdversarialTerm(ObjectiveTerm):
             )
 
 
-class DomainTerm(AdversarialTerm):
+class DomainTerm(AdversarialTerm, ABC):
     """Module of a loss with a discriminator that tells source from target: it supplies ``source_logit``."""
 
     def source_logit(self, features: Tensor, logits: Tensor) -> Tensor:
@@ -88,9 +89,9 @@ class DomainTerm(AdversarialTerm):
         self.check_trained()
         return self.logit_of(self.discriminator_input(features, logits))
 
+    @abstractmethod
     def logit_of(self, inputs: Tensor) -> Tensor:
         """Return the discriminator's logit of P(source) of its inputs, shape (n,)."""
-        raise NotImplementedError
 
     def discriminator_input(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return what the discriminator reads of each row."""

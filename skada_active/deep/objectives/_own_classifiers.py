@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from skada_active.networks import CosineHead
 __all__ = ["LabeledTerm", "SourceTerm", "loss_of_inputs", "new_classifier"]
 
 
-class LabeledTerm(ObjectiveTerm):
+class LabeledTerm(ObjectiveTerm, ABC):
     """Module of an objective that trains a classifier of its own on labelled rows, which `trade_off` does not weigh."""
 
     def forward(self, step: Step) -> Tensor:
@@ -25,9 +26,9 @@ class LabeledTerm(ObjectiveTerm):
         labeled, loss = self.losses(step)
         return labeled + self.config.trade_off * loss
 
+    @abstractmethod
     def losses(self, step: Step) -> tuple[Tensor, Tensor]:
         """Return the labelled loss and what `trade_off` weighs, for a step that has the rows they read."""
-        raise NotImplementedError
 
 
 class SourceTerm(LabeledTerm):

@@ -38,7 +38,7 @@ class ADDA(AdversarialObjective):
         Weight of the encoder's loss beside that of the discriminator: nothing else holds the encoder in the second
         stage, so that it has to go slowly.
     trade_off : float, default=1.0
-        Weight of both.
+        Weight of both losses.
     hidden : sequence of int, default=(256,)
         Widths of the hidden layers of the discriminator.
     discriminator_input : {"features", "proba"}, default="features"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -106,7 +107,11 @@ class DANN(AdversarialObjective):
 
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss with its discriminator."""
-        kinds = {"binary": _Binary, "per_source": _PerSource, "multiclass": _Multiclass}
+        kinds: dict[str, Callable[..., _DANN]] = {
+            "binary": _Binary,
+            "per_source": _PerSource,
+            "multiclass": _Multiclass,
+        }
         width = n_features if self.discriminator_input == "features" else n_classes
         return kinds[self.discriminator](self, width, max(1, n_domains - 1))
 
@@ -118,8 +123,9 @@ class _DANN(DomainTerm):
         self.mark_trained(step)
         return loss
 
+    @abstractmethod
     def _domain_loss(self, inputs: Tensor, step: Step) -> Tensor:
-        raise NotImplementedError
+        """Return the loss of what tells the domains apart, for its inputs of the source and the target rows."""
 
     def discriminator_input(self, features: Tensor, logits: Tensor) -> Tensor:
         kind = self.config.discriminator_input

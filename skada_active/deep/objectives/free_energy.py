@@ -26,7 +26,7 @@ class FreeEnergyAlignment(Objective):
     beta : float, default=1.0
         Inverse temperature of the free energy :math:`-\frac{1}{\beta} \ln \sum_c e^{\beta z_c}` of logits z.
     momentum : float in [0, 1) or "random", default=0.9
-        Weight of the past in the bound, the moving average of the mean free energy of source rows over the steps.
+        Weight of the past in the bound, the moving average of the mean free energy of source rows, per step.
         ``"random"``: drawn from U(0, 1) at every step, as in the published code.
 
     See Also

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -28,7 +29,7 @@ class _SourceWeights(Objective):
     }
 
 
-class _SourceWeightsTerm(ObjectiveTerm):
+class _SourceWeightsTerm(ObjectiveTerm, ABC):
     def prepare(self, step: Step) -> None:
         labels = step.labels[step.source]
         with torch.no_grad():
@@ -36,9 +37,9 @@ class _SourceWeightsTerm(ObjectiveTerm):
             weight = self.class_weight(step).to(step.logits.dtype) ** self.config.trade_off
         step.weigh_source(weight[labels], domains=True)
 
+    @abstractmethod
     def class_weight(self, step: Step) -> Tensor:
         """Return the weight of the source rows of each class, shape (C,), after a look at a step."""
-        raise NotImplementedError
 
     def loss(self, step: Step) -> Tensor:
         return step.logits.new_zeros(())
@@ -136,7 +137,7 @@ class PartialWeights(_SourceWeights):
     Parameters
     ----------
     momentum : float, default=0.95
-        What the mean of the earlier steps is worth against that of a step.
+        Weight of the past in the moving average of the mean probabilities, per step.
     trade_off : float, default=1.0
         Exponent of the weights: 0 leaves the source rows alone, 1 is the paper's weights, and what lies between
         flattens them.

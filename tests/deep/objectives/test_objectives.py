@@ -22,6 +22,7 @@ from skada_active.deep import (
 )
 from skada_active.deep.batches import Batch
 from skada_active.deep.functional import domain_adversarial_loss, margin_loss, minimum_class_confusion_loss
+from skada_active.deep.objectives._adversarial import DomainTerm
 from skada_active.deep.step import Step
 from skada_active.networks import CosineHead
 
@@ -343,6 +344,11 @@ def test_domain_logit_of_a_discriminator_without_weight_is_refused():
     model = fitted(DANN(trade_off=0))
     with pytest.raises(ValueError, match="trade_off > 0"):
         model.domain_logit(make_data()[0])
+
+
+def test_a_module_without_a_logit_of_its_discriminator_is_refused_when_it_is_made():
+    with pytest.raises(TypeError, match=r"abstract.*logit_of"):
+        DomainTerm(DANN())
 
 
 def test_domain_logit_comes_from_the_part_that_has_it():

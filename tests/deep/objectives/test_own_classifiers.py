@@ -8,7 +8,7 @@ import torch
 from steps import gradients, make_network, make_step
 
 from skada_active.deep import ADDA, MCC, MCD, MDD, RTN, AdaptationClassifier, SymNets
-from skada_active.deep.objectives._own_classifiers import SourceTerm, loss_of_inputs, new_classifier
+from skada_active.deep.objectives._own_classifiers import LabeledTerm, SourceTerm, loss_of_inputs, new_classifier
 
 OBJECTIVES = [ADDA(), MCD(), MDD(), RTN(), SymNets()]
 
@@ -86,3 +86,9 @@ def test_source_rows_of_a_classifier_of_their_own_count_by_the_weights_that_othe
     weights = [weight * of_class[row % 3] for row, weight in enumerate([1, 2, 0, 1, 0, 3])]
     expected = 0.5 * sum(row * weight for row, weight in enumerate(weights)) / sum(weights)
     assert SourceTerm.source_mean(step, losses).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", [LabeledTerm, SourceTerm])
+def test_a_module_without_its_losses_is_refused_when_it_is_made(kind):
+    with pytest.raises(TypeError, match=r"abstract.*losses"):
+        kind(MCD())
