@@ -48,9 +48,9 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
 
     ``preset="paper"`` of `sdm` is what the paper trained a ResNet-50 with: ``labeled_loss="joint"``,
     ``max_logit=None``, ``optimizer="adadelta"`` with ``lr=0.1``, ``batch_size=72``, ``max_epochs=10`` and
-    ``round_epochs=(2, 2, 2, 2, 22)``, 40 epochs in all. Where there is a `module`, its first part learns at a tenth of that rate, as the paper's
-    backbone did: ``net_params={"optimizer__param_groups": [("backbone.0.*", {"lr": 0.01})]}``, which is the pretrained
-    network of `skada_active.networks.torchvision_backbone`.
+    ``round_epochs=(2, 2, 2, 2, 22)``, 40 epochs in all. Where there is a `module`, its first part learns at a tenth of
+    that rate, as the paper's backbone did: ``net_params={"optimizer__param_groups": [("backbone.0.*", {"lr":
+    0.01})]}``, which is the pretrained network of `skada_active.networks.torchvision_backbone`.
 
     The paper's tables were made by its published code, which trains and asks with ``dynamic=False,
     max_logit=True, jacobian="official"``.
