@@ -14,12 +14,12 @@ __all__ = [
     "Views",
     "attached",
     "criterion_of",
+    "domain_step",
     "gradients",
     "leaf_step",
     "make_network",
     "make_step",
     "module_of",
-    "step_of_domains",
 ]
 
 N_INPUTS, N_FEATURES, N_CLASSES = 5, 4, 3
@@ -36,12 +36,14 @@ def make_network(*layers, head="linear", scale=6.0, n_classes=N_CLASSES):
     return network
 
 
-def make_step(network, n_source=6, n_labeled_target=3, n_target=5, *, known=(), rows=None, seed=0, **options):
-    """Return a step of a network; of the target batch, whose rows have the numbers `rows`, those `known` have a label."""
+def make_step(
+    network, n_source=6, n_labeled_target=3, n_target=5, *, known=(), rows=None, units=1.0, seed=0, **options
+):
+    """Return a step of a network; of the target batch, rows numbered by `rows`, those `known` have a label."""
     weight, n_labeled = next(network.parameters()), n_source + n_labeled_target
     n_rows = n_labeled + n_target
     generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(n_rows, weight.shape[1], generator=generator, dtype=weight.dtype)
+    inputs = units * torch.randn(n_rows, weight.shape[1], generator=generator, dtype=weight.dtype)
     labels = torch.arange(n_rows) % len(network.head.weight)
     labels[[row for row in range(n_labeled, n_rows) if row - n_labeled not in known]] = -1
     if rows is not None:
@@ -61,7 +63,7 @@ def leaf_step(*sizes, head=None, shift=0.0, **options):
     return step
 
 
-def step_of_domains(source=(0, 2, 1, 0, 2, 0, 0), target=(3, 3, 3)):
+def domain_step(source=(0, 2, 1, 0, 2, 0, 0), target=(3, 3, 3)):
     """Return a step of leaves whose source and target rows are of these domains, beside two labelled target rows."""
     step = leaf_step(len(source), 2, len(target))
     step.domain[:] = torch.tensor([*source, *[max(source, default=0) + 1] * 2, *target])
