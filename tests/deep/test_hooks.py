@@ -8,12 +8,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from steps import leaf_step
 from torch import nn
 
 from skada_active.deep import MCC, AdaptationClassifier, Objective, ObjectiveTerm, Phase
 from skada_active.deep._module import AdaptationCriterion
-from skada_active.deep.batches import Batch
-from skada_active.deep.step import Step
 from skada_active.domains import resolve_roles
 from skada_active.pool import snapshot
 
@@ -100,12 +99,9 @@ def test_what_is_attached_is_saved_and_not_trained(data):
 
 
 def test_weights_of_source_rows_enter_the_labelled_loss_as_weights(data):
-    logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
-    step = Step(
-        torch.zeros(5, 1), torch.zeros(5, 1), logits, Batch(labels, torch.zeros(5), 3, 5), 0.0, 0, nn.Identity(), None
-    )
+    step = leaf_step(3, 2, 0)
     step.weigh_source(torch.tensor([0.0, 1.0, 3.0]))
-    losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+    losses = nn.functional.cross_entropy(step.logits, step.labels, reduction="none")
     expected = (losses[1] + 3 * losses[2]) / 4 + losses[3:].mean()
     torch.testing.assert_close(AdaptationCriterion.labeled_loss(step), expected)
     assert step.source_importance is None
@@ -195,18 +191,9 @@ def test_a_committee_of_heads_is_as_right_as_the_head_and_of_different_minds(dat
 def test_a_committee_does_not_train_the_network(data):
     model, _ = committee_of(data, module=nn.Linear(4, 3))
     assert model.net_.criterion_.committee.weight.shape == (6, 3)
-    step = Step(
-        torch.zeros(4, 4),
-        features := torch.randn(4, 3, requires_grad=True),
-        torch.zeros(4, 2),
-        Batch(torch.tensor([0, 1, 0, 1]), torch.zeros(4), 2, 4),
-        0.0,
-        0,
-        nn.Identity(),
-        None,
-    )
+    step = leaf_step(2, 2, 0, head=nn.Linear(3, 2))
     loss = model.net_.criterion_.committee.loss(step)
-    assert torch.autograd.grad(loss, features, allow_unused=True)[0] is None
+    assert torch.autograd.grad(loss, step.features, allow_unused=True)[0] is None
 
 
 def test_a_committee_is_a_field_of_the_pool(data):

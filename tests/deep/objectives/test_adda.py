@@ -35,7 +35,7 @@ def test_discriminator_and_encoder_are_trained_by_their_own_losses():
     criterion = AdaptationCriterion(module)
     criterion(make_step(network))
     with torch.no_grad():  # the encoder goes on, its copy does not
-        network.backbone.weight += 0.3
+        network.backbone[0].weight += 0.3
     step = make_step(network)
     loss = criterion(step)
     source, target = by_source_network(module, step), step.features[step.target]
@@ -52,7 +52,7 @@ def test_discriminator_and_encoder_are_trained_by_their_own_losses():
 
 
 def test_class_probabilities_are_told_apart_without_training_the_head():
-    network = make_network("cosine")
+    network = make_network(head="cosine")
     step = make_step(network, n_labeled_target=0)
     objective = ADDA(discriminator_input="proba", encoder_weight=0.3, pretrain=0.0)
     module, loss = criterion_of(objective, network, step)
@@ -80,15 +80,15 @@ def test_the_copy_is_the_network_at_the_end_of_the_first_stage():
     network = make_network()
     module = attached(ADDA(), network)
     with torch.no_grad():
-        network.backbone.weight += 1
+        network.backbone[0].weight += 1
     criterion = AdaptationCriterion(module)
     criterion(make_step(network, progress=0.2))
-    assert not torch.equal(module.source_network.backbone.weight, network.backbone.weight)
+    assert not torch.equal(module.source_network.backbone[0].weight, network.backbone[0].weight)
     criterion(make_step(network, progress=0.5))
     torch.testing.assert_close(module.source_network.state_dict(), network.state_dict())
     copied = copy.deepcopy(module.source_network.state_dict())
     with torch.no_grad():
-        network.backbone.weight += 1
+        network.backbone[0].weight += 1
     criterion(make_step(network, progress=0.1))  # a later call of training
     torch.testing.assert_close(module.source_network.state_dict(), copied)
     assert not module.train().source_network.training

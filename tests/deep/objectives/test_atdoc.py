@@ -6,14 +6,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from objective_steps import make_network, make_step
+from steps import make_network, make_step, module_of
 
 from skada_active.deep import ATDOC, MCC, AdaptationClassifier
 from skada_active.deep.objectives import atdoc
-
-
-def term_of(objective):
-    return objective.build(6, 3, 2).double()
 
 
 def remember(bank, step):
@@ -42,12 +38,12 @@ def naive(bank, step, n_neighbors):
 @pytest.mark.parametrize("n_neighbors", [1, 3, 50])
 def test_the_loss_equals_a_loop_over_the_neighbours_in_a_bank(n_neighbors):
     network = make_network(scale=2.0)
-    term = term_of(ATDOC(n_neighbors=n_neighbors, bank_size=20))
+    term = module_of(ATDOC(n_neighbors=n_neighbors, bank_size=20))
     bank = {}
     draw = np.random.default_rng(0)
     for seed in range(5):  # 15 rows with gaps in their numbers, which come back
         rows = torch.as_tensor(7 * draw.permutation(15)[:8])
-        step = make_step(network, seed=seed, rows=rows, progress=0.3)
+        step = make_step(network, n_target=8, seed=seed, rows=rows, progress=0.3)
         remember(bank, step)
         loss, expected = term(step), naive(bank, step, n_neighbors)
         assert loss.item() == pytest.approx(expected.item())
@@ -57,8 +53,8 @@ def test_the_loss_equals_a_loop_over_the_neighbours_in_a_bank(n_neighbors):
 
 def test_a_bank_of_one_block_equals_one_of_many(monkeypatch):
     network = make_network()
-    steps = [make_step(network, seed=seed, rows=torch.arange(8) + 4 * seed) for seed in range(3)]
-    whole = [term_of(ATDOC(bank_size=16)) for _ in range(2)]
+    steps = [make_step(network, n_target=8, seed=seed, rows=torch.arange(8) + 4 * seed) for seed in range(3)]
+    whole = [module_of(ATDOC(bank_size=16)) for _ in range(2)]
     losses = [whole[0](step).item() for step in steps]
     monkeypatch.setattr(atdoc, "_BLOCK_VALUES", 48)
     assert [whole[1](step).item() for step in steps] == pytest.approx(losses)
@@ -66,17 +62,17 @@ def test_a_bank_of_one_block_equals_one_of_many(monkeypatch):
 
 def test_rows_that_joined_first_make_place_in_a_full_bank():
     network = make_network()
-    term = term_of(ATDOC(bank_size=10))
+    term = module_of(ATDOC(bank_size=10))
     for first in (0, 6, 12):
-        term(make_step(network, (4, 0, 6), seed=first, rows=torch.arange(first, first + 6)))
+        term(make_step(network, 4, 0, 6, seed=first, rows=torch.arange(first, first + 6)))
     assert sorted(term.rows.tolist()) == list(range(8, 18))
 
 
 def test_a_row_of_a_full_bank_keeps_its_place_or_leaves_with_all_that_is_known_of_it():
     network = make_network()
-    term = term_of(ATDOC(bank_size=4))
-    term(make_step(network, (4, 0, 4), rows=torch.tensor([0, 1, 2, 3])))
-    step = make_step(network, (4, 0, 4), seed=1, rows=torch.tensor([0, 9, 8, 3]))  # 8 and 9 take places of 0 and 1
+    term = module_of(ATDOC(bank_size=4))
+    term(make_step(network, 4, 0, 4, rows=torch.tensor([0, 1, 2, 3])))
+    step = make_step(network, 4, 0, 4, seed=1, rows=torch.tensor([0, 9, 8, 3]))  # 8 and 9 take places of 0 and 1
     term(step)
     assert {8, 3} <= set(term.rows.tolist())
     of_row = dict(zip(step.rows[step.target].tolist(), step.features[step.target], strict=True))
@@ -86,27 +82,27 @@ def test_a_row_of_a_full_bank_keeps_its_place_or_leaves_with_all_that_is_known_o
 
 
 def test_a_batch_larger_than_the_bank_passes():
-    term = term_of(ATDOC(bank_size=3))
-    loss = term(make_step(make_network(), rows=torch.arange(8)))
+    term = module_of(ATDOC(bank_size=3))
+    loss = term(make_step(make_network(), n_target=8, rows=torch.arange(8)))
     assert loss.isfinite()
     assert len(set(term.rows.tolist())) == 3
 
 
 def test_a_row_that_comes_twice_has_one_place():
-    term = term_of(ATDOC())
-    term(make_step(make_network(), rows=torch.tensor([5, 5, 6, 7, 5, 8, 9, 6])))
+    term = module_of(ATDOC())
+    term(make_step(make_network(), n_target=8, rows=torch.tensor([5, 5, 6, 7, 5, 8, 9, 6])))
     assert sorted(term.rows[term.rows >= 0].tolist()) == [5, 6, 7, 8, 9]
     assert term.n_joined == 5
 
 
 def test_a_row_without_neighbours_has_no_label():
-    step = make_step(make_network(), (4, 0, 1))
-    assert term_of(ATDOC())(step) == 0
+    step = make_step(make_network(), 4, 0, 1)
+    assert module_of(ATDOC())(step) == 0
 
 
 def test_the_loss_rises_with_the_progress_of_training():
     network = make_network()
-    losses = [term_of(ATDOC())(make_step(network, progress=progress)).item() for progress in (0.0, 0.25, 1.0)]
+    losses = [module_of(ATDOC())(make_step(network, progress=progress)).item() for progress in (0.0, 0.25, 1.0)]
     assert losses == pytest.approx([0.0, losses[2] / 4, losses[2]])
     assert losses[2] > 0
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from steps import leaf_step, module_of
 
 from skada_active.deep import CDAN, AdaptationClassifier
 from skada_active.deep.functional import cdan_loss, multilinear_map
 
 
 @pytest.mark.parametrize("entropy_weighted", [False, True])
-def test_the_loss_is_the_function_of_the_blocks(make_step, module_of, entropy_weighted):
-    module, step = module_of(CDAN(entropy_weighted=entropy_weighted, trade_off=0.3)), make_step()
+def test_the_loss_is_the_function_of_the_blocks(entropy_weighted):
+    module, step = module_of(CDAN(entropy_weighted=entropy_weighted, trade_off=0.3)), leaf_step()
     proba = step.logits.softmax(dim=1)
     expected = cdan_loss(
         *(step.features[:6], step.features[9:], proba[:6], proba[9:]),
@@ -24,22 +25,22 @@ def test_the_loss_is_the_function_of_the_blocks(make_step, module_of, entropy_we
 
 
 @pytest.mark.parametrize("entropy_weighted", [False, True])
-def test_predictions_get_no_gradient(make_step, module_of, entropy_weighted):
-    module, step = module_of(CDAN(entropy_weighted=entropy_weighted)), make_step()
+def test_predictions_get_no_gradient(entropy_weighted):
+    module, step = module_of(CDAN(entropy_weighted=entropy_weighted)), leaf_step()
     assert torch.autograd.grad(module(step), step.logits, allow_unused=True) == (None,)
 
 
-def test_features_get_the_reversed_gradient_and_the_discriminator_the_plain_one(make_step, module_of):
+def test_features_get_the_reversed_gradient_and_the_discriminator_the_plain_one():
     gradients = []
     for reversal in (-1.0, 0.3):
-        module, step = module_of(CDAN(max_reversal=reversal, schedule="constant")), make_step()
+        module, step = module_of(CDAN(max_reversal=reversal, schedule="constant")), leaf_step()
         gradients.append(torch.autograd.grad(module(step), [step.features, *module.parameters()]))
     torch.testing.assert_close(gradients[1][0], -0.3 * gradients[0][0])
     torch.testing.assert_close(gradients[1][1:], gradients[0][1:])
 
 
-def test_labelled_target_rows_take_no_part(make_step, module_of):
-    step = make_step()
+def test_labelled_target_rows_take_no_part():
+    step = leaf_step()
     module_of(CDAN())(step).backward(inputs=[step.features])
     assert step.features.grad.any(dim=1).tolist() == [True] * 6 + [False] * 3 + [True] * 5
 
@@ -47,16 +48,16 @@ def test_labelled_target_rows_take_no_part(make_step, module_of):
 @pytest.mark.parametrize(
     ("schedule", "coefficient"), [("dann", 2 / (1 + np.exp(-5)) - 1), ("tll", np.tanh(0.35)), ("constant", 1.0)]
 )
-def test_the_schedule_scales_the_reversal(make_step, module_of, schedule, coefficient):
+def test_the_schedule_scales_the_reversal(schedule, coefficient):
     gradients = []
     for params in ({"schedule": schedule}, {"schedule": "constant", "max_reversal": -1.0}):
-        step = make_step()  # half way, after 700 iterations
+        step = leaf_step()  # half way, after 700 iterations
         gradients.append(torch.autograd.grad(module_of(CDAN(**params))(step), step.features)[0])
     torch.testing.assert_close(gradients[0], -coefficient * gradients[1], rtol=1e-6, atol=1e-12)
 
 
-def test_the_source_logit_is_the_discriminators_of_the_product(make_step, module_of):
-    module, step = module_of(CDAN(hidden=(5,))), make_step()
+def test_the_source_logit_is_the_discriminators_of_the_product():
+    module, step = module_of(CDAN(hidden=(5,))), leaf_step()
     with pytest.raises(ValueError, match="untrained"):
         module.source_logit(step.features, step.logits)
     module(step)
@@ -65,14 +66,14 @@ def test_the_source_logit_is_the_discriminators_of_the_product(make_step, module
 
 
 @pytest.mark.parametrize(("n_features", "width"), [(1024, 4096), (1025, 1024)])
-def test_products_of_more_than_4096_numbers_are_mapped_to_1024(module_of, n_features, width):
+def test_products_of_more_than_4096_numbers_are_mapped_to_1024(n_features, width):
     module = module_of(CDAN(hidden=()), n_features, 4)
     assert module.discriminator[0].weight.shape == (1, width)
     proba = torch.full((2, 4), 0.25, dtype=torch.float64)
     assert module.product(torch.ones(2, n_features, dtype=torch.float64), proba).shape == (2, width)
 
 
-def test_the_random_map_keeps_inner_products_on_average(module_of):
+def test_the_random_map_keeps_inner_products_on_average():
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(2, 1025, generator=generator, dtype=torch.float64)
     features[1] += features[0]
@@ -87,7 +88,7 @@ def test_the_random_map_keeps_inner_products_on_average(module_of):
     np.testing.assert_allclose(np.mean(estimates, axis=0), expected, rtol=0.1)
 
 
-def test_the_random_map_is_not_trained_and_goes_with_the_state(module_of):
+def test_the_random_map_is_not_trained_and_goes_with_the_state():
     module = module_of(CDAN(), 1025, 4)
     assert {"map.of_features", "map.of_proba"} <= set(module.state_dict())
     assert not any(name.startswith("map") for name, _ in module.named_parameters())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from steps import leaf_step, module_of
 
 from skada_active.deep import CORAL
 from skada_active.deep.functional import coral_loss
 
 
-def test_the_loss_is_the_distance_of_the_covariances(make_step, module_of):
-    module, step = module_of(CORAL(trade_off=3.0)), make_step()
+def test_the_loss_is_the_distance_of_the_covariances():
+    module, step = module_of(CORAL(trade_off=3.0)), leaf_step()
     source, target = (np.cov(step.features[rows].detach().numpy().T) for rows in (slice(0, 6), slice(9, 14)))
     expected = np.square(source - target).sum() / (4 * 4**2)
     assert module(step).item() == pytest.approx(3 * expected)
@@ -19,17 +20,17 @@ def test_the_loss_is_the_distance_of_the_covariances(make_step, module_of):
     torch.testing.assert_close(module(step), 3 * coral_loss(step.features[:6], step.features[9:]))
 
 
-def test_all_but_the_labelled_target_rows_get_a_gradient(make_step, module_of):
-    step = make_step()
+def test_all_but_the_labelled_target_rows_get_a_gradient():
+    step = leaf_step()
     module_of(CORAL())(step).backward(inputs=[step.features])
     assert step.features.grad.any(dim=1).tolist() == [True] * 6 + [False] * 3 + [True] * 5
 
 
-def test_where_the_domains_lie_does_not_matter(make_step, module_of):
+def test_where_the_domains_lie_does_not_matter():
     module = module_of(CORAL())
-    torch.testing.assert_close(module(make_step()), module(make_step(shift=5.0)))
+    torch.testing.assert_close(module(leaf_step()), module(leaf_step(shift=5.0)))
 
 
 @pytest.mark.parametrize("sizes", [(1, 0, 5), (6, 2, 1), (0, 3, 5), (6, 0, 0)])
-def test_fewer_than_two_rows_of_a_domain_count_zero(make_step, module_of, sizes):
-    assert module_of(CORAL())(make_step(*sizes)) == 0
+def test_fewer_than_two_rows_of_a_domain_count_zero(sizes):
+    assert module_of(CORAL())(leaf_step(*sizes)) == 0

@@ -4,38 +4,22 @@ import math
 
 import numpy as np
 import pytest
+import steps
 import torch
+from steps import domain_step
 from torch.nn import functional as F
 
 from skada_active.datasets import make_multi_source_blobs
 from skada_active.deep import DANN, AdaptationClassifier
-from skada_active.deep.batches import Batch
 from skada_active.deep.functional import domain_adversarial_loss
-from skada_active.deep.step import Step
 from skada_active.domains import mask_target
 
 SEVERAL = ["per_source", "multiclass"]
 N_SOURCES = 3
 
 
-@pytest.fixture(autouse=True)
-def _restore_generator():
-    with torch.random.fork_rng([]):
-        yield
-
-
-def make_step(source_domain=(0, 2, 1, 0, 2, 0, 0), target_domain=(3, 3, 3), n_labeled_target=2):
-    generator = torch.Generator().manual_seed(0)
-    domain = torch.tensor([*source_domain, *[max(target_domain)] * n_labeled_target, *target_domain])
-    features = torch.randn(len(domain), 4, generator=generator).requires_grad_()
-    n_labeled = len(source_domain) + n_labeled_target
-    batch = Batch(torch.zeros(len(domain), dtype=torch.int64), domain, len(source_domain), n_labeled)
-    return Step(features, features, 2 * features[:, :3], batch, head=None, forward=None, progress=0.1, iteration=0)
-
-
 def module_of(discriminator, n_domains=N_SOURCES + 1, **params):
-    torch.manual_seed(0)
-    return DANN(discriminator=discriminator, hidden=(5,), **params).build(4, 3, n_domains)
+    return steps.module_of(DANN(discriminator=discriminator, hidden=(5,), **params), n_domains=n_domains)
 
 
 def gradients_of(module, step):
@@ -47,7 +31,7 @@ def gradients_of(module, step):
 
 def test_per_source_with_one_source_is_binary():
     binary, per_source = (
-        gradients_of(module_of(kind, 2), make_step([0] * 5, [1] * 3)) for kind in ("binary", "per_source")
+        gradients_of(module_of(kind, 2), domain_step([0] * 5, [1] * 3)) for kind in ("binary", "per_source")
     )
     torch.testing.assert_close(per_source[:2], binary[:2])
     # The plain network has its weights and biases in turn, the parallel one all weights first.
@@ -57,14 +41,14 @@ def test_per_source_with_one_source_is_binary():
 
 
 def test_multiclass_with_one_source_is_binary_on_the_difference_of_the_outputs():
-    module, step = module_of("multiclass", 2), make_step([0] * 5, [1] * 3)
+    module, step = module_of("multiclass", 2), domain_step([0] * 5, [1] * 3)
     outputs = module.discriminator(step.features)
     logit = outputs[:, 0] - outputs[:, 1]
     torch.testing.assert_close(module(step), domain_adversarial_loss(logit[:5], logit[7:]))
 
 
 def test_per_source_is_the_mean_over_the_sources_against_the_target():
-    module, step = module_of("per_source", trade_off=0.5), make_step()
+    module, step = module_of("per_source", trade_off=0.5), domain_step()
     logit = module.discriminators(step.features.expand(3, -1, -1))
     sources = [[0, 3, 5, 6], [2], [1, 4]]
     losses = [domain_adversarial_loss(logit[s, rows], logit[s, 9:]) for s, rows in enumerate(sources)]
@@ -74,7 +58,7 @@ def test_per_source_is_the_mean_over_the_sources_against_the_target():
 
 
 def test_multiclass_is_the_cross_entropy_of_domains_that_count_the_same():
-    module, step = module_of("multiclass"), make_step()
+    module, step = module_of("multiclass"), domain_step()
     losses = -module.discriminator(step.features).log_softmax(1)
     rows = [[0, 3, 5, 6], [2], [1, 4], [9, 10, 11]]
     expected = sum(losses[domain, position].mean() for position, domain in enumerate(rows)) / 4
@@ -84,7 +68,7 @@ def test_multiclass_is_the_cross_entropy_of_domains_that_count_the_same():
 @pytest.mark.parametrize("kind", SEVERAL)
 def test_features_get_the_reversed_gradient(kind):
     plain, reversed_ = (
-        gradients_of(module_of(kind, max_reversal=value, schedule="constant"), make_step()) for value in (-1.0, 0.3)
+        gradients_of(module_of(kind, max_reversal=value, schedule="constant"), domain_step()) for value in (-1.0, 0.3)
     )
     torch.testing.assert_close(reversed_[1], -0.3 * plain[1])
     torch.testing.assert_close(reversed_[2], plain[2])
@@ -92,7 +76,7 @@ def test_features_get_the_reversed_gradient(kind):
 
 @pytest.mark.parametrize("name", ["logits", "proba"])
 def test_the_discriminator_reads_what_the_classifier_says(name):
-    module, step = module_of("binary", discriminator_input=name), make_step()
+    module, step = module_of("binary", discriminator_input=name), domain_step()
     inputs = step.logits if name == "logits" else step.logits.softmax(1)
     logit = module.discriminator(inputs)[:, 0]
     torch.testing.assert_close(module(step), domain_adversarial_loss(logit[:7], logit[9:]))
@@ -103,7 +87,7 @@ def test_the_discriminator_reads_what_the_classifier_says(name):
 def test_the_classifier_is_played_against_where_it_is_read(kind):
     def gradient(name, sign):
         params = {"discriminator_input": name, "max_reversal": sign, "schedule": "constant"}
-        module, step = module_of(kind, **params), make_step()
+        module, step = module_of(kind, **params), domain_step()
         return torch.autograd.grad(module(step), step.logits, allow_unused=True)[0]
 
     assert gradient("features", 1.0) is None
@@ -113,14 +97,14 @@ def test_the_classifier_is_played_against_where_it_is_read(kind):
 
 @pytest.mark.parametrize("kind", ["binary", *SEVERAL])
 def test_labelled_target_rows_take_no_part(kind):
-    _, gradient, _ = gradients_of(module_of(kind), make_step())
+    _, gradient, _ = gradients_of(module_of(kind), domain_step())
     assert not gradient[7:9].any()
     assert gradient[:7].any(1).all()
     assert gradient[9:].any(1).all()
 
 
 def test_a_source_that_the_batch_lacks_leaves_its_discriminator_alone():
-    module, step = module_of("per_source"), make_step([0, 0, 2])
+    module, step = module_of("per_source"), domain_step([0, 0, 2])
     logit = module.discriminators(step.features.expand(3, -1, -1))
     expected = (
         domain_adversarial_loss(logit[0, :2], logit[0, 5:]) + domain_adversarial_loss(logit[2, 2:3], logit[2, 5:])
@@ -131,7 +115,7 @@ def test_a_source_that_the_batch_lacks_leaves_its_discriminator_alone():
 
 
 def test_a_source_that_never_came_is_no_choice_of_the_domain_classifier():
-    module, step = module_of("multiclass"), make_step([0, 0, 2])
+    module, step = module_of("multiclass"), domain_step([0, 0, 2])
     logits = module.discriminator(step.features)[:, [0, 2, 3]]
     losses = F.cross_entropy(logits[[0, 1, 2, 5, 6, 7]], torch.tensor([0, 0, 1, 2, 2, 2]), reduction="none")
     torch.testing.assert_close(module(step), (losses[:2].mean() + losses[2] + losses[3:].mean()) / 3)
@@ -139,27 +123,27 @@ def test_a_source_that_never_came_is_no_choice_of_the_domain_classifier():
 
 def test_a_source_that_came_before_stays_a_choice_of_the_domain_classifier():
     module = module_of("multiclass")
-    module(make_step())
-    step = make_step([0, 0, 2])
+    module(domain_step())
+    step = domain_step([0, 0, 2])
     losses = -module.discriminator(step.features).log_softmax(1)
     torch.testing.assert_close(module(step), (losses[:2, 0].mean() + losses[2, 2] + losses[5:, 3].mean()) / 3)
 
 
 @pytest.mark.parametrize("kind", SEVERAL)
 def test_several_targets_are_one(kind):
-    one, two = (gradients_of(module_of(kind, 5), make_step(target_domain=domain)) for domain in ((3, 3, 3), (3, 4, 3)))
+    one, two = (gradients_of(module_of(kind, 5), domain_step(target=domain)) for domain in ((3, 3, 3), (3, 4, 3)))
     torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
 def test_the_logit_of_per_source_is_that_of_the_mixture_of_the_sources():
-    module, step = module_of("per_source"), make_step()
+    module, step = module_of("per_source"), domain_step()
     module(step)
     odds = module.discriminators(step.features.expand(3, -1, -1)).exp()
     torch.testing.assert_close(module.source_logit(step.features, step.logits), odds.mean(0).log())
 
 
 def test_the_logit_of_multiclass_is_that_of_the_sum_over_the_sources():
-    module, step = module_of("multiclass"), make_step()
+    module, step = module_of("multiclass"), domain_step()
     module(step)
     proba = module.discriminator(step.features).softmax(1)
     torch.testing.assert_close(module.source_logit(step.features, step.logits), proba[:, :3].sum(1).logit())
@@ -167,7 +151,7 @@ def test_the_logit_of_multiclass_is_that_of_the_sum_over_the_sources():
 
 @pytest.mark.parametrize("kind", SEVERAL)
 def test_sources_that_never_came_are_left_out_of_the_logit(kind):
-    module, step = module_of(kind), make_step([0, 0, 2])
+    module, step = module_of(kind), domain_step([0, 0, 2])
     module(step)
     assert module.is_trained.tolist() == [True, False, True]
     logit = module.source_logit(step.features, step.logits)
@@ -182,7 +166,7 @@ def test_sources_that_never_came_are_left_out_of_the_logit(kind):
 @pytest.mark.parametrize("kind", ["binary", *SEVERAL])
 @pytest.mark.parametrize("trade_off", [0.0, 1.0])
 def test_an_untrained_discriminator_has_no_logit(kind, trade_off):
-    module, step = module_of(kind, trade_off=trade_off), make_step()
+    module, step = module_of(kind, trade_off=trade_off), domain_step()
     if trade_off == 0.0:
         module(step)
     with pytest.raises(ValueError, match="untrained"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from steps import leaf_step, module_of
 
 from skada_active.deep import AFN, BSP, CDAN, DANN, AdaptationClassifier
 from skada_active.deep.functional import adaptive_feature_norm, batch_spectral_penalty
@@ -12,8 +13,8 @@ from skada_active.exceptions import TrainingError
 
 
 @pytest.mark.parametrize("delta", [1.0, 0.3])
-def test_afn_lengthens_source_and_target_rows(make_step, module_of, delta):
-    module, step = module_of(AFN(delta=delta, trade_off=0.5)), make_step()
+def test_afn_lengthens_source_and_target_rows(delta):
+    module, step = module_of(AFN(delta=delta, trade_off=0.5)), leaf_step()
     loss = module(step)
     assert loss.item() == pytest.approx(0.5 * 2 * delta**2)
     torch.testing.assert_close(
@@ -27,9 +28,9 @@ def test_afn_lengthens_source_and_target_rows(make_step, module_of, delta):
     torch.testing.assert_close(gradient, expected)
 
 
-def test_afn_without_source_rows_is_that_of_the_target(make_step, module_of):
-    assert module_of(AFN(trade_off=1.0))(make_step(0, 3, 5)).item() == pytest.approx(1.0)
-    assert module_of(AFN())(make_step(6, 3, 0)) == 0
+def test_afn_without_source_rows_is_that_of_the_target():
+    assert module_of(AFN(trade_off=1.0))(leaf_step(0, 3, 5)).item() == pytest.approx(1.0)
+    assert module_of(AFN())(leaf_step(6, 3, 0)) == 0
 
 
 def test_afn_makes_the_embedding_longer(make_data):
@@ -42,35 +43,35 @@ def test_afn_makes_the_embedding_longer(make_data):
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_bsp_penalises_the_largest_singular_values_of_both_domains(make_step, module_of, k):
-    module, step = module_of(BSP(k=k, trade_off=0.5)), make_step()
+def test_bsp_penalises_the_largest_singular_values_of_both_domains(k):
+    module, step = module_of(BSP(k=k, trade_off=0.5)), leaf_step()
     rows = [step.features[block].detach().numpy() for block in (slice(0, 6), slice(9, 14))]
     expected = sum(np.square(np.linalg.svd(block, compute_uv=False)[:k]).sum() for block in rows)
     assert module(step).item() == pytest.approx(0.5 * expected)
     assert step.batch.terms["bsp_loss"].item() == pytest.approx(expected)
 
 
-def test_bsp_takes_as_many_singular_values_as_there_are(make_step, module_of):
-    step = make_step(6, 0, 2)
+def test_bsp_takes_as_many_singular_values_as_there_are():
+    step = leaf_step(6, 0, 2)
     expected = batch_spectral_penalty(step.features[:6], step.features[6:], k=2)
     torch.testing.assert_close(module_of(BSP(k=9, trade_off=1.0))(step), expected)
 
 
-def test_bsp_moves_all_but_the_labelled_target_rows(make_step, module_of):
-    step = make_step()
+def test_bsp_moves_all_but_the_labelled_target_rows():
+    step = leaf_step()
     module_of(BSP(k=2))(step).backward(inputs=[step.features])
     assert step.features.grad.any(dim=1).tolist() == [True] * 6 + [False] * 3 + [True] * 5
 
 
 @pytest.mark.parametrize("sizes", [(0, 3, 5), (6, 3, 0)])
-def test_bsp_needs_both_domains(make_step, module_of, sizes):
-    assert module_of(BSP())(make_step(*sizes)) == 0
+def test_bsp_needs_both_domains(sizes):
+    assert module_of(BSP())(leaf_step(*sizes)) == 0
 
 
 @pytest.mark.parametrize("adversarial", [DANN(), CDAN()], ids=str)
-def test_bsp_stands_beside_an_adversarial_loss(make_step, module_of, adversarial):
-    total, step = module_of(adversarial + BSP()), make_step()
-    parts = [part(make_step()) for part in total.parts.values()]
+def test_bsp_stands_beside_an_adversarial_loss(adversarial):
+    total, step = module_of(adversarial + BSP()), leaf_step()
+    parts = [part(leaf_step()) for part in total.parts.values()]
     torch.testing.assert_close(total(step), parts[0] + parts[1])
     assert (adversarial + BSP()).supplies == {"source_logit"}
 

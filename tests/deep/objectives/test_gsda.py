@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import steps
 import torch
-from torch import nn
 from torch.autograd import gradcheck
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from skada_active.datasets import make_shifted_blobs
 from skada_active.deep import DANN, GSDA, MCC, AdaptationClassifier
 from skada_active.deep.batches import Batch
-from skada_active.deep.step import Step
 from skada_active.domains import mask_target
 
 N_SOURCE, N_LABELED_TARGET, N_TARGET, N_CLASSES, N_FEATURES = 9, 2, 7, 6, 4
@@ -19,33 +18,16 @@ ABLATION = [((), 0.0), (("domain",), 0.0), (("domain", "class"), 0.0), (("domain
 ABLATION += [(("domain", "group", "class"), 1.0)]
 
 
-@pytest.fixture(autouse=True)
-def _restore_generator():
-    with torch.random.fork_rng([]):
-        yield
-
-
-def make_step(n_source=N_SOURCE, n_target=N_TARGET, n_classes=N_CLASSES, known=(), scale=3.0, seed=0, **options):
-    """Return a step in float64 whose features are leaves; `known` target rows have the label 1."""
-    generator = torch.Generator().manual_seed(seed)
-    n = n_source + N_LABELED_TARGET + n_target
-    features = torch.randn(n, N_FEATURES, generator=generator, dtype=torch.float64).requires_grad_()
-    torch.manual_seed(seed)
-    head = nn.Linear(N_FEATURES, n_classes).double()
-    labels = torch.randint(n_classes, (n,), generator=generator)
-    labels[n_source + N_LABELED_TARGET :] = -1
-    for row in known:
-        labels[n_source + N_LABELED_TARGET + row] = 1
-    batch = Batch(labels, (torch.arange(n) >= n_source).long(), n_source, n_source + N_LABELED_TARGET)
-    options = {"progress": 0.1, "iteration": 700, **options}
-    return Step(features, features, scale * head(features), batch, head=head, forward=None, **options)
+def make_step(n_source=N_SOURCE, n_target=N_TARGET, n_classes=N_CLASSES, scale=3.0, **options):
+    """Return a step of so many rows."""
+    head = steps.make_network(scale=scale, n_classes=n_classes).head
+    return steps.leaf_step(n_source, N_LABELED_TARGET, n_target, head=head, progress=0.1, **options)
 
 
 def module_of(n_classes=N_CLASSES, **params):
     """Return the module in float64; by default every target row takes part, and no entropy is added."""
     params = {"alpha": 0.0, "confidence_threshold": 0.0, "n_groups": 2, "hidden": (5,), "random_state": 0, **params}
-    torch.manual_seed(0)
-    return GSDA(**params).build(N_FEATURES, n_classes, 2).double()
+    return steps.module_of(GSDA(**params), n_classes=n_classes)
 
 
 def loss_of(step=None, n_classes=N_CLASSES, **params):
@@ -145,11 +127,9 @@ def test_encoder_classifier_and_discriminators_each_follow_their_own_equation(ma
     # Eq. 14 to 17 at a coefficient r of the reversal, of a whole network: alpha H + r (beta L_syn - L_adv) trains the
     # encoder, the conditional entropy H alone the classifier, L_adv + beta L_syn the discriminators.
     module = module_of(alpha=0.7, beta=2.5, max_reversal=max_reversal, schedule="constant")
-    step = make_step()
-    encoder = nn.Linear(3, N_FEATURES).double()
-    step.features = encoder(torch.randn(len(step.labels), 3, dtype=torch.float64))
-    step.logits = step.head(step.features)
-    parts = {"E": encoder, "C": step.head, "D": module}
+    network = steps.make_network(scale=3.0, n_classes=N_CLASSES)
+    step = steps.make_step(network, N_SOURCE, N_LABELED_TARGET, N_TARGET)
+    parts = {"E": network.backbone, "C": network.head, "D": module}
     loss = module(step)
     adversarial, synchronization = reference(module, step)
     proba = step.logits[step.target].softmax(1)
@@ -276,8 +256,7 @@ def test_every_row_of_the_ablation_is_a_configuration():
 
 def test_the_domain_level_alone_is_dann():
     dann, gsda = DANN(hidden=(5,)), {"levels": ("domain",), "class_balanced": False}
-    torch.manual_seed(0)
-    expected = dann.build(N_FEATURES, N_CLASSES, 2).double()(make_step()).item()
+    expected = steps.module_of(dann, n_classes=N_CLASSES)(make_step()).item()
     assert loss_of(**gsda, beta=1.0) == pytest.approx(expected, rel=1e-5)
     assert loss_of(**gsda, beta=0.0) == pytest.approx(expected, rel=1e-5)
 

@@ -7,16 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from objective_steps import gradients, make_network
-from objective_steps import make_step as step_of
+from steps import gradients, leaf_step, make_network, make_step, module_of
 
 from skada_active.deep import AdaptationClassifier, InformationMaximization
 from skada_active.deep.functional import information_maximization_loss
 
 
 @pytest.mark.parametrize("trade_off", [1.0, 0.3])
-def test_the_loss_equals_a_loop_over_rows_and_classes(make_step, module_of, trade_off):
-    module, step = module_of(InformationMaximization(trade_off=trade_off)), make_step()
+def test_the_loss_equals_a_loop_over_rows_and_classes(trade_off):
+    module, step = module_of(InformationMaximization(trade_off=trade_off)), leaf_step()
     proba = step.logits[9:].softmax(dim=1).tolist()
     mean = [sum(column) / 5 for column in zip(*proba, strict=True)]
     of_rows = -sum(p * math.log(p) for row in proba for p in row) / 5
@@ -26,14 +25,14 @@ def test_the_loss_equals_a_loop_over_rows_and_classes(make_step, module_of, trad
     torch.testing.assert_close(module(step), trade_off * information_maximization_loss(step.logits[9:]))
 
 
-def test_target_rows_alone_get_a_gradient(make_step, module_of):
-    step = make_step(known=(1, 3))
+def test_target_rows_alone_get_a_gradient():
+    step = leaf_step(known=(1, 3))
     module_of(InformationMaximization())(step).backward(inputs=[step.features])
     assert step.features.grad.any(dim=1).tolist() == [False] * 9 + [True] * 5
 
 
-def test_no_source_row_is_needed(make_step, module_of):
-    step = make_step(0, 3, 5)
+def test_no_source_row_is_needed():
+    step = leaf_step(0, 3, 5)
     torch.testing.assert_close(
         module_of(InformationMaximization())(step), information_maximization_loss(step.logits[3:])
     )
@@ -42,8 +41,9 @@ def test_no_source_row_is_needed(make_step, module_of):
 @pytest.mark.parametrize("freeze_head", [False, True])
 def test_the_classifier_may_be_left_alone(freeze_head):
     network = make_network()
-    free = gradients(InformationMaximization().loss(step_of(network)), network)
-    backbone, head = gradients(InformationMaximization(freeze_head=freeze_head).loss(step_of(network)), network)
+    parts, step = (network.backbone, network.head), make_step(network)
+    free = gradients(InformationMaximization().loss(step), *parts)
+    backbone, head = gradients(InformationMaximization(freeze_head=freeze_head).loss(step), *parts)
     torch.testing.assert_close(backbone, free[0])
     torch.testing.assert_close(head, torch.zeros_like(head) if freeze_head else free[1])
 

@@ -3,31 +3,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from steps import domain_step, module_of
 
 from skada_active.datasets import make_multi_source_blobs, make_shifted_blobs
 from skada_active.deep import M3SDA, AdaptationClassifier
-from skada_active.deep.batches import Batch
 from skada_active.deep.functional import moment_matching_loss
-from skada_active.deep.step import Step
 from skada_active.domains import mask_target
 
 
-def make_step(source_domain, target_domain, n_labeled_target=2):
-    generator = torch.Generator().manual_seed(0)
-    first_target = max([*source_domain, 0]) + 1
-    domain = torch.tensor([*source_domain, *[first_target] * n_labeled_target, *target_domain])
-    features = torch.randn(len(domain), 4, generator=generator).requires_grad_()
-    n_labeled = len(source_domain) + n_labeled_target
-    batch = Batch(torch.zeros(len(domain), dtype=torch.int64), domain, len(source_domain), n_labeled)
-    return Step(features, features, features, batch, head=None, forward=None, progress=0.5, iteration=0)
-
-
 def loss_of(step, **params):
-    return M3SDA(**params).build(4, 3, 4)(step)
+    return module_of(M3SDA(**params), n_domains=4)(step)
 
 
 def test_domains_of_a_batch_are_told_apart_by_their_positions():
-    step = make_step([0, 2, 1, 0, 2, 0], [3, 3, 3])
+    step = domain_step([0, 2, 1, 0, 2, 0], [3, 3, 3])
     rows = step.features
     expected = moment_matching_loss([rows[[0, 3, 5]], rows[[2]], rows[[1, 4]]], [rows[8:]], n_moments=3)
     loss = loss_of(step, n_moments=3, trade_off=0.5)
@@ -36,28 +25,28 @@ def test_domains_of_a_batch_are_told_apart_by_their_positions():
 
 
 def test_a_source_that_the_batch_lacks_is_left_out():
-    step = make_step([0, 2, 2], [3, 3])
+    step = domain_step([0, 2, 2], [3, 3])
     rows = step.features
     expected = moment_matching_loss([rows[:1], rows[1:3]], [rows[5:]])
     torch.testing.assert_close(loss_of(step, trade_off=1.0), expected)
 
 
 def test_every_target_is_compared_with_every_source():
-    step = make_step([0, 0, 1], [2, 3, 3])
+    step = domain_step([0, 0, 1], [2, 3, 3])
     rows = step.features
     expected = moment_matching_loss([rows[:2], rows[2:3]], [rows[5:6], rows[6:]])
     torch.testing.assert_close(loss_of(step, trade_off=1.0), expected)
 
 
 def test_labelled_target_rows_take_no_part():
-    step = make_step([0, 1], [2, 2])
+    step = domain_step([0, 1], [2, 2])
     loss_of(step).backward()
     assert not step.features.grad[2:4].any()
 
 
 @pytest.mark.parametrize(("source", "target"), [([], [1, 1]), ([0, 0], [])])
 def test_one_side_alone_costs_nothing(source, target):
-    assert loss_of(make_step(source, target)).item() == 0.0
+    assert loss_of(domain_step(source, target)).item() == 0.0
 
 
 def test_training_brings_the_moments_of_all_domains_closer():

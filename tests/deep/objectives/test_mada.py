@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from steps import leaf_step, module_of
 
 from skada_active.deep import MADA, AdaptationClassifier
 from skada_active.deep.functional import multi_adversarial_loss
@@ -24,8 +25,8 @@ def losses_of(step, blocks, loss):
     return loss(features[blocks[0]], features[blocks[1]], proba[blocks[0]], proba[blocks[1]])
 
 
-def test_the_loss_equals_a_loop_over_classes_and_rows(make_step, module_of):
-    module, step = module_of(MADA(hidden=(5,), trade_off=0.3)), make_step()
+def test_the_loss_equals_a_loop_over_classes_and_rows():
+    module, step = module_of(MADA(hidden=(5,), trade_off=0.3)), leaf_step()
     proba = step.logits.softmax(dim=1)
     expected = 0.0
     for c in range(3):
@@ -38,16 +39,16 @@ def test_the_loss_equals_a_loop_over_classes_and_rows(make_step, module_of):
     assert step.batch.terms["domain_loss"].item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_loss_is_the_function_of_the_blocks(make_step, module_of):
-    module, step = module_of(MADA()), make_step()
+def test_the_loss_is_the_function_of_the_blocks():
+    module, step = module_of(MADA()), leaf_step()
     expected = losses_of(
         step, (step.source, step.target), lambda *blocks: multi_adversarial_loss(*blocks, module.discriminators)
     )
     torch.testing.assert_close(module(step), expected)
 
 
-def test_features_get_the_reversed_gradient_and_discriminators_the_plain_one(make_step, module_of):
-    step = make_step()
+def test_features_get_the_reversed_gradient_and_discriminators_the_plain_one():
+    step = leaf_step()
     gradients = []
     for reversal in (-1.0, 0.3):
         module = module_of(MADA(max_reversal=reversal, schedule="constant"))
@@ -57,9 +58,9 @@ def test_features_get_the_reversed_gradient_and_discriminators_the_plain_one(mak
 
 
 @pytest.mark.parametrize("detach", [True, False])
-def test_predictions_play_against_the_discriminators_only_if_they_are_not_detached(make_step, module_of, detach):
+def test_predictions_play_against_the_discriminators_only_if_they_are_not_detached(detach):
     def gradient(reversal):
-        module, step = module_of(MADA(detach=detach, max_reversal=reversal, schedule="constant")), make_step()
+        module, step = module_of(MADA(detach=detach, max_reversal=reversal, schedule="constant")), leaf_step()
         return torch.autograd.grad(module(step), step.logits, allow_unused=True)[0]
 
     if detach:
@@ -69,16 +70,16 @@ def test_predictions_play_against_the_discriminators_only_if_they_are_not_detach
         assert gradient(0.5)[:N_SOURCE].any()
 
 
-def test_labelled_target_rows_take_no_part(make_step, module_of):
-    step = make_step()
+def test_labelled_target_rows_take_no_part():
+    step = leaf_step()
     module_of(MADA())(step).backward()
     assert step.features.grad[:N_SOURCE].any(1).all()
     assert step.features.grad[N_LABELED:].any(1).all()
     assert not step.features.grad[N_SOURCE:N_LABELED].any()
 
 
-def test_the_source_logit_is_that_of_the_mean_over_the_classes(make_step, module_of):
-    module, step = module_of(MADA(hidden=(5,))), make_step()
+def test_the_source_logit_is_that_of_the_mean_over_the_classes():
+    module, step = module_of(MADA(hidden=(5,))), leaf_step()
     with pytest.raises(ValueError, match="untrained"):
         module.source_logit(step.features, step.logits)
     module(step)
@@ -92,8 +93,8 @@ def test_the_source_logit_is_that_of_the_mean_over_the_classes(make_step, module
     torch.testing.assert_close(module.source_logit(step.features, step.logits), mixed.logit())
 
 
-def test_the_source_logit_of_sure_discriminators_is_finite(make_step, module_of):
-    module, step = module_of(MADA(hidden=())), make_step()
+def test_the_source_logit_of_sure_discriminators_is_finite():
+    module, step = module_of(MADA(hidden=())), leaf_step()
     module(step)
     logit = module.source_logit(1e4 * step.features, 100 * step.logits)
     assert logit.isfinite().all()

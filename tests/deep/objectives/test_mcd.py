@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from steps import attached, criterion_of, gradients, make_network, make_step
+from steps import attached, criterion_of, gradients, leaf_step, make_network, make_step
 from torch.nn import functional as F
 
 from skada_active.deep import MCC, MCD, AdaptationClassifier
@@ -29,7 +29,7 @@ def balance(logits, step):
 
 @pytest.mark.parametrize("head", ["linear", "cosine"])
 def test_the_first_step_trains_both_heads_and_the_features_on_labelled_rows(head):
-    network = make_network(head)
+    network = make_network(head=head)
     step = make_step(network)
     module, loss = criterion_of(MCD(entropy_weight=0.3), network, step)
     second = module.second.classify(step.features)
@@ -79,10 +79,7 @@ def test_a_training_step_equals_a_loop_of_its_steps(make_data):
     model.fit(X, y, domain)
     net = model.net_
     network, second = copy.deepcopy(net.module_), copy.deepcopy(net.criterion_.objective.second)
-    sizes = {"n_source": 6, "n_labeled_target": 3, "n_target": 5}
-    step = make_step(make_network(dtype=torch.float32), **sizes)
-    inputs = torch.as_tensor(X[:14])
-    step.batch.terms.clear()
+    step, inputs = leaf_step(), torch.as_tensor(X[:14])  # only the labels and blocks of the step count
     net.train_step((inputs, step.batch))
     heads = [*network.head.parameters(), *second.parameters()]
     backbone = list(network.backbone.parameters())

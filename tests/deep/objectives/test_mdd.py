@@ -27,7 +27,7 @@ def references(module, network, step, margin):
 
 @pytest.mark.parametrize("head", ["linear", "cosine"])
 def test_the_adversarial_head_raises_the_discrepancy_and_the_features_lower_it(head):
-    network = make_network(head)
+    network = make_network(head=head)
     step = make_step(network)
     options = {"margin": 2.0, "trade_off": 0.5, "max_reversal": 0.3, "hidden": (6,)}
     module, loss = criterion_of(MDD(schedule="constant", **options), network, step)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from steps import leaf_step, module_of
 
 from skada_active.deep import DAN, JAN, AdaptationClassifier
 from skada_active.deep.functional import joint_mmd, multi_kernel_mmd
@@ -31,8 +32,8 @@ def gaussian(rows, scales):
 
 
 @pytest.mark.parametrize("params", [{}, {"kernel_scales": (0.5, 3.0), "trade_off": 0.3}], ids=str)
-def test_dan_equals_loops_over_pairs_of_rows(make_step, module_of, params):
-    objective, step = DAN(**params), make_step()
+def test_dan_equals_loops_over_pairs_of_rows(params):
+    objective, step = DAN(**params), leaf_step()
     rows = step.source_and_target(step.features).tolist()
     expected = naive_mmd(gaussian(rows, objective.kernel_scales), 6, 5)
     assert module_of(objective)(step).item() == pytest.approx(objective.trade_off * expected)
@@ -42,8 +43,8 @@ def test_dan_equals_loops_over_pairs_of_rows(make_step, module_of, params):
 @pytest.mark.parametrize(
     "params", [{}, {"kernel_scales": (0.5, 3.0), "trade_off": 0.3}, {"proba_bandwidth": 0.4}], ids=str
 )
-def test_jan_equals_loops_over_pairs_of_rows(make_step, module_of, params):
-    objective, step = JAN(**params), make_step()
+def test_jan_equals_loops_over_pairs_of_rows(params):
+    objective, step = JAN(**params), leaf_step()
     of_features = gaussian(step.source_and_target(step.features).tolist(), objective.kernel_scales)
     proba = step.source_and_target(step.logits.softmax(dim=1)).tolist()
 
@@ -56,8 +57,8 @@ def test_jan_equals_loops_over_pairs_of_rows(make_step, module_of, params):
     assert step.batch.terms["jan_loss"].item() == pytest.approx(expected)
 
 
-def test_the_losses_are_the_functions_of_the_blocks(make_step, module_of):
-    step = make_step()
+def test_the_losses_are_the_functions_of_the_blocks():
+    step = leaf_step()
     features, proba = step.features, step.logits.softmax(dim=1)
     torch.testing.assert_close(module_of(DAN())(step), multi_kernel_mmd(features[SOURCE], features[TARGET]))
     layers = [[layer[rows] for layer in (features, proba)] for rows in (SOURCE, TARGET)]
@@ -65,27 +66,27 @@ def test_the_losses_are_the_functions_of_the_blocks(make_step, module_of):
 
 
 @BOTH
-def test_all_but_the_labelled_target_rows_get_a_gradient(make_step, module_of, kind):
-    step = make_step()
+def test_all_but_the_labelled_target_rows_get_a_gradient(kind):
+    step = leaf_step()
     module_of(kind())(step).backward(inputs=[step.features])
     assert step.features.grad.any(dim=1).tolist() == [True] * 6 + [False] * 3 + [True] * 5
 
 
-def test_jan_trains_the_classifier_and_dan_does_not(make_step, module_of):
-    step = make_step()
+def test_jan_trains_the_classifier_and_dan_does_not():
+    step = leaf_step()
     assert torch.autograd.grad(module_of(DAN())(step), step.logits, allow_unused=True) == (None,)
     assert torch.autograd.grad(module_of(JAN())(step), step.logits)[0][SOURCE].any()
 
 
 @BOTH
 @pytest.mark.parametrize("sizes", [(1, 0, 5), (6, 2, 1), (0, 3, 5), (6, 0, 0)])
-def test_fewer_than_two_rows_of_a_domain_count_zero(make_step, module_of, kind, sizes):
-    assert module_of(kind())(make_step(*sizes)) == 0
+def test_fewer_than_two_rows_of_a_domain_count_zero(kind, sizes):
+    assert module_of(kind())(leaf_step(*sizes)) == 0
 
 
 @BOTH
-def test_a_step_along_the_gradient_brings_the_domains_together(make_step, module_of, kind):
-    step = make_step(shift=2.0)
+def test_a_step_along_the_gradient_brings_the_domains_together(kind):
+    step = leaf_step(shift=2.0)
     (gradient,) = torch.autograd.grad(module_of(kind())(step), step.features)
     moved = step.features - gradient
     apart = [(rows[SOURCE].mean(dim=0) - rows[TARGET].mean(dim=0)).norm() for rows in (step.features, moved)]

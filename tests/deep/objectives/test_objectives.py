@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from steps import leaf_step, make_network, module_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -20,13 +21,9 @@ from skada_active.deep import (
     ObjectiveSum,
     ObjectiveTerm,
 )
-from skada_active.deep.batches import Batch
 from skada_active.deep.functional import domain_adversarial_loss, margin_loss, minimum_class_confusion_loss
 from skada_active.deep.objectives._adversarial import DomainTerm
-from skada_active.deep.step import Step
 from skada_active.networks import CosineHead
-
-N_SOURCE, N_LABELED_TARGET, N_TARGET = 6, 3, 5
 
 
 def make_data(sources=(1,), targets=(-1,), seed=0):
@@ -50,34 +47,8 @@ def proba(*args, **params):
     return fitted(*args, **params).predict_proba(make_data()[0])
 
 
-def make_step(head=None, n_source=N_SOURCE, n_labeled_target=N_LABELED_TARGET, n_target=N_TARGET, **options):
-    """Return a step of 3 classes on 4 features, which are leaves of the graph."""
-    generator = torch.Generator().manual_seed(0)
-    n_labeled = n_source + n_labeled_target
-    features = torch.randn(n_labeled + n_target, 4, generator=generator)
-    features = features.requires_grad_()
-    head = make_head() if head is None else head
-    labels = torch.arange(n_labeled + n_target) % 3
-    labels[n_labeled:] = -1
-    batch = Batch(labels, (torch.arange(len(labels)) >= n_source).long(), n_source, n_labeled)
-    options = {"progress": 0.5, "iteration": 700, **options}
-    return Step(features, features, head(features), batch, head=head, forward=None, **options)
-
-
 def make_head():
-    torch.manual_seed(0)
-    return nn.Linear(4, 3)
-
-
-def module_of(objective):
-    torch.manual_seed(0)
-    return objective.build(4, 3, 2)
-
-
-@pytest.fixture(autouse=True)
-def _restore_generator():
-    with torch.random.fork_rng([]):
-        yield
+    return make_network(scale=1.0).head
 
 
 ALL = [
@@ -238,7 +209,7 @@ def test_minimax_entropy_works_with_either_head(head, kind):
 
 
 def test_margin_is_averaged_over_the_roles_like_the_labelled_loss():
-    step = make_step(source_weight=0.5)
+    step = leaf_step(source_weight=0.5)
     losses = margin_loss(step.logits[:9], step.labels[:9], margin=0.7)
     expected = 2.0 * (0.5 * losses[:6].mean() + losses[6:].mean())
     torch.testing.assert_close(module_of(MarginLoss(margin=0.7, trade_off=2.0))(step), expected)
@@ -247,7 +218,7 @@ def test_margin_is_averaged_over_the_roles_like_the_labelled_loss():
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_the_equations_of_the_margin_loss_can_be_trained_as_they_are_written(dynamic):
     # Eq. 1 and Eq. 7: raw logits, sums over the classes.
-    step, m, losses = make_step(), 1.5, []
+    step, m, losses = leaf_step(), 1.5, []
     for z, y in zip(step.logits[:9].tolist(), step.labels[:9].tolist(), strict=True):
         pairs = [(1 - (z[y] - z[i]) / m if dynamic else 1, max(0, m - z[y] + z[i])) for i in range(len(z)) if i != y]
         losses.append(sum(alpha * hinge for alpha, hinge in pairs) - (z[y] if dynamic else 0))
@@ -258,13 +229,13 @@ def test_the_equations_of_the_margin_loss_can_be_trained_as_they_are_written(dyn
 
 def test_margin_reads_no_target_rows():
     assert not MarginLoss().reads_target
-    step = make_step()
+    step = leaf_step()
     module_of(MarginLoss())(step).backward()
     assert not step.features.grad[9:].any()
 
 
 def test_class_confusion_is_that_of_the_target_block():
-    step = make_step()
+    step = leaf_step()
     expected = 3.0 * minimum_class_confusion_loss(step.logits[9:], temperature=2.0)
     torch.testing.assert_close(module_of(MCC(temperature=2.0, trade_off=3.0))(step), expected)
 
@@ -273,9 +244,11 @@ def entropy(logits):
     return -(F.softmax(logits, 1) * F.log_softmax(logits, 1)).sum(1).mean()
 
 
-@pytest.mark.parametrize("make", [make_head, lambda: CosineHead(4, 3, temperature=1.0)], ids=["linear", "cosine"])
+@pytest.mark.parametrize(
+    "make", [make_head, lambda: CosineHead(4, 3, temperature=1.0).double()], ids=["linear", "cosine"]
+)
 def test_minimax_entropy_lets_the_classifier_raise_entropy_and_the_features_lower_it(make):
-    step = make_step(head := make())
+    step = leaf_step(head=(head := make()))
     module_of(MME(trade_off=1.0))(step).backward()
     with torch.no_grad():
         before = entropy(head(step.features[9:]))
@@ -286,7 +259,7 @@ def test_minimax_entropy_lets_the_classifier_raise_entropy_and_the_features_lowe
 
 
 def test_minimax_entropy_gradients_are_those_of_two_steps():
-    step = make_step(head := make_head())
+    step = leaf_step(head=(head := make_head()))
     module_of(MME(trade_off=0.3))(step).backward()
     features, weight = step.features.detach().requires_grad_(), head.weight
     by_features, by_weight = torch.autograd.grad(0.3 * entropy(head(features[9:])), (features, weight))
@@ -295,13 +268,13 @@ def test_minimax_entropy_gradients_are_those_of_two_steps():
 
 
 def test_minimax_entropy_logs_a_positive_entropy():
-    step = make_step()
+    step = leaf_step()
     module_of(MME())(step)
     torch.testing.assert_close(step.batch.terms["target_entropy"], entropy(step.logits[9:]).detach())
 
 
 def test_discriminator_is_trained_and_features_get_its_reversed_gradient():
-    module, step = module_of(DANN(trade_off=0.5, schedule="constant", max_reversal=0.2)), make_step()
+    module, step = module_of(DANN(trade_off=0.5, schedule="constant", max_reversal=0.2)), leaf_step()
     module(step).backward()
     features = step.features.detach().requires_grad_()
     logit = module.discriminator(features)[:, 0]
@@ -316,7 +289,7 @@ def test_discriminator_is_trained_and_features_get_its_reversed_gradient():
 def test_reversal_follows_its_schedule(schedule, coefficient):
     gradients = []
     for objective in (DANN(schedule=schedule), DANN(schedule="constant")):
-        step = make_step()
+        step = leaf_step()
         module_of(objective)(step).backward()
         gradients.append(step.features.grad)
     torch.testing.assert_close(gradients[0], coefficient * gradients[1], rtol=1e-4, atol=1e-7)
@@ -359,12 +332,12 @@ def test_domain_logit_comes_from_the_part_that_has_it():
 
 @pytest.mark.parametrize("objective", [MCC(), MME(), *ALL[5:11]])
 def test_a_step_without_target_rows_costs_nothing(objective):
-    assert module_of(objective)(make_step(n_target=0)).item() == 0.0
+    assert module_of(objective)(leaf_step(n_target=0)).item() == 0.0
 
 
 @pytest.mark.parametrize("objective", [*ALL[5:10], GSDA(alpha=0.0)], ids=lambda objective: str(objective))
 def test_a_step_without_source_rows_trains_no_discriminator(objective):
-    assert module_of(objective)(make_step(n_source=0)).item() == 0.0
+    assert module_of(objective)(leaf_step(n_source=0)).item() == 0.0
 
 
 @pytest.mark.parametrize(
@@ -430,7 +403,7 @@ def test_parameters_changed_after_fit_count_from_the_next_fit(objective):
 
 def test_a_sum_is_the_sum_of_its_parts():
     total, parts = module_of(MCC() + MarginLoss()), [module_of(MCC()), module_of(MarginLoss())]
-    torch.testing.assert_close(total(make_step()), sum(part(make_step()) for part in parts))
+    torch.testing.assert_close(total(leaf_step()), sum(part(leaf_step()) for part in parts))
 
 
 def test_adding_names_the_parts_by_class():
@@ -496,9 +469,9 @@ def test_a_sum_reads_and_supplies_what_its_parts_do():
 
 def test_objectives_without_an_implementation_say_what_is_missing():
     with pytest.raises(TypeError, match=r"loss.*build"):
-        Objective().loss(make_step())
+        Objective().loss(leaf_step())
     with pytest.raises(TypeError, match=r"loss.*build"):
-        ObjectiveTerm(Objective())(make_step())
+        ObjectiveTerm(Objective())(leaf_step())
 
 
 def test_an_objective_of_ones_own_is_added():

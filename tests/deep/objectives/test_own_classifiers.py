@@ -67,7 +67,7 @@ def test_a_loss_of_inputs_trains_them_and_not_the_module():
 
 @pytest.mark.parametrize("head", ["linear", "cosine"])
 def test_a_new_classifier_is_a_head_of_the_same_kind_and_precision(head):
-    network = make_network(head)
+    network = make_network(head=head)
     classifier = new_classifier(network)
     features = torch.ones(2, 4, dtype=torch.float64)
     assert type(classifier.head) is type(network.head)

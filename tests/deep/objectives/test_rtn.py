@@ -30,7 +30,7 @@ def reference(module, step, scales, entropy_weight, trade_off):
 
 @pytest.mark.parametrize("head", ["linear", "cosine"])
 def test_loss_and_gradients_equal_a_loop(head):
-    network = make_network(head)
+    network = make_network(head=head)
     step = make_step(network)
     module, loss = criterion_of(RTN(entropy_weight=0.7, kernel_scales=(0.5, 2.0), trade_off=0.4), network, step)
     expected = reference(module, step, (0.5, 2.0), 0.7, 0.4)

@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 import skops.io
 import torch
-from objective_steps import Views, gradients, make_network, make_step
+from steps import Views, attached, gradients, make_network, make_step
 from torch import nn
 
 from skada_active.deep import MCC, AdaptationClassifier, SelfEnsembling
-
-
-def term_of(objective, network):
-    term = objective.build(6, 3, 2)
-    term.attach(network)
-    return term
 
 
 def naive(student_logits, teacher_logits, threshold):
@@ -37,7 +31,7 @@ def nudged(network, generator):
 @pytest.mark.parametrize("threshold", [0.0, 0.8, 1.0])
 def test_the_loss_equals_a_loop_over_the_confident_rows_of_the_teacher(threshold):
     network, views = make_network(), Views()
-    term = term_of(SelfEnsembling(trade_off=1.0, decay=0.9, confidence_threshold=threshold), network)
+    term = attached(SelfEnsembling(trade_off=1.0, decay=0.9, confidence_threshold=threshold), network)
     nudged(network, torch.Generator().manual_seed(1))
     loss = term(make_step(network, augmentation=views))
     student_logits, teacher_logits = network(views.made[0])[0], term.teacher(views.made[1])[0]
@@ -50,7 +44,7 @@ def test_the_loss_equals_a_loop_over_the_confident_rows_of_the_teacher(threshold
 
 def test_the_teacher_is_a_moving_average_of_the_weights():
     network = make_network()
-    term = term_of(SelfEnsembling(decay=0.75), network)
+    term = attached(SelfEnsembling(decay=0.75), network)
     averages = [weight.detach().clone() for weight in network.parameters()]
     generator = torch.Generator().manual_seed(1)
     for _ in range(3):
@@ -63,8 +57,8 @@ def test_the_teacher_is_a_moving_average_of_the_weights():
 
 
 def test_the_teacher_normalises_by_the_statistics_of_its_own_view():
-    network, views = make_network(nn.BatchNorm1d(6)), Views()
-    term = term_of(SelfEnsembling(trade_off=1.0, decay=0.0, confidence_threshold=0.0), network)
+    network, views = make_network(nn.BatchNorm1d(4)), Views()
+    term = attached(SelfEnsembling(trade_off=1.0, decay=0.0, confidence_threshold=0.0), network)
     loss = term(make_step(network, augmentation=views))
     proba = []
     for view in views.made:
@@ -75,9 +69,9 @@ def test_the_teacher_normalises_by_the_statistics_of_its_own_view():
 
 
 def test_buffers_of_the_teacher_are_those_of_the_network():
-    network = make_network(nn.BatchNorm1d(6, momentum=1.0))
+    network = make_network(nn.BatchNorm1d(4, momentum=1.0))
     network.backbone[1].eval()  # as frozen batch normalisation is
-    term = term_of(SelfEnsembling(), network)
+    term = attached(SelfEnsembling(), network)
     with torch.no_grad():
         network.backbone[1].running_mean += 3
     term(make_step(network, augmentation=Views()))
@@ -86,9 +80,9 @@ def test_buffers_of_the_teacher_are_those_of_the_network():
 
 @pytest.mark.parametrize("n_target", [1, 2])
 def test_few_target_rows_pass_through_batch_normalisation(n_target):
-    network = make_network(nn.BatchNorm1d(6))
-    term = term_of(SelfEnsembling(confidence_threshold=0.0), network)
-    assert term(make_step(network, (4, 0, n_target), augmentation=Views())).isfinite()
+    network = make_network(nn.BatchNorm1d(4))
+    term = attached(SelfEnsembling(confidence_threshold=0.0), network)
+    assert term(make_step(network, 4, 0, n_target, augmentation=Views())).isfinite()
 
 
 CARRIERS = {

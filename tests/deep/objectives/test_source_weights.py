@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from steps import leaf_step, module_of
 from torch.nn import functional as F
 
 from skada_active.deep import (
@@ -24,7 +25,7 @@ from skada_active.deep import (
 from skada_active.deep._module import AdaptationCriterion
 
 
-def weights_of(objective, module_of, steps):
+def weights_of(objective, steps):
     """Return the weights of the source rows of the last of several steps."""
     module = module_of(objective)
     for step in steps:
@@ -67,27 +68,27 @@ def naive_partial(steps, momentum):
 @pytest.mark.parametrize("trade_off", [1.0, 0.5])
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
 @pytest.mark.parametrize("threshold", [0.8, 0.2])
-def test_label_matching_weighs_by_the_ratio_of_decayed_counts(make_step, module_of, threshold, momentum, trade_off):
-    steps = [make_step(n_target=9, known=(2,), seed=seed) for seed in range(3)]
+def test_label_matching_weighs_by_the_ratio_of_decayed_counts(threshold, momentum, trade_off):
+    steps = [leaf_step(n_target=9, known=(2,), seed=seed) for seed in range(3)]
     objective = LabelMatching(pseudo_label_threshold=threshold, momentum=momentum, trade_off=trade_off)
     by_class = naive_matching(steps, threshold, momentum)
     expected = [by_class[label] ** trade_off for label in steps[-1].labels[:6].tolist()]
-    np.testing.assert_allclose(weights_of(objective, module_of, steps), expected, rtol=1e-6)
+    np.testing.assert_allclose(weights_of(objective, steps), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("trade_off", [1.0, 0.5])
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
-def test_partial_weights_are_the_target_shares_relative_to_the_largest(make_step, module_of, momentum, trade_off):
-    steps = [make_step(known=(2,), seed=seed) for seed in range(3)]
+def test_partial_weights_are_the_target_shares_relative_to_the_largest(momentum, trade_off):
+    steps = [leaf_step(known=(2,), seed=seed) for seed in range(3)]
     by_class = naive_partial(steps, momentum)
     expected = [by_class[label] ** trade_off for label in steps[-1].labels[:6].tolist()]
     objective = PartialWeights(momentum=momentum, trade_off=trade_off)
-    np.testing.assert_allclose(weights_of(objective, module_of, steps), expected, rtol=1e-6)
+    np.testing.assert_allclose(weights_of(objective, steps), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("objective", [LabelMatching(), PartialWeights()], ids=str)
-def test_weights_are_no_loss_and_have_no_gradient(make_step, module_of, objective):
-    step = make_step()
+def test_weights_are_no_loss_and_have_no_gradient(objective):
+    step = leaf_step()
     criterion = AdaptationCriterion(module_of(objective))
     criterion(step).backward(inputs=[step.features])
     assert criterion.objective(step) == 0
@@ -100,22 +101,22 @@ def test_weights_are_no_loss_and_have_no_gradient(make_step, module_of, objectiv
 
 
 @pytest.mark.parametrize("kind", [LabelMatching, PartialWeights])
-def test_no_trade_off_weighs_nothing(make_step, module_of, kind):
-    step = make_step()
+def test_no_trade_off_weighs_nothing(kind):
+    step = leaf_step()
     AdaptationCriterion(module_of(kind(trade_off=0.0))).prepare(step)
     assert step.labeled_weight is None
 
 
 @pytest.mark.parametrize("objective", [LabelMatching(momentum=0.5), PartialWeights(momentum=0.5)], ids=str)
-def test_what_was_seen_is_pickled(make_step, module_of, objective):
+def test_what_was_seen_is_pickled(objective):
     module = module_of(objective)
-    module.prepare(make_step())
+    module.prepare(leaf_step())
     twin = pickle.loads(pickle.dumps(module))
-    steps = make_step(seed=1), make_step(seed=1)
+    steps = leaf_step(seed=1), leaf_step(seed=1)
     for one, step in zip((module, twin), steps, strict=True):
         one.prepare(step)
     assert torch.equal(*(step.source_importance for step in steps))
-    assert not torch.equal(steps[0].source_importance, weights_of(objective, module_of, [make_step(seed=1)]))
+    assert not torch.equal(steps[0].source_importance, weights_of(objective, [leaf_step(seed=1)]))
 
 
 @pytest.mark.parametrize("kind", [LabelMatching, PartialWeights])
@@ -148,9 +149,9 @@ def gradient(module, step):
 
 
 @every_domain_loss
-def test_domain_losses_read_the_importance_of_source_rows(make_step, module_of, objective):
+def test_domain_losses_read_the_importance_of_source_rows(objective):
     module = module_of(objective)
-    weighted = make_step()
+    weighted = leaf_step()
     weighted.weigh_source(torch.tensor([1.0, 0, 2, 1, 0, 3], dtype=torch.float64), labeled=False, domains=True)
     by_row = gradient(module, weighted)
     assert not by_row[[1, 4]].any()
@@ -158,36 +159,36 @@ def test_domain_losses_read_the_importance_of_source_rows(make_step, module_of, 
 
 
 @every_domain_loss
-def test_equal_weights_change_no_domain_loss(make_step, module_of, objective):
-    module, plain, weighted = module_of(objective), make_step(), make_step()
+def test_equal_weights_change_no_domain_loss(objective):
+    module, plain, weighted = module_of(objective), leaf_step(), leaf_step()
     weighted.weigh_source(torch.full((6,), 0.2, dtype=torch.float64), labeled=False, domains=True)
     torch.testing.assert_close(module(weighted), module(plain))
     torch.testing.assert_close(gradient(module, weighted), gradient(module, plain))
 
 
 @every_domain_loss
-def test_source_rows_of_one_kind_may_all_lose_their_weight(make_step, module_of, objective):
-    step = make_step()
+def test_source_rows_of_one_kind_may_all_lose_their_weight(objective):
+    step = leaf_step()
     step.weigh_source(torch.zeros(6, dtype=torch.float64), labeled=False, domains=True)
     assert gradient(module_of(objective), step).isfinite().all()
 
 
 @pytest.mark.parametrize("discriminator", ["per_source", "multiclass"])
-def test_each_of_several_sources_counts_as_much_as_without_weights(make_step, module_of, discriminator):
+def test_each_of_several_sources_counts_as_much_as_without_weights(discriminator):
     module = module_of(DANN(discriminator=discriminator), n_domains=3)
-    plain, weighted = make_step(), make_step()
+    plain, weighted = leaf_step(), leaf_step()
     for step in (plain, weighted):
         step.domain[:] = torch.tensor([0, 0, 0, 1, 1, 1, *[2] * 8])
     weight = torch.tensor([1.0, 1, 1, 5, 5, 5], dtype=torch.float64)
     weighted.weigh_source(weight, labeled=False, domains=True)
     torch.testing.assert_close(module(weighted), module(plain))
-    other = make_step()
+    other = leaf_step()
     other.domain[:] = plain.domain
     other.weigh_source(weight + torch.arange(6), labeled=False, domains=True)
     assert module(other) != module(plain)
 
 
-def test_the_order_of_the_parts_does_not_matter(make_step, module_of):
+def test_the_order_of_the_parts_does_not_matter():
     parts = [PartialWeights(momentum=0.5), MCC(), TSF(hidden=(4,)), LabelMatching()]
     totals = []
     for order in itertools.permutations(range(4)):
@@ -195,10 +196,10 @@ def test_the_order_of_the_parts_does_not_matter(make_step, module_of):
         with torch.no_grad():
             for weight in module.parts["tsf"].discriminator.parameters():
                 weight.copy_(torch.linspace(-1, 1, weight.numel()).view_as(weight))
-        step = make_step()
+        step = leaf_step()
         totals.append((AdaptationCriterion(module)(step), step.source_importance))
     torch.testing.assert_close(totals[1:], totals[:1] * 23)
-    alone = make_step()
+    alone = leaf_step()
     loss = module.parts["tsf"](alone)
     assert alone.source_importance is None
     assert loss != step.batch.terms["transferability_loss"]

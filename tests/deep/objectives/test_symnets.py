@@ -38,8 +38,8 @@ def references(module, step):
 
 @pytest.mark.parametrize("head", ["linear", "cosine"])
 def test_classifiers_and_features_are_trained_by_their_own_losses(head):
-    network = make_network(head)
-    step = make_step(network)
+    network = make_network(head=head)
+    step = make_step(network, progress=0.6)
     module, loss = criterion_of(SymNets(trade_off=0.7), network, step)
     e = references(module, step)
     labeled_target = F.cross_entropy(step.logits[step.labeled_target], step.labels[step.labeled_target])

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from steps import leaf_step, module_of
 
 from skada_active.deep import TPN, AdaptationClassifier
 
@@ -63,8 +64,8 @@ def naive_losses(step, *, nearest=False, temperature=1.0):
     ],
     ids=str,
 )
-def test_the_loss_equals_loops_over_rows_classes_and_sets(make_step, module_of, params):
-    objective, step = TPN(**params), make_step(known=(1,))
+def test_the_loss_equals_loops_over_rows_classes_and_sets(params):
+    objective, step = TPN(**params), leaf_step(known=(1,))
     losses = naive_losses(step, nearest=objective.pseudo_labels == "prototypes", temperature=objective.temperature)
     expected = losses[0] + objective.alpha * losses[1] + objective.beta * losses[2]
     assert module_of(objective)(step).item() == pytest.approx(objective.trade_off * expected, abs=1e-12)
@@ -73,8 +74,8 @@ def test_the_loss_equals_loops_over_rows_classes_and_sets(make_step, module_of, 
 
 
 @pytest.mark.parametrize("pseudo_labels", ["classifier", "prototypes"])
-def test_classes_without_a_source_row_are_left_out(make_step, module_of, pseudo_labels):
-    step = make_step()
+def test_classes_without_a_source_row_are_left_out(pseudo_labels):
+    step = leaf_step()
     step.labels[: step.n_source] = torch.tensor([0, 0, 2, 2, 0, 2])
     expected = sum(naive_losses(step, nearest=pseudo_labels == "prototypes"))
     loss = module_of(TPN(pseudo_labels=pseudo_labels))(step)
@@ -82,20 +83,20 @@ def test_classes_without_a_source_row_are_left_out(make_step, module_of, pseudo_
     assert torch.autograd.grad(loss, step.features)[0].isfinite().all()
 
 
-def test_domains_without_a_class_in_common_have_the_task_loss_alone(make_step, module_of):
-    step = make_step(3, 2, 2, known=(0, 1))
+def test_domains_without_a_class_in_common_have_the_task_loss_alone():
+    step = leaf_step(3, 2, 2, known=(0, 1))
     step.labels[:] = torch.tensor([0, 1, 0, 2, 2, 2, 2])
     assert module_of(TPN())(step).item() == pytest.approx(naive_losses(step)[0], abs=1e-12)
 
 
-def test_all_target_rows_take_part(make_step, module_of):
-    step = make_step()
+def test_all_target_rows_take_part():
+    step = leaf_step()
     module_of(TPN())(step).backward(inputs=[step.features])
     assert step.features.grad.any(dim=1).all()
 
 
-def test_weights_of_the_source_rows_enter_the_task_loss(make_step, module_of):
-    step, plain = make_step(), make_step()
+def test_weights_of_the_source_rows_enter_the_task_loss():
+    step, plain = leaf_step(), leaf_step()
     module = module_of(TPN(alpha=0.0, beta=0.0))
     step.weigh_source(torch.tensor([0.0, 3.0, 0.0, 0.0, 1.0, 0.0], dtype=torch.float64))
     features = plain.features / 2  # squared distances are means over four features

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from steps import leaf_step, module_of
 from torch.nn import functional as F
 
 from skada_active.deep import MCC, MME, TSF, AdaptationClassifier
-from skada_active.deep.batches import Batch
 from skada_active.deep.functional import transferability_loss
-from skada_active.deep.step import Step
 from skada_active.domains import resolve_roles
 from skada_active.pool import snapshot
 from skada_active.query import SAGE, sage_embedding
@@ -21,29 +19,9 @@ SOURCE, TARGET = slice(0, 6), slice(9, 14)
 FIELDS = {"proba", "features", "class_domain_grad", "class_discriminator"}
 
 
-def make_step(known=(), **options):
-    """Return a step of 3 classes on 4 features, which are leaves; rows `known` of the target batch have labels."""
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(14, 4, generator=generator).requires_grad_()
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        head = nn.Linear(4, 3)
-    labels = torch.arange(14) % 3
-    labels[[row for row in range(9, 14) if row - 9 not in known]] = -1
-    batch = Batch(labels, (torch.arange(14) >= 6).long(), 6, 9)
-    options = {"progress": 0.5, "iteration": 700, **options}
-    return Step(features, features, head(features), batch, head=head, forward=None, **options)
-
-
-def module_of(objective):
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        return objective.build(4, 3, 2)
-
-
 def expected_loss(module, step, target_proba):
     logit = module.discriminator(step.features)
-    return transferability_loss(logit[SOURCE], logit[TARGET], F.one_hot(step.labels[SOURCE], 3).float(), target_proba)
+    return transferability_loss(logit[SOURCE], logit[TARGET], F.one_hot(step.labels[SOURCE], 3).double(), target_proba)
 
 
 def fitted(objective, data, **params):
@@ -57,26 +35,26 @@ def view_of(model, data, fields=FIELDS):
 
 
 def test_the_loss_is_that_of_the_source_and_the_predicted_target():
-    module, step = module_of(TSF(trade_off=0.3)), make_step()
+    module, step = module_of(TSF(trade_off=0.3)), leaf_step()
     expected = 0.3 * expected_loss(module, step, step.logits[TARGET].softmax(dim=1))
     torch.testing.assert_close(module(step), expected)
     torch.testing.assert_close(0.3 * step.batch.terms["transferability_loss"], expected.detach())
 
 
 def test_known_labels_take_the_place_of_predictions():
-    module, step = module_of(TSF()), make_step(known=(1, 4))
+    module, step = module_of(TSF()), leaf_step(known=(1, 4))
     proba = step.logits[TARGET].softmax(dim=1)
-    proba = torch.stack([F.one_hot(step.labels[9 + i], 3).float() if i in (1, 4) else proba[i] for i in range(5)])
+    proba = torch.stack([F.one_hot(step.labels[9 + i], 3).double() if i in (1, 4) else proba[i] for i in range(5)])
     torch.testing.assert_close(module(step), expected_loss(module, step, proba))
 
 
 def test_known_labels_may_be_left_out():
     module = module_of(TSF(use_target_labels=False))
-    torch.testing.assert_close(module(make_step(known=(1, 4))), module(make_step()))
+    torch.testing.assert_close(module(leaf_step(known=(1, 4))), module(leaf_step()))
 
 
 def test_the_labelled_target_rows_of_the_labelled_loss_take_no_part():
-    step = make_step()
+    step = leaf_step()
     module_of(TSF())(step).backward()
     assert not step.features.grad[6:9].any()
     assert step.features.grad[SOURCE].any()
@@ -84,7 +62,7 @@ def test_the_labelled_target_rows_of_the_labelled_loss_take_no_part():
 
 
 def test_the_discriminator_learns_and_features_get_its_reversed_gradient():
-    module, step = module_of(TSF(trade_off=0.5, schedule="constant", max_reversal=0.2)), make_step()
+    module, step = module_of(TSF(trade_off=0.5, schedule="constant", max_reversal=0.2)), leaf_step()
     module(step).backward()
     loss = 0.5 * expected_loss(module, step, step.logits[TARGET].softmax(dim=1).detach())
     by_features, *by_discriminator = torch.autograd.grad(loss, (step.features, *module.parameters()))
@@ -94,13 +72,13 @@ def test_the_discriminator_learns_and_features_get_its_reversed_gradient():
 
 
 def test_predictions_are_constants_by_default():
-    step = make_step()
+    step = leaf_step()
     module_of(TSF())(step).backward()
     assert step.head.weight.grad is None
 
 
 def test_predictions_play_against_the_discriminator_where_they_are_not_detached():
-    module, step = module_of(TSF(schedule="constant", max_reversal=0.2, detach=False)), make_step()
+    module, step = module_of(TSF(schedule="constant", max_reversal=0.2, detach=False)), leaf_step()
     module(step).backward()
     loss = expected_loss(module, step, step.head(step.features[TARGET].detach()).softmax(dim=1))
     (by_head,) = torch.autograd.grad(loss, step.head.weight)
@@ -111,7 +89,7 @@ def test_predictions_play_against_the_discriminator_where_they_are_not_detached(
 def test_the_reversal_follows_its_schedule(schedule, coefficient):
     gradients = []
     for objective in (TSF(schedule=schedule), TSF(schedule="constant")):
-        step = make_step()
+        step = leaf_step()
         module_of(objective)(step).backward()
         gradients.append(step.features.grad)
     torch.testing.assert_close(gradients[0], coefficient * gradients[1], rtol=1e-4, atol=1e-7)

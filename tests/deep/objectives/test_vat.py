@@ -4,23 +4,22 @@ import math
 
 import numpy as np
 import pytest
+import steps
 import torch
 from torch import nn
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.deep import DANN, VAT, AdaptationClassifier
 from skada_active.deep._module import AdaptationModule
-from skada_active.deep.batches import Batch
 from skada_active.deep.functional import (
     minimax_entropy_loss,
     virtual_adversarial_divergence,
     virtual_adversarial_loss,
 )
-from skada_active.deep.step import Step
 from skada_active.networks import MLP, Standardize
 from skada_active.query import S3VAADA
 
-N_SOURCE, N_LABELED, N = 6, 8, 13
+N_SOURCE, N_LABELED = 6, 8
 SCALE = torch.tensor([1.0, 100.0, 0.01, 5.0])
 
 
@@ -31,11 +30,8 @@ def make_network(standardize=True, batch_norm=False):
     return AdaptationModule(backbone, nn.Linear(6, 3)).double()
 
 
-def make_step(network, n=N):
-    inputs = torch.randn(n, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * SCALE
-    logits, features = network(inputs)
-    batch = Batch(torch.arange(n) % 3, torch.zeros(n, dtype=torch.int64), N_SOURCE, N_LABELED)
-    return Step(inputs, features, logits, batch, 0.5, 0, network.head, network)
+def make_step(network, n_target=5):
+    return steps.make_step(network, N_SOURCE, N_LABELED - N_SOURCE, n_target, units=SCALE)
 
 
 def expected_loss(network, step, *, epsilon, source=1.0, target=0.01, entropy=0.01, scale=SCALE, n_power=1, xi=None):
@@ -139,7 +135,7 @@ def test_a_step_of_length_zero_costs_nothing_even_with_batch_statistics():
 
 def test_a_block_of_a_single_row_has_statistics():
     network = make_network(batch_norm=True)
-    loss = VAT(epsilon=1.0).loss(make_step(network, n=N_LABELED + 1))
+    loss = VAT(epsilon=1.0).loss(make_step(network, n_target=1))
     assert loss.isfinite()
 
 
