@@ -93,6 +93,8 @@ ACTIVE: Rows = {
     "AADA": lambda: plain(AADA(), objective=watching()),
     "CLUE": lambda: plain(CLUE()),
     "TQS": lambda: recipes.tqs(),
+    # As its published code, and without what a discriminator of a ready-made embedding says.
+    "TQS, no domainness": lambda: recipes.tqs(domainness=None),
     "MHPL": lambda: plain(MHPL(n_neighbors=N_NEIGHBORS)),
     "QBC": lambda: plain(QueryByCommittee()),
     "clusters": lambda: plain(KMeansSampling()),

@@ -27,7 +27,7 @@ TABLES = {
         "active",
         {
             **{"random": 86.3, "entropy": 89.3, "margin": 89.9, "CoreSet": 86.3, "BADGE": 89.7, "AADA": 88.9},
-            **{"CLUE": 90.1, "TQS": 91.1, "MHPL": 89.5, "LAS": 91.4},
+            **{"CLUE": 90.1, "TQS": 91.1, "TQS, no domainness": None, "MHPL": 89.5, "LAS": 91.4},
             **{"random + MME": 89.7, "AADA + MME": 92.0, "CLUE + MME": 92.6, "MHPL + MME": 92.4, "LAS + MME": 93.6},
             **{"random + CDAC": 88.7, "AADA + CDAC": 91.2, "CLUE + CDAC": 91.4, "MHPL + CDAC": 90.8},
             **{"LAS + CDAC": 92.5, "LAS + DANN": 92.9, "LAS + MCC": 93.4, "LAS + RAA": 94.1, "LAS + LAA": 94.0},

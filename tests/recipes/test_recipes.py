@@ -164,7 +164,7 @@ KNOBS = {
         "class_balanced": False,
         "max_reversal": 0.1,
     },
-    "aada": {"trade_off": 0.5, "max_reversal": 0.1, "discriminator_input": "proba", "top_fraction": 0.1},
+    "aada": {"trade_off": 0.5, "max_reversal": 0.1, "discriminator_input": "logits", "top_fraction": 0.1},
     "clue": {"temperature": 1.0, "trade_off": 0.5, "head": "linear"},
     "tqs": {"n_heads": 3, "domainness": None, "window": 0.5, "labeled_loss": "s+t"},
     "eada": {"trade_off": 0.1, "first_stage": 0.2, "beta": 2.0},
