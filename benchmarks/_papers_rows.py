@@ -156,6 +156,7 @@ ACTIVE: Rows = {
     "MCC + MarginLoss + RAA": lambda: lada(objective=MCC() + MarginLoss(), neighbors="random"),
     "MCC + DANN + LAS": lambda: plain(las(), objective=MCC() + dann_on_probabilities()),
     "CDAN + MCC + LAS": lambda: plain(las(), objective=CDAN() + MCC()),
+    "CDAN + MCC + MarginLoss + LAS": lambda: plain(las(), objective=CDAN() + MCC() + MarginLoss()),
     "ATDOC + LAS": lambda: plain(las(), objective=ATDOC()),
     "ATDOC + MarginLoss + LAS": lambda: plain(las(), objective=ATDOC() + MarginLoss()),
     "MCC + ATDOC + LAS": lambda: plain(las(), objective=MCC() + ATDOC()),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from _papers_rows import dann_on_probabilities, never_negative
+from torch import nn
 
 from skada_active import recipes
 from skada_active.deep import (
@@ -33,6 +34,7 @@ from skada_active.deep import (
     SelfEnsembling,
     SymNets,
 )
+from skada_active.networks import MLP
 
 __all__ = ["PARTIAL", "UNLABELED"]
 
@@ -48,6 +50,10 @@ def adapted(objective: Any, **params: Any) -> AdaptationClassifier:
 
 def gsda(**knobs: Any) -> AdaptationClassifier:
     return recipes.gsda(n_groups=N_GROUPS, **knobs)
+
+
+def plain_bottleneck(shape: tuple[int, ...]) -> nn.Module:
+    return MLP(shape[0], batch_norm=False)
 
 
 def source(**params: Any) -> AdaptationClassifier:
@@ -71,6 +77,9 @@ UNLABELED: Rows = {
     "BSP + DANN": lambda **params: adapted(BSP() + DANN(), **params),
     "BSP + CDAN": lambda **params: adapted(BSP() + CDAN(), **params),
     "GSDA": gsda,
+    # A batch normalisation lets the offset between the domains into the embedding, which the discriminator then reads.
+    "source, no batch normalisation": lambda **params: source(module=plain_bottleneck, **params),
+    "DANN, no batch normalisation": lambda **params: adapted(DANN(), module=plain_bottleneck, **params),
     "DANN, gentle": lambda **params: adapted(DANN(max_reversal=0.1), **params),
     "DANN on probabilities": lambda **params: adapted(dann_on_probabilities(), **params),
     "TSF": lambda **params: adapted(TSF(), **params),
