@@ -55,7 +55,7 @@ class SDMLoop(SupervisedKnobs, RecipeLoop):
     The paper's tables were made by its published code, which trains and asks with ``dynamic=False,
     max_logit=True, jacobian="official"``.
 
-    Eq. 7 as the paper has it is ``max_logit=None``, which is the preset's. On ten pairs of domains (embeddings, SURF
+    Eq. 7 as the paper has it is ``max_logit=None``, which is the preset's. On 13 pairs of domains (embeddings, SURF
     histograms, digits; margin sampling, three seeds, see ``benchmarks/README.md``) it is the term ``max_logit`` alone
     that costs accuracy.
 
