@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student_t
+
+from skada_active.metrics import mean_interval
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -20,11 +21,9 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 
 def interval(values: ArrayLike) -> str:
-    """Return the mean of shares in %, with its 95 % interval (Student's t)."""
-    values = np.asarray(values)
-    n = len(values)
-    half = student_t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return f"{100 * values.mean():5.1f} ± {100 * half:4.1f}"
+    """Return the mean of shares in %, with its 95 % interval (Student's t) where there are two or more."""
+    percent = 100 * np.asarray(values)
+    return f"{percent.mean():5.1f}" if len(percent) == 1 else "{:5.1f} ± {:4.1f}".format(*mean_interval(percent))
 
 
 def number(value: float | None) -> str:

@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from _report import read_results
 from joblib import Parallel, delayed
-from scipy.stats import rankdata, sem, t
+from scipy.stats import rankdata
 from sklearn.preprocessing import normalize
 
 from skada_active import recipes
 from skada_active.deep import CDAN, DANN, GSDA, MADA, MCC, MME, TSF, AdaptationClassifier, MarginLoss
 from skada_active.domains import mask_target
+from skada_active.metrics import mean_interval
 from skada_active.query import MarginSampling
 
 EMBEDDED = "digits_efficientnet_lite0"
@@ -76,6 +77,9 @@ RECIPES = {
     "gala": lambda **params: recipes.gala(**ROUNDS, **params),
     "aada": lambda **params: recipes.aada(**ROUNDS, **params),
     "aada, features": lambda **params: recipes.aada(discriminator_input="features", **ROUNDS, **params),
+    "aada, features, gentle": lambda **params: recipes.aada(
+        discriminator_input="features", max_reversal=0.1, **ROUNDS, **params
+    ),
     "aada, logits": lambda **params: recipes.aada(discriminator_input="logits", **ROUNDS, **params),
     "tqs": lambda **params: recipes.tqs(**ROUNDS, **params),
     "tqs, no domainness": lambda **params: recipes.tqs(domainness=None, **ROUNDS, **params),
@@ -198,8 +202,8 @@ def print_differences(rows: list[dict[str, Any]], against: str) -> None:
         settings, table = paired([row for row in rows if key_of(row)[0] in both])
         if len(settings) == 2 and len(table) > 1:
             gains = table[:, settings.index(setting)] - table[:, settings.index(both[1])]
-            half = t.ppf(0.975, len(gains) - 1) * sem(gains)
-            print(f"{setting.recipe:<40} | {setting.statistics:<10} | {gains.mean():+5.2f} ± {half:.2f} | {len(gains)}")
+            mean, half = mean_interval(gains)
+            print(f"{setting.recipe:<40} | {setting.statistics:<10} | {mean:+5.2f} ± {half:.2f} | {len(gains)}")
 
 
 def main() -> None:

@@ -33,8 +33,8 @@ class AADALoop(SupervisedKnobs, RecipeLoop):
     Notes
     -----
     A discriminator of a ready-made embedding tells the domains apart whatever it is trained against, and its logit then
-    finds outliers: on ten pairs of domains (two seeds, see ``benchmarks/README.md``) ``"features"`` was 6.4 ± 3.9
-    points below margin sampling, ``"proba"`` 1.4 ± 1.1 above.
+    finds outliers: on ten pairs of domains (two seeds, see ``benchmarks/README.md``) ``"features"`` was 6.4 ± 4.2
+    points below margin sampling, ``"proba"`` 1.4 ± 1.2 above.
 
     ``preset="paper"`` of `aada` is the training of LADA's tables, in which the method stands, see `LADA`, with
     ``discriminator_input="features"``.
