@@ -1,7 +1,29 @@
-"""Accuracies on the target: scores, learning curves as numbers, and what a loop's history keeps of each round."""
+"""Accuracies on the target: scores, estimates without labels, learning curves as numbers, and what a history keeps."""
 
 from skada_active.metrics.accuracy import per_class_accuracy, target_accuracy
 from skada_active.metrics.curves import area_under_curve, mean_interval
 from skada_active.metrics.history import history_records
+from skada_active.metrics.label_free import (
+    average_thresholded_confidence,
+    committee_agreement,
+    difference_of_confidences,
+    label_shift_accuracy,
+)
+from skada_active.metrics.label_free_accuracy import label_free_accuracy
+from skada_active.metrics.label_shift import bbse_shares, calibrate_proba, em_shares
 
-__all__ = ["area_under_curve", "history_records", "mean_interval", "per_class_accuracy", "target_accuracy"]
+__all__ = [
+    "area_under_curve",
+    "average_thresholded_confidence",
+    "bbse_shares",
+    "calibrate_proba",
+    "committee_agreement",
+    "difference_of_confidences",
+    "em_shares",
+    "history_records",
+    "label_free_accuracy",
+    "label_shift_accuracy",
+    "mean_interval",
+    "per_class_accuracy",
+    "target_accuracy",
+]
