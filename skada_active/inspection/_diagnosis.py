@@ -12,7 +12,14 @@ from scipy.stats import binomtest
 from skada_active.domains import Roles
 from skada_active.inspection._class_shares import ClassShares, estimate_shares
 from skada_active.inspection._drop import Accuracies, Estimated, explain_drop
-from skada_active.inspection._hypotheses import conditional_p, outputs_p, shares_p, surprise_p, within_class_p
+from skada_active.inspection._hypotheses import (
+    conditional_p,
+    moments_p,
+    outputs_p,
+    shares_p,
+    surprise_p,
+    within_class_p,
+)
 from skada_active.inspection._moved_columns import moved_columns
 from skada_active.inspection._sample import Seen
 from skada_active.inspection._separation import (
@@ -27,6 +34,7 @@ from skada_active.inspection._strangers import stranger_p_values, strangers_amon
 from skada_active.inspection._verdict import Evidence, Verdict, decide
 from skada_active.inspection.report import ClassShare, ShiftReport, Strangers
 from skada_active.metrics.held_out import spread_folds
+from skada_active.metrics.label_shift import calibrate_proba
 
 __all__ = ["Diagnosis"]
 
@@ -113,14 +121,20 @@ class Diagnosis:
     def evidence(self) -> Evidence:
         """Results of the tests."""
         drawn, proba = self.is_drawn, self.seen.proba
-        p_rows = float(ndtr(-rank_z(self.logits[drawn], self.is_target[drawn])))
-        if proba is None:
+        by_rank = float(ndtr(-rank_z(self.logits[drawn], self.is_target[drawn])))
+        p_rows = min(1.0, 2 * min(by_rank, self._moments_p(np.zeros(len(drawn), dtype=np.int64), np.ones(1))))
+        if proba is None or self.shares is None:
             return Evidence(p_rows, self.auc.value, self.auc.high)
         auc, error = self._auc(self.mixture_logits, self.class_weight)
-        p_mixture = float(ndtr(-(auc - 0.5) / max(error, 1e-12)))
+        by_rank = float(ndtr(-(auc - 0.5) / max(error, 1e-12)))
+        p_mixture = min(1.0, 2 * min(by_rank, self._moments_p(self.seen.codes, self.shares.em)))
         p_outputs = outputs_p(proba[drawn], self.is_target[drawn])
         of_labels = self._tests_of_labels() if self.has_labels else {}
         return Evidence(p_rows, self.auc.value, self.auc.high, p_outputs, p_mixture, auc, **of_labels)
+
+    def _moments_p(self, codes: NDArray[np.int64], shares: NDArray[np.float64]) -> float:
+        drawn = self.is_drawn
+        return moments_p(self.seen.rows[drawn], self.is_target[drawn], codes[drawn], shares, self.rng)
 
     def _tests_of_labels(self) -> dict[str, float]:
         assert self.seen.proba is not None and self.shares is not None
@@ -128,10 +142,9 @@ class Diagnosis:
         codes, is_target, n_classes = self.seen.codes[known], self.is_target[known], len(self.shares.source)
         folds = spread_folds(2 * codes + is_target, self.n_folds, self.rng)
         proba = class_proba(self.seen.rows[known], codes, n_classes, folds, self.seed)
+        proba = calibrate_proba(proba, codes, proba, classes=np.arange(n_classes))[0]
         p_target = recalibrated(self.logits[known], is_target)
-        p_conditional, information = conditional_p(
-            self.seen.rows[known], proba, codes, is_target, p_target, folds, self.rng
-        )
+        p_conditional, information = conditional_p(proba, self.seen.proba[known], codes, is_target, p_target, self.rng)
         counts = np.bincount(self.seen.codes[self.labeled], minlength=n_classes)
         return {
             "p_shares": shares_p(codes, is_target, n_classes),

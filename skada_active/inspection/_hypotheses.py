@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import orth
 from scipy.special import ndtr
-from scipy.stats import chi2, chi2_contingency
-from sklearn.linear_model import Ridge
+from scipy.stats import chi2, chi2_contingency, fisher_exact
 
 from skada_active.inspection._separation import rank_z
 
-__all__ = ["conditional_p", "outputs_p", "shares_p", "surprise_p", "within_class_p"]
+__all__ = ["conditional_p", "moments_p", "outputs_p", "shares_p", "surprise_p", "within_class_p"]
 
 #: Draws of the null distribution of the largest of several statistics.
 _DRAWS = 1999
+#: Of so many columns, products of two are moments, too.
+_MAX_PRODUCTS = 10
 
 
 def outputs_p(proba: NDArray[np.float64], is_target: NDArray[np.bool_]) -> float:
@@ -78,6 +78,55 @@ def _spread(shares: NDArray[np.float64], total: float) -> NDArray[np.float64]:
     return (np.diag(shares) - np.outer(shares, shares)) / total
 
 
+def moments_p(
+    rows: NDArray[np.float64],
+    is_target: NDArray[np.bool_],
+    codes: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    rng: np.random.RandomState,
+) -> float:
+    """Return the p-value of 'the target has the moments of a mixture of the source's classes', whatever their shares.
+
+    Moments are means of the columns and of their squares, of up to 10 columns of all products, too. Differences that
+    other class shares would explain are projected out, and the largest of those that are left is compared with its
+    distribution under random signs of the rows' deviations. With one class, the moments themselves are compared.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, D)
+        The rows, columns of variance 1.
+    is_target : ndarray of shape (n,), bool
+        Which of them are of the target.
+    codes : ndarray of shape (n,)
+        Classes of the source rows.
+    shares : ndarray of shape (C,)
+        An estimate of the class shares of the target, for the variances.
+    rng : RandomState
+        What signs are drawn from.
+    """
+    moments = _moments(rows)
+    target, source, n_classes = moments[is_target], moments[~is_target], len(shares)
+    codes = codes[~is_target]
+    in_class = np.eye(n_classes)[codes] / np.bincount(codes, minlength=n_classes)
+    means = in_class.T @ source
+    gap = target.mean(axis=0) - shares @ means
+    deviations = np.vstack(
+        [(target - target.mean(axis=0)) / len(target), -(in_class @ shares)[:, None] * (source - means[codes])]
+    )
+    basis = orth((means[:-1] - means[-1]).T) if n_classes > 1 else np.empty((len(gap), 0))
+    if basis.shape[1] >= len(gap):  # some class shares explain any moments
+        return 1.0
+    gap, deviations = gap - basis @ (basis.T @ gap), deviations - (deviations @ basis) @ basis.T
+    return _largest_p(gap, deviations, rng)
+
+
+def _moments(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    width = rows.shape[1]
+    first, second = np.triu_indices(width) if width <= _MAX_PRODUCTS else (np.arange(width), np.arange(width))
+    moments = np.hstack([rows, rows[:, first] * rows[:, second]])
+    return (moments - moments.mean(axis=0)) / np.maximum(moments.std(axis=0), 1e-12)
+
+
 def within_class_p(
     logits: NDArray[np.float64],
     proba: NDArray[np.float64],
@@ -86,57 +135,75 @@ def within_class_p(
 ) -> float:
     """Return the p-value of 'given its class, a row has one distribution in both domains' (label shift alone).
 
-    Within the classes, ranks are compared of how much a row looks like the target, by held-out log-odds that do not
-    know the class shares, and of how probable its own class is to the classifier; Bonferroni's correction for both.
+    Within the classes, three things are compared: how much a row looks like the target, by ranks of held-out log-odds
+    that do not know the class shares; how probable its own class is to the classifier, by ranks; and how often it is
+    predicted, by Fisher's test class by class. Bonferroni's correction for all of them.
     """
     looks = ndtr(-rank_z(logits, is_target, codes))
     agrees = 2 * ndtr(-abs(rank_z(proba[np.arange(len(codes)), codes], is_target, codes)))
-    return float(min(1.0, 2 * min(looks, agrees)))
+    is_right = proba.argmax(axis=1) == codes
+    present = np.unique(codes)
+    by_class = []
+    for code in present:
+        of_class = codes == code
+        counts = [np.bincount(is_right[of_class & mask], minlength=2) for mask in (~is_target, is_target)]
+        by_class.append(float(fisher_exact(np.stack(counts)).pvalue))
+    return float(min(1.0, 3 * min(looks, agrees, len(present) * min(by_class))))
 
 
 def conditional_p(
-    rows: NDArray[np.float64],
     proba: NDArray[np.float64],
+    of_source: NDArray[np.float64],
     codes: NDArray[np.int64],
     is_target: NDArray[np.bool_],
     p_target: NDArray[np.float64],
-    folds: NDArray[np.int64],
     rng: np.random.RandomState,
 ) -> tuple[float, float]:
     r"""Return the p-value of 'given x, the label does not depend on the domain', and how many rows speak to it.
 
-    Products :math:`(1\{y = c\} - P(c \mid x)) (d - P(d \mid x))` of held-out residuals have mean 0 given x, even if one of
-    the two models is poor (generalised covariance measure). Two sets of weights look for where they do not: the class
-    probabilities, by the largest statistic; and a ridge regression of the products on x that was fitted to the other
-    folds. Bonferroni's correction for both. The number is :math:`\sum_i P(d | x_i) (1 - P(d | x_i))`.
+    Products :math:`(1\{y = c\} - P(c \mid x)) (d - P(d \mid x))` of held-out residuals have mean 0 given x, even if one
+    of the two models is poor (generalised covariance measure). They are weighted by 1 and by the class probabilities of
+    the source's classifier, whose regions other labels would show in, and the largest of the standardised sums is
+    compared with what it is for domains that are drawn by P(d | x) (conditional randomisation test). The number is
+    :math:`\sum_i P(d | x_i) (1 - P(d | x_i))`.
 
     Shah and Peters, "The Hardness of Conditional Independence Testing and the Generalised Covariance Measure", Annals of
-    Statistics 2020; Scheidegger, Hörrmann and Bühlmann, "The Weighted Generalised Covariance Measure", JMLR 2022.
+    Statistics 2020; Scheidegger, Hörrmann and Bühlmann, "The Weighted Generalised Covariance Measure", JMLR 2022; Candès
+    et al., "Panning for Gold", JRSS B 2018, for the draws.
+
+    Parameters
+    ----------
+    proba, of_source : ndarray of shape (n, C)
+        Held-out class probabilities of labelled rows, from models of both domains and of the source.
+    codes : ndarray of shape (n,)
+        Their classes.
+    is_target : ndarray of shape (n,), bool
+        Which of them are of the target.
+    p_target : ndarray of shape (n,)
+        Held-out probability that a row with this x is.
+    rng : RandomState
+        What domains are drawn from.
     """
-    in_class = np.eye(proba.shape[1])[codes]
-    products = (in_class - proba) * (is_target - p_target)[:, None]
-    weights = np.hstack([np.ones((len(codes), 1)), proba])
-    by_class = (products[:, :, None] * weights[:, None, :]).reshape(len(codes), -1)
-    described, learned = np.hstack([rows, proba]), np.zeros_like(products)
-    for fold in np.unique(folds):
-        train = folds != fold
-        learned[~train] = Ridge(alpha=10.0).fit(described[train], products[train]).predict(described[~train])
-    by_rule = (learned * products).sum(axis=1, keepdims=True)
-    p_value = min(_sign_p(np.abs, by_class, rng), _sign_p(np.asarray, by_rule, rng))
-    return min(1.0, 2 * p_value), float((p_target * (1 - p_target)).sum())
+    residuals = np.eye(proba.shape[1])[codes] - proba
+    weights = np.hstack([np.ones((len(codes), 1)), of_source])
+    factors = (residuals[:, :, None] * weights[:, None, :]).reshape(len(codes), -1)
+    by_chance = p_target * (1 - p_target)
+    scale = np.sqrt(by_chance @ np.square(factors))
+    factors = factors[:, scale > 1e-9] / scale[scale > 1e-9]
+    if not factors.size:
+        return 1.0, float(by_chance.sum())
+    # Few rows are of the target, and few are wrong: the sums are far from normal, and so domains are drawn.
+    null = np.abs(((rng.random_sample((_DRAWS, len(codes))) < p_target) - p_target) @ factors).max(axis=1)
+    largest = np.abs((is_target - p_target) @ factors).max()
+    return float((1 + (null >= largest).sum()) / (1 + _DRAWS)), float(by_chance.sum())
 
 
-def _sign_p(
-    side: Callable[[NDArray[np.float64]], NDArray[np.float64]], terms: NDArray[np.float64], rng: np.random.RandomState
-) -> float:
-    """Return the p-value of the largest of several standardised sums of terms (n, k), by random signs of the rows.
-
-    A few large terms, such as those of the rare rows that a good classifier gets wrong, are far from normal.
-    """
+def _largest_p(sums: NDArray[np.float64], terms: NDArray[np.float64], rng: np.random.RandomState) -> float:
+    """Return the p-value of the largest of standardised sums (k,), under random signs of their terms (n, k)."""
     scale = np.sqrt(np.square(terms).sum(axis=0))
-    terms = terms[:, scale > 1e-9] / scale[scale > 1e-9]
-    if not terms.size:
+    kept = scale > 1e-9
+    if not kept.any():
         return 1.0
     signs = 2.0 * rng.randint(2, size=(_DRAWS, len(terms))) - 1
-    null = side(signs @ terms).max(axis=1)
-    return float((1 + (null >= side(terms.sum(axis=0)).max()).sum()) / (1 + _DRAWS))
+    null = np.abs(signs @ (terms[:, kept] / scale[kept])).max(axis=1)
+    return float((1 + (null >= np.abs(sums[kept] / scale[kept]).max()).sum()) / (1 + _DRAWS))

@@ -47,7 +47,7 @@ def class_proba(
     """Return held-out class probabilities (n, C): geometric mean of a linear model and of randomised trees."""
     models = [
         LogisticRegression(C=0.3, max_iter=300),
-        ExtraTreesClassifier(60, min_samples_leaf=4, random_state=seed),
+        ExtraTreesClassifier(60, min_samples_leaf=8, random_state=seed),
     ]
     return _held_out(models, rows, codes, n_classes, folds, np.ones(len(codes), dtype=np.int64))
 

@@ -15,6 +15,8 @@ _MIN_INFORMATION = 60.0
 _LARGEST_UNSEEN_AUC = 0.65
 #: Of the excess of the AUC over 1/2, label shift may leave this part where it is taken for the whole of the shift.
 _LEFT_OVER = 0.5
+#: Between two kinds of shift that no test rejects, one that is this many times less far from it decides.
+_HINT = 10.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _moved(evidence: Evidence, significance: float) -> Verdict:
     speaks = evidence.information >= _MIN_INFORMATION
     if by_label and (not by_rows or _is_explained(evidence)):
         return Verdict("no", "yes", "no", "label")
-    if by_label:
+    if by_label and _given(evidence.p_mixture) >= _HINT * significance:
         return Verdict("cannot tell", "cannot tell", "no" if speaks else "cannot tell", "cannot tell")
     if by_rows:
         return Verdict("yes", "no" if speaks else "cannot tell", "no" if speaks else "cannot tell", "covariate")
