@@ -1,7 +1,17 @@
-"""Accuracies on the target: scores, learning curves as numbers, and what a loop's history keeps of each round."""
+"""Accuracies on the target: scores, estimates from audited rows, learning curves as numbers, what a history keeps."""
 
 from skada_active.metrics.accuracy import per_class_accuracy, target_accuracy
 from skada_active.metrics.curves import area_under_curve, mean_interval
+from skada_active.metrics.estimate import AccuracyEstimate, audit_estimate, systematic_sample
 from skada_active.metrics.history import history_records
 
-__all__ = ["area_under_curve", "history_records", "mean_interval", "per_class_accuracy", "target_accuracy"]
+__all__ = [
+    "AccuracyEstimate",
+    "area_under_curve",
+    "audit_estimate",
+    "history_records",
+    "mean_interval",
+    "per_class_accuracy",
+    "systematic_sample",
+    "target_accuracy",
+]
