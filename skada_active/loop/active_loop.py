@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skada_active.domains import Roles, check_domain_coding, check_inputs, hide_target
 from skada_active.labels import is_missing
 from skada_active.loop._validation import (
+    check_audit,
     check_eval_set,
     check_oracle,
     check_reply,
@@ -25,6 +26,7 @@ from skada_active.loop._validation import (
 from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
+from skada_active.metrics.estimate import AccuracyEstimate
 from skada_active.metrics.scoring import BUILT_IN
 from skada_active.query import MarginSampling, QueryStrategy
 from skada_active.session import AdaptationSession
@@ -61,6 +63,13 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         Labels to buy: a count, a fraction of the initial pool, one of them per round, or a schedule.
     n_rounds : int, default=5
         Number of rounds, where `budget` does not say it.
+    audit : int or float, default=0.0
+        Labels of each round that measure the model and never train it: a count, or a share of all labels, below 1. They
+        are drawn at random over the model's confidence and mixed into the questions. `accuracy_` and each entry of the
+        history have an honest estimate then. It costs what the model would have learned from them.
+    stopping : StoppingRule, default=None
+        When more labels are not worth it, such as ``TargetAccuracy(0.9) | StablePredictions()`` of `skada_active.loop`;
+        asked after every round. A budget that is raised later buys one more round at least.
     scoring : str, callable, list, tuple, set or dict, default=None
         Metrics of each round beside accuracy and balanced accuracy, as in `sklearn.model_selection.cross_validate`:
         names, scorers, or a dict of them. They change neither the model nor what is asked.
@@ -95,16 +104,23 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
     n_queries_ : int
         Number of labels bought.
     termination_condition_ : str
-        ``"budget"``, ``"pool"`` (no row is left to ask about, whether or not budget is left) or ``"no_target"``.
+        ``"budget"``, ``"pool"`` (no row is left to ask about, whether or not budget is left), ``"no_target"`` or
+        ``"stopped"`` (by the stopping rule).
+    stopping_reason_ : str or None
+        What the stopping rule says, in words.
+    accuracy_ : AccuracyEstimate
+        Accuracy on the target rows that the model is not trained on, by the audited ones, with its interval; only with
+        `audit`.
     history_ : list of dict
         One entry per round: ``round``, ``ids`` bought and their ``utilities``, ``abstained_ids``, ``n_queries`` so far,
         ``class_counts`` of the revealed target labels, ``seconds`` (query, oracle, train), ``loss`` of the last epoch
         by term, and ``accuracy``, ``balanced_accuracy`` (the mean over the classes, which a majority cannot hide
         behind) and what `scoring` names (a single callable: ``score``), each a dict: *transductive* (all target rows),
         *unqueried* (target rows never bought), *holdout* (`eval_set`), from the rows whose labels are known, None
-        without any. `skada_active.metrics.history_records` makes plain values of it, for JSON or a table.
+        without any. With `audit` the groups have an `AccuracyEstimate` beside them, *audit*, and entries ``audit_ids``;
+        with `stopping` there is ``stability``, how far the predictions differ from those of the round before. `skada_active.metrics.history_records` makes plain values of it, for JSON or a table.
     initial_ : dict
-        The same entry for the model before any purchase (round 0).
+        The same entry for the model before any purchase (round 0), its *audit* by all rows audited since.
     session_ : AdaptationSession
         The session that was run; it holds the data, so that `resume` can go on.
     n_features_in_, feature_names_in_
@@ -142,6 +158,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         *,
         budget: Any = 0.05,
         n_rounds: int = 5,
+        audit: int | float = 0.0,
+        stopping: Any = None,
         scoring: Any = None,
         round_epochs: Any = 5,
         warm_start: bool = True,
@@ -153,6 +171,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         self.strategy = strategy
         self.budget = budget
         self.n_rounds = n_rounds
+        self.audit = audit
+        self.stopping = stopping
         self.scoring = scoring
         self.round_epochs = round_epochs
         self.warm_start = warm_start
@@ -383,6 +403,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             round_epochs=settings.round_epochs,
             warm_start=settings.warm_start,
             new_classes=settings.new_classes,
+            audit=settings.audit,
+            stopping=settings.stopping,
             scoring=None if session.trainer.scoring is None else session.trainer.scoring.given,
             random_state=settings.seed if settings.given_seed is None else settings.given_seed,
         )
@@ -462,6 +484,12 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             given={"estimator": estimator, "strategy": strategy},
             trusted=trusted,
         )
+
+    @property
+    def accuracy_(self) -> AccuracyEstimate:
+        """Accuracy on the target rows that the model is not trained on, by the audited ones, with its interval."""
+        check_is_fitted(self)
+        return self.session_.accuracy_
 
     def learning_curve(
         self, accuracy: str = "unqueried", *, metric: str = "accuracy"
@@ -548,30 +576,33 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         if not isinstance(schedule, BudgetSchedule):
             schedule = BudgetSchedule(self.budget, self.n_rounds)
         # Without a seed one is drawn from a generator of its own, never from numpy's global one.
+        rounds = schedule.rounds(pool_cost)
         rng = np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
         return SessionSettings(
             estimator=_default_estimator() if self.estimator is None else clone(self.estimator),
             strategy=MarginSampling() if self.strategy is None else clone(self.strategy),
             seed=int(rng.randint(np.iinfo(np.int32).max)),
-            rounds=schedule.rounds(pool_cost),
+            rounds=rounds,
             costs=costs,
             n_annotators=n_annotators,
             round_epochs=self.round_epochs,
             warm_start=self.warm_start,
             new_classes=self.new_classes,
+            audit=check_audit(self.audit, rounds),
+            stopping=self.stopping,
             given_seed=int(self.random_state) if isinstance(self.random_state, Integral) else None,
         )
 
     def _adopt(self, session: AdaptationSession) -> Self:
         """Take over what a session has come to; where its training was interrupted, what was trained before."""
         self.session_, self.strategy_ = session, session.strategy_
-        self.estimator_, self.initial_, history, _ = session.trainer.model
+        self.estimator_, self.initial_, history = session.trainer.model[:3]
         self.history_ = list(history)
         state = session.state
         self.queried_ids_ = np.array(state.bought_ids, dtype=np.int64)
         self.query_round_ = state.query_round.copy()
         self.n_queries_ = len(self.queried_ids_)
-        self.termination_condition_ = state.termination_condition
+        self.termination_condition_, self.stopping_reason_ = session.termination_condition_, session.stopping_reason_
         self.classes_ = self.estimator_.classes_
         if session.X is not None:
             remember_columns(self, session.X)

@@ -13,7 +13,15 @@ from skada_active.metrics.scoring import BUILT_IN, Scoring
 from skada_active.utils.rows import take_rows
 from skada_active.utils.scores import known_positions, score_known
 
-__all__ = ["accuracies", "class_counts", "known_accuracies", "listed", "per_class_accuracy", "target_accuracy"]
+__all__ = [
+    "accuracies",
+    "are_correct",
+    "class_counts",
+    "known_accuracies",
+    "listed",
+    "per_class_accuracy",
+    "target_accuracy",
+]
 
 _GROUPS = ("transductive", "unqueried", "holdout")
 
@@ -96,7 +104,7 @@ def per_class_accuracy(
     if not len(rows):
         raise ValueError("y has no label of a target row to score against; score on rows whose labels are known.")
     known = native_labels(labels[rows])
-    correct = _are_correct(known, estimator.predict(take_rows(X, rows)))
+    correct = are_correct(known, estimator.predict(take_rows(X, rows)))
     classes, codes = np.unique(known, return_inverse=True)
     shares = np.bincount(codes, weights=correct) / np.bincount(codes)
     return dict(zip(classes.tolist(), shares.tolist(), strict=True))
@@ -133,7 +141,7 @@ def accuracies(
     scores: dict[str, dict[str, float | None]] = {name: dict.fromkeys(_GROUPS) for name in names}
     for group, (of_all, rows, labels, predicted) in groups.items():
         if len(labels):
-            correct, values = _are_correct(labels, predicted), labels.tolist()
+            correct, values = are_correct(labels, predicted), labels.tolist()
             # scikit-learn's balanced accuracy refuses such labels, and warns of predicted classes that no row has.
             number = {label: position for position, label in enumerate(dict.fromkeys(values))}
             codes = np.array([number[label] for label in values])
@@ -167,7 +175,7 @@ def listed(values: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _are_correct(labels: NDArray[Any], predicted: ArrayLike) -> NDArray[np.bool_]:
+def are_correct(labels: NDArray[Any], predicted: ArrayLike) -> NDArray[np.bool_]:
     """Tell which of the known labels (n,) were predicted, whatever the two types, shape (n,)."""
     # Compared as objects: labels that were held with missing ones are objects, which scikit-learn's metrics refuse,
     # and a hidden label need not be of the type of those that are known.

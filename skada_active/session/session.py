@@ -16,9 +16,11 @@ from sklearn.base import clone
 from skada_active.domains import Roles
 from skada_active.exceptions import TrainingError
 from skada_active.labels import labels_to_list
+from skada_active.metrics.estimate import AccuracyEstimate
 from skada_active.query._base import check_n_queries
 from skada_active.session._validation import check_annotator, check_answers, check_ids, check_rounds
 from skada_active.session.answers import LabelReader, answers_in
+from skada_active.session.auditing import n_audited_rows, with_audit
 from skada_active.session.events import Asked, Corrected, Event, Extended, Readmitted, Told
 from skada_active.session.progress import Progress
 from skada_active.session.questions import question_columns
@@ -173,7 +175,7 @@ class AdaptationSession:
             annotator = check_annotator(annotator)
             self._check_rows()
             self._train_to_state()
-            if not self.state.open_ids:
+            if not self.state.open_ids and self.stopping_reason_ is None:
                 self._open_questions(n_queries)
             state = self.state
             rows = state.open_ids
@@ -506,8 +508,31 @@ class AdaptationSession:
 
     @property
     def termination_condition_(self) -> str | None:
-        """Why there is nothing more to ask: ``"budget"``, ``"pool"`` or ``"no_target"``; None while there is."""
-        return self.state.termination_condition
+        """Why there is nothing more to ask, None while there is: ``"budget"``, ``"pool"``, ``"no_target"``, ``"stopped"``.
+
+        The last one says that the stopping rule holds, in the words of `stopping_reason_`.
+        """
+        return self.state.termination_condition or (None if self.stopping_reason_ is None else "stopped")
+
+    @property
+    def stopping_reason_(self) -> str | None:
+        """Why the stopping rule says that more labels are not worth it, in words; None where it does not."""
+        rule, model, state = self.settings.stopping, self.trainer.model, self.state
+        # More budget is a wish for at least one more round.
+        if rule is None or state.open_ids or len(state.closed) <= state.n_before_extension:
+            return None
+        return rule.check([model.initial, *model.history]) if len(model.history) == len(state.closed) else None
+
+    @property
+    def accuracy_(self) -> AccuracyEstimate:
+        """Accuracy of the model on the target rows that it is not trained on, by the audited ones, with its interval."""
+        if not self.settings.audit:
+            raise AttributeError(
+                "accuracy_ is measured on audited rows, and audit=0 buys none; set audit=0.2, for example, or estimate "
+                "it without labels by skada_active.metrics.label_free_accuracy."
+            )
+        self._train_to_state()
+        return self.trainer.last_entry["accuracy"]["audit"]
 
     @property
     def loop_(self) -> Any:
@@ -583,9 +608,16 @@ class AdaptationSession:
             model = fit_strategy_model(strategy, self.X, state)
         _, view_seed, choice_seed = self._round_seeds(current.number)
         roles = state.askable_roles(current, model.classes_)
-        view = strategy.view(model, self.X, state.y, roles, random_state=view_seed, n_initial=state.n_initial)
-        positions, utilities = strategy.choose(view, n_wanted, random_state=choice_seed)
-        ids = view.index[positions]
+        n_audit = n_audited_rows(self.settings.audit, state, current, n_wanted)
+        view = strategy.view(model, self.X, state.known_y, roles, random_state=view_seed, n_initial=state.n_initial)
+        positions, utilities = strategy.choose(view, n_wanted - n_audit, random_state=choice_seed)
+        ids, audit, promoted = view.index[positions], [], []
+        if self.settings.audit:
+            askable = np.setdiff1d(roles.candidates, state.audited_ids)
+            seed = np.random.SeedSequence(self.settings.seed, spawn_key=(current.number, 1 + len(current.utilities)))
+            ids, utilities, audit, promoted = with_audit(
+                state.audited_ids, askable, ids, utilities, n_audit, self.trainer.confidence(state), seed
+            )
         fits = state.spending.affordable_mask(ids, state.left_in(current))
         asked = Asked(
             ids=ids[fits].tolist(),
@@ -593,6 +625,8 @@ class AdaptationSession:
             size=current.size,
             amount=current.amount,
             seconds=time.perf_counter() - start,
+            audit=[row for row in audit if row in ids[fits]],
+            promoted=promoted,
         )
         self.store.append(asked)
 

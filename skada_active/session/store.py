@@ -19,6 +19,7 @@ from skada_active.io.packing import missing_parameters, packed, unpacked
 from skada_active.io.parameters import differences, stateful_parameters
 from skada_active.metrics.scoring import BUILT_IN
 from skada_active.session.events import Event, from_json, to_json
+from skada_active.session.measuring import Baseline
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import SessionState
 from skada_active.session.trainer import TrainedModel, Trainer
@@ -134,9 +135,9 @@ class JournalStore(MemoryStore):
             now = self._info(trainer, state.purchases()[: len(info["purchases"])])
             if changed := [name for name, value in now.items() if info.get(name) != value]:
                 raise ValueError(f"it was not trained with the {' and '.join(changed)} of the session")
-            estimator, initial, history = loads(checkpoint[1])
+            estimator, initial, history, *baseline = loads(checkpoint[1])
             estimator = unpacked(estimator, self._missing, trainer.template)
-            trainer.restore(TrainedModel(estimator, initial, history, info["purchases"]))
+            trainer.restore(TrainedModel(estimator, initial, history, info["purchases"], Baseline.restored(*baseline)))
         except Exception as error:
             # Whatever is wrong with it, the journal has all that it takes to train the model again.
             reason = str(error).rstrip(".")
@@ -146,10 +147,10 @@ class JournalStore(MemoryStore):
         """Write the trained model into the journal; where that cannot be done, resuming trains again."""
         if not self.journal.is_open:
             return
-        estimator, initial, history, purchases = trainer.model
+        estimator, initial, history, purchases, baseline = trainer.model
         try:
             with suppress(UnsaveableError, UntrustedFileError):  # documented: such a model is trained again
-                model = dumps([packed(estimator, self._missing), initial, history])
+                model = dumps([packed(estimator, self._missing), initial, history, baseline and tuple(baseline)])
                 check_loadable(model)
                 self.journal.write_checkpoint(json.dumps(self._info(trainer, purchases)), model)
         except Exception as error:  # the answers are recorded: nothing may stop here

@@ -19,6 +19,7 @@ from skada_active.io.fingerprint import fingerprint
 from skada_active.io.hashing import value_hash
 from skada_active.metrics.accuracy import accuracies, class_counts, known_accuracies, listed
 from skada_active.metrics.scoring import Scoring
+from skada_active.session.measuring import Baseline, audit_scores, pool_confidence, predictions, stability
 from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import Round, SessionState
@@ -35,8 +36,6 @@ __all__ = ["TrainedModel", "Trainer", "fit_strategy_model", "fit_without_new"]
 
 logger = logging.getLogger(__name__)
 
-_Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
-
 
 class TrainedModel(NamedTuple):
     """Fitted estimator, and what it was trained on.
@@ -51,12 +50,15 @@ class TrainedModel(NamedTuple):
         One entry per round that the estimator is trained on.
     purchases : list or None
         Rows and labels bought in each of these rounds; None: it has to be trained from the start.
+    baseline : Baseline, default=None
+        Predictions before any purchase, where they are audited.
     """
 
     estimator: Any
     initial: dict[str, Any]
     history: list[dict[str, Any]]
     purchases: list[list[Any]] | None
+    baseline: Baseline | None = None
 
 
 class Trainer:
@@ -103,6 +105,7 @@ class Trainer:
         self.progress = progress
         # Replaced as a whole, so that an interruption leaves nothing half done.
         self.model = TrainedModel(None, {}, [], None)
+        self._confidence: tuple[Any, Any] = None, None
 
     @cached_property
     def eval_hash(self) -> str | None:
@@ -147,15 +150,20 @@ class Trainer:
         return self.settings.warm_start and continues_training(self.model.estimator)
 
     def _train_start(self, state: SessionState) -> None:
-        start, known = time.perf_counter(), state.as_of(0)
-        estimator = fit_estimator(clone(self.template), self.X, known[0], known[1])
-        initial = self._entry(estimator, known, Round(0), time.perf_counter() - start)
-        self.model = TrainedModel(estimator, initial, [], [])
+        start, (y, roles, _) = time.perf_counter(), state.as_of(0)
+        estimator = fit_estimator(clone(self.template), self.X, y, roles)
+        initial = self._entry(estimator, state, Round(0), time.perf_counter() - start)
+        baseline = None
+        if self.settings.audit:
+            baseline = Baseline.of(estimator, self.X, roles, self._confidence_of(estimator, roles))
+        self.model = TrainedModel(estimator, initial, [], [], baseline)
 
     def _train_round(self, state: SessionState, finished: Round, purchases: list[list[Any]]) -> None:
         start, estimator = time.perf_counter(), self.model.estimator
-        known = y, roles, _ = state.as_of(finished.number)
-        if finished.bought_ids:
+        y, roles, _ = state.as_of(finished.number)
+        watched = state.audit(finished.number) if self.settings.stopping is not None else None
+        before = None if watched is None else predictions(estimator, self.X, watched.pool)
+        if finished.teaches:
             new_class = not np.isin(y[roles.labeled_target], estimator.classes_).all()
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained from scratch; others always are.
@@ -167,8 +175,14 @@ class Trainer:
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
-        entry = self._entry(estimator, known, finished, time.perf_counter() - start)
-        self.model = TrainedModel(estimator, self.model.initial, [*self.model.history, entry], purchases)
+        entry = self._entry(estimator, state, finished, time.perf_counter() - start)
+        if watched is not None:
+            entry["stability"] = stability(before, predictions(estimator, self.X, watched.pool), watched)
+        initial, baseline = self.model.initial, self.model.baseline
+        if baseline is not None:
+            measured = {"audit": baseline.estimate(state.audit(finished.number))}
+            initial = {**initial, "accuracy": {**initial["accuracy"], **measured}}
+        self.model = TrainedModel(estimator, initial, [*self.model.history, entry], purchases, baseline)
 
     def _epochs_after(self, number: int) -> int:
         epochs = np.atleast_1d(self.settings.round_epochs)
@@ -182,8 +196,17 @@ class Trainer:
             self.model = self.model._replace(purchases=None)
             return self.model.estimator
 
-    def _entry(self, estimator: Any, known: _Known, finished: Round, train_seconds: float) -> dict[str, Any]:
-        y, roles, query_round = known
+    def confidence(self, state: SessionState) -> NDArray[np.float32]:
+        """Return the model's confidence in its prediction of every row (n,) that may be asked about."""
+        return self._confidence_of(self.model.estimator, state.as_of(len(self.model.history))[1])
+
+    def _confidence_of(self, estimator: Any, roles: Roles) -> NDArray[np.float32]:
+        if self._confidence[0] is not estimator:
+            self._confidence = estimator, pool_confidence(estimator, self.X, roles)
+        return self._confidence[1]
+
+    def _entry(self, estimator: Any, state: SessionState, finished: Round, train_seconds: float) -> dict[str, Any]:
+        y, roles, query_round = state.as_of(finished.number)
         scores = accuracies(
             estimator,
             self.X,
@@ -205,6 +228,11 @@ class Trainer:
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
             **scores,
         }
+        if self.settings.audit:
+            audit, self._confidence = state.audit(finished.number), (None, None)
+            entry["audit_ids"] = np.array([row for row in finished.bought_ids if row in finished.audit_ids], dtype=int)
+            for name, estimates in audit_scores(estimator, self.X, audit, self._confidence_of(estimator, roles)).items():
+                entry[name] = {**entry[name], **estimates}
         if logger.isEnabledFor(logging.INFO):
             logger.info(
                 "round %d: %d label(s) bought, %d in all; accuracy: %s; seconds: %s",
