@@ -27,8 +27,8 @@ def check_oracle(oracle: Any) -> None:
 
 def check_audit(audit: Any, rounds: list[int]) -> int | float:
     """Return the labels of each round that measure the model, a count or a share; a ValueError if they are no such."""
-    if isinstance(audit, Integral) and not isinstance(audit, bool) and audit >= 0:
-        if rounds and audit and audit >= min(rounds):
+    if isinstance(audit, Integral) and not isinstance(audit, bool) and int(audit) >= 0:
+        if rounds and 0 < min(rounds) <= int(audit):
             raise ValueError(
                 f"audit={audit} row(s) per round leave no label to learn from in a round of {min(rounds)}; lower it, "
                 "buy more per round, or give a share of all labels, such as audit=0.2."

@@ -117,8 +117,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         by term, and ``accuracy``, ``balanced_accuracy`` (the mean over the classes, which a majority cannot hide
         behind) and what `scoring` names (a single callable: ``score``), each a dict: *transductive* (all target rows),
         *unqueried* (target rows never bought), *holdout* (`eval_set`), from the rows whose labels are known, None
-        without any. With `audit` the groups have an `AccuracyEstimate` beside them, *audit*, and entries ``audit_ids``;
-        with `stopping` there is ``stability``, how far the predictions differ from those of the round before. `skada_active.metrics.history_records` makes plain values of it, for JSON or a table.
+        without any. With `audit` there is an `AccuracyEstimate` beside them, *audit*, and ``audit_ids``, which of the
+        ids it rests on; with `stopping` ``stability``: how far the predictions differ from those of the round before.
+        `skada_active.metrics.history_records` makes plain values of it, for JSON or a table.
     initial_ : dict
         The same entry for the model before any purchase (round 0), its *audit* by all rows audited since.
     session_ : AdaptationSession

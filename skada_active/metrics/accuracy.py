@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -161,13 +162,22 @@ def class_counts(labels: NDArray[Any]) -> dict[Any, int]:
 
 
 def known_accuracies(
-    accuracy: dict[str, float | None], balanced: dict[str, float | None] | None = None
+    accuracy: Mapping[str, Any], balanced: Mapping[str, Any] | None = None, before: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
-    """Return the accuracies that are known, and the balanced ones with them, as people are shown them."""
+    """Return the accuracies that are known, and the balanced ones with them, as people are shown them.
+
+    What was audited is shown with its interval, beside that of the model `before` any purchase.
+    """
+    accuracy, audited = dict(accuracy), accuracy.get("audit")
+    accuracy.pop("audit", None)
     with_balanced = dict.fromkeys(accuracy, "") | {
         group: f" (balanced {value:.3f})" for group, value in (balanced or {}).items() if value is not None
     }
-    return {group: f"{value:.3f}{with_balanced[group]}" for group, value in accuracy.items() if value is not None}
+    texts = {group: f"{value:.3f}{with_balanced[group]}" for group, value in accuracy.items() if value is not None}
+    if audited is not None and audited.n_audit:
+        source = (before or {}).get("audit")
+        texts["audited"] = f"{audited}" if source is None else f"{audited}, source model {100 * source.value:.0f} %"
+    return texts
 
 
 def listed(values: dict[str, str]) -> str:

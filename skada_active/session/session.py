@@ -508,9 +508,9 @@ class AdaptationSession:
 
     @property
     def termination_condition_(self) -> str | None:
-        """Why there is nothing more to ask, None while there is: ``"budget"``, ``"pool"``, ``"no_target"``, ``"stopped"``.
+        """Why there is nothing more to ask: ``"budget"``, ``"pool"``, ``"no_target"`` or ``"stopped"``; else None.
 
-        The last one says that the stopping rule holds, in the words of `stopping_reason_`.
+        The last one says that the stopping rule holds; `stopping_reason_` has it in words.
         """
         return self.state.termination_condition or (None if self.stopping_reason_ is None else "stopped")
 
@@ -525,7 +525,7 @@ class AdaptationSession:
 
     @property
     def accuracy_(self) -> AccuracyEstimate:
-        """Accuracy of the model on the target rows that it is not trained on, by the audited ones, with its interval."""
+        """Accuracy on the target rows that the model is not trained on, by the audited ones, with its interval."""
         if not self.settings.audit:
             raise AttributeError(
                 "accuracy_ is measured on audited rows, and audit=0 buys none; set audit=0.2, for example, or estimate "
@@ -546,7 +546,8 @@ class AdaptationSession:
     def status(self) -> SessionStatus:
         """Return what was asked, answered and spent; it prints as text and shows as a table in a notebook."""
         with self._state_lock:
-            return SessionStatus.from_state(self.state, self.store.path, self.trainer.last_entry)
+            known = self.trainer.known_accuracies
+            return SessionStatus.from_state(self.state, self.store.path, known, self.stopping_reason_)
 
     def close(self) -> None:
         """Close the journal, so that another process may open it; without a journal there is nothing to close."""
@@ -611,7 +612,9 @@ class AdaptationSession:
         n_audit = n_audited_rows(self.settings.audit, state, current, n_wanted)
         view = strategy.view(model, self.X, state.known_y, roles, random_state=view_seed, n_initial=state.n_initial)
         positions, utilities = strategy.choose(view, n_wanted - n_audit, random_state=choice_seed)
-        ids, audit, promoted = view.index[positions], [], []
+        ids = view.index[positions]
+        audit: list[int] = []
+        promoted: list[int] = []
         if self.settings.audit:
             askable = np.setdiff1d(roles.candidates, state.audited_ids)
             seed = np.random.SeedSequence(self.settings.seed, spawn_key=(current.number, 1 + len(current.utilities)))

@@ -22,7 +22,7 @@ from skada_active.metrics.scoring import Scoring
 from skada_active.session.measuring import Baseline, audit_scores, pool_confidence, predictions, stability
 from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
-from skada_active.session.state import Round, SessionState
+from skada_active.session.state import Audit, Round, SessionState
 from skada_active.utils.fitting import (
     continue_fitting,
     continues_training,
@@ -120,7 +120,7 @@ class Trainer:
         wanted, done = state.purchases(), self.model.purchases
         shown: Callable[[], AbstractContextManager[Any]] = nullcontext
         if self.progress is not None:
-            shown = partial(self.progress.training, state, lambda: self.last_entry)
+            shown = partial(self.progress.training, state, lambda: self.known_accuracies)
         if done is None or (done != wanted[: len(done)] and self._goes_on()):
             with shown():
                 self._train_start(state)
@@ -146,6 +146,14 @@ class Trainer:
         """Entry of the history for the model as it is, empty before the first training."""
         return [self.model.initial, *self.model.history][-1]
 
+    @property
+    def known_accuracies(self) -> dict[str, str]:
+        """Accuracies of the model that are known, as people are shown them; none before the first training."""
+        if not (entry := self.last_entry):
+            return {}
+        before = self.model.initial["accuracy"] if self.model.history else None
+        return known_accuracies(entry["accuracy"], entry["balanced_accuracy"], before)
+
     def _goes_on(self) -> bool:
         return self.settings.warm_start and continues_training(self.model.estimator)
 
@@ -157,12 +165,12 @@ class Trainer:
         if self.settings.audit:
             baseline = Baseline.of(estimator, self.X, roles, self._confidence_of(estimator, roles))
         self.model = TrainedModel(estimator, initial, [], [], baseline)
+        self._log()
 
     def _train_round(self, state: SessionState, finished: Round, purchases: list[list[Any]]) -> None:
         start, estimator = time.perf_counter(), self.model.estimator
         y, roles, _ = state.as_of(finished.number)
-        watched = state.audit(finished.number) if self.settings.stopping is not None else None
-        before = None if watched is None else predictions(estimator, self.X, watched.pool)
+        before = self._predicted(estimator, state.audit(finished.number)) if self.settings.stopping else None
         if finished.teaches:
             new_class = not np.isin(y[roles.labeled_target], estimator.classes_).all()
             if new_class or not self._goes_on():
@@ -175,14 +183,13 @@ class Trainer:
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
-        entry = self._entry(estimator, state, finished, time.perf_counter() - start)
-        if watched is not None:
-            entry["stability"] = stability(before, predictions(estimator, self.X, watched.pool), watched)
+        entry = self._entry(estimator, state, finished, time.perf_counter() - start, before)
         initial, baseline = self.model.initial, self.model.baseline
         if baseline is not None:
-            measured = {"audit": baseline.estimate(state.audit(finished.number))}
-            initial = {**initial, "accuracy": {**initial["accuracy"], **measured}}
+            measured = baseline.estimate(state.audit(finished.number))
+            initial = {**initial, "accuracy": {**initial["accuracy"], "audit": measured}}
         self.model = TrainedModel(estimator, initial, [*self.model.history, entry], purchases, baseline)
+        self._log()
 
     def _epochs_after(self, number: int) -> int:
         epochs = np.atleast_1d(self.settings.round_epochs)
@@ -205,7 +212,13 @@ class Trainer:
             self._confidence = estimator, pool_confidence(estimator, self.X, roles)
         return self._confidence[1]
 
-    def _entry(self, estimator: Any, state: SessionState, finished: Round, train_seconds: float) -> dict[str, Any]:
+    def _predicted(self, estimator: Any, audit: Audit) -> NDArray[Any]:
+        return predictions(estimator, self.X, audit.pool)
+
+    def _entry(
+        self, estimator: Any, state: SessionState, finished: Round, train_seconds: float, before: Any = None
+    ) -> dict[str, Any]:
+        """Return the entry of a round in the history; `before`: what the model of the round before predicted."""
         y, roles, query_round = state.as_of(finished.number)
         scores = accuracies(
             estimator,
@@ -228,21 +241,27 @@ class Trainer:
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
             **scores,
         }
-        if self.settings.audit:
-            audit, self._confidence = state.audit(finished.number), (None, None)
+        audit = state.audit(finished.number) if self.settings.audit or before is not None else None
+        if audit is not None and self.settings.audit:
+            self._confidence = None, None
             entry["audit_ids"] = np.array([row for row in finished.bought_ids if row in finished.audit_ids], dtype=int)
-            for name, estimates in audit_scores(estimator, self.X, audit, self._confidence_of(estimator, roles)).items():
-                entry[name] = {**entry[name], **estimates}
+            measured = audit_scores(estimator, self.X, audit, self._confidence_of(estimator, roles))
+            entry |= {name: {**entry[name], **estimates} for name, estimates in measured.items()}
+        if audit is not None and before is not None:
+            entry["stability"] = stability(before, self._predicted(estimator, audit), audit)
+        return entry
+
+    def _log(self) -> None:
         if logger.isEnabledFor(logging.INFO):
+            entry = self.last_entry
             logger.info(
                 "round %d: %d label(s) bought, %d in all; accuracy: %s; seconds: %s",
                 entry["round"],
                 len(entry["ids"]),
                 entry["n_queries"],
-                listed(known_accuracies(entry["accuracy"], entry["balanced_accuracy"])) or "not known",
+                listed(self.known_accuracies) or "not known",
                 listed({name: f"{seconds:.1f}" for name, seconds in entry["seconds"].items()}),
             )
-        return entry
 
 
 def fit_strategy_model(strategy: Any, X: Any, state: SessionState) -> Any:
