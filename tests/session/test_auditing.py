@@ -86,7 +86,8 @@ def test_an_audited_row_that_is_chosen_later_serves_training():
     loop = fit(0.5, budget=56, n_rounds=7)
     audited = {row for entry in loop.history_ for row in entry["audit_ids"].tolist()}
     promoted = audited - set(loop.session_.state.audited_ids)
-    assert promoted and len(loop.session_.state.audited_ids) == 28
+    assert promoted
+    assert len(loop.session_.state.audited_ids) == 28
     assert len(set(loop.queried_ids_.tolist())) == loop.n_queries_ == 56
     assert promoted < set(loop.session_.state.roles.labeled_target.tolist())
 
@@ -101,7 +102,8 @@ def test_every_row_of_the_rest_is_audited_with_the_same_probability():
         counts[state.audited_ids] += 1
         left[state.audit(2).pool] += 1
     rates = counts[left == 150] / 150
-    assert len(rates) == 50 and abs(rates.mean() - 0.2) < 0.005
+    assert len(rates) == 50
+    assert abs(rates.mean() - 0.2) < 0.005
     # Pearson's statistic of 50 binomial rates: its mean is 49 (less, for the draw is systematic), its deviation 10.
     assert ((rates - 0.2) ** 2 / (0.2 * 0.8 / 150)).sum() < 85
 
@@ -139,7 +141,8 @@ def test_an_audited_row_that_nobody_can_label_is_replaced_by_another_one():
     others = [row for row in ids if row not in audited]
     session.tell(others, Y[others])
     again = session.ask()
-    assert len(again) == 2 and set(again).isdisjoint(ids)
+    assert len(again) == 2
+    assert set(again).isdisjoint(ids)
     session.tell(again, Y[again])
     assert session.state.audited_ids == again.tolist()
     assert set(audited).isdisjoint(session.state.audit(1).pool)
@@ -151,7 +154,8 @@ def test_a_row_abstained_on_and_readmitted_may_be_audited_or_learned_from():
     session.readmit(session.abstained_ids)
     run(session)
     state = session.state
-    assert len(state.bought_ids) == 60 and len(state.audited_ids) == 24
+    assert len(state.bought_ids) == 60
+    assert len(state.audited_ids) == 24
 
 
 def test_a_corrected_audited_label_changes_the_estimate_alone():
@@ -176,7 +180,8 @@ def test_the_majority_of_annotators_labels_audited_rows_too():
 def test_costs_are_paid_for_audited_rows():
     costs = np.random.RandomState(0).uniform(0.5, 2, len(X))
     session = run(begin(0.3, costs=costs))
-    assert session.spent <= 20 and 0 < len(session.state.audited_ids) < len(session.queried_ids_) / 2
+    assert session.spent <= 20
+    assert 0 < len(session.state.audited_ids) < len(session.queried_ids_) / 2
 
 
 def test_a_session_goes_on_from_its_journal_as_if_nothing_had_happened(tmp_path):
@@ -258,7 +263,8 @@ def test_an_audit_as_large_as_a_round_is_refused():
 
 def test_a_small_question_leaves_a_row_to_learn_from():
     session = begin(3)
-    assert len(session.ask(2)) == 2 and len(session.state.round.audit_ids) == 1
+    assert len(session.ask(2)) == 2
+    assert len(session.state.round.audit_ids) == 1
 
 
 def test_people_are_shown_the_estimate_beside_the_source_model(caplog):
@@ -266,5 +272,6 @@ def test_people_are_shown_the_estimate_beside_the_source_model(caplog):
         session = run(begin())
     estimate, source = session.accuracy_, session.initial_["accuracy"]["audit"].value
     words = f"audited {estimate}, source model {100 * source:.0f} %"
-    assert words in str(session.status()) and words in caplog.messages[-1]
+    assert words in str(session.status())
+    assert words in caplog.messages[-1]
     assert "4 of them to measure the model" in str(session.status())
