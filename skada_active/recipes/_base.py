@@ -136,6 +136,8 @@ class RecipeLoop(TrainingKnobs, ActiveAdaptationLoop):
 
     budget: Any = 0.05
     n_rounds: int = 5
+    audit: int | float = 0.0
+    stopping: Any = None
     round_epochs: Any = (2, 2, 2, 2, 10)
     warm_start: bool = True
     new_classes: str = "refuse"

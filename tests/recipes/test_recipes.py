@@ -181,7 +181,7 @@ KNOBS = {
     "mhpl": {"n_neighbors": 5, "trade_off": 0.5},
     "baseline": {},
 }
-OF_THE_LOOP = {"budget": 7, "n_rounds": 3, "round_epochs": 4, "random_state": 1}
+OF_THE_LOOP = {"budget": 7, "n_rounds": 3, "audit": 0.2, "round_epochs": 4, "random_state": 1}
 CHANGES = [
     (name, knob, value)
     for name, knobs in KNOBS.items()
