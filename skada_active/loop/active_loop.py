@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,7 +35,7 @@ from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
 from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
-from skada_active.utils._sklearn import HasMethods, StrOptions
+from skada_active.utils._sklearn import HasMethods, Interval, StrOptions
 from skada_active.utils.fitting import keeps_grad_mode, remember_columns
 from skada_active.utils.rows import take_rows
 from skada_active.utils.warn import warn_user
@@ -63,6 +63,11 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         Labels to buy: a count, a fraction of the initial pool, one of them per round, or a schedule.
     n_rounds : int, default=5
         Number of rounds, where `budget` does not say it.
+    target_weight : "balanced", float or None, default="balanced"
+        How the labelled target rows, bought or known from the start, count against the source rows in an estimator that
+        is not domain-aware. A float is the weight of one such row where a source row has 1; ``"balanced"``: so much
+        that both have the same sum, ``n_source / n_labeled_target``; ``None``: every row counts the same. A network
+        weighs them by its `labeled_loss` and `source_weight` instead. See Notes.
     audit : int or float, default=0.0
         Labels of each round that measure the model and never train it: a count, or a share of all labels, below 1. They
         are drawn at random over the model's confidence and mixed into the questions. `accuracy_` and each entry of the
@@ -127,6 +132,21 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
     n_features_in_, feature_names_in_
         Number and names of the columns of `X`.
 
+    Notes
+    -----
+    `target_weight` is ``sample_weight`` wherever the estimator's ``fit`` takes it: in a Pipeline by the name of its
+    last step, in a meta-estimator (`CalibratedClassifierCV`, `VotingClassifier`, a search) if all that it fits take it,
+    too. The other steps of a Pipeline, such as scalers, selectors and encoders of the target, see every row once. It
+    multiplies ``class_weight``, and has nothing to do with what labels cost.
+
+    Estimators without ``sample_weight`` (`KNeighborsClassifier`, `GaussianProcessClassifier`,
+    `LinearDiscriminantAnalysis`, `OneVsRestClassifier`, a vote with one of them) are fitted on repeated rows: those of
+    the half that weighs more per row stand as often as the ratio of the weights says, rounded to the nearest integer
+    (halves up), so that 1.4 repeats nothing. ``"balanced"`` makes less than twice the rows, in time and memory; a float
+    at most ten times, with a warning where more were asked for. Copies stand next to each other, so that unshuffled
+    folds inside of the estimator (the default of a search and of `CalibratedClassifierCV`) keep nearly all copies of a
+    row together; shuffled ones test on copies of what they train on.
+
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
@@ -144,6 +164,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [HasMethods(["fit"]), None],
         "strategy": [QueryStrategy, None],
+        "target_weight": [StrOptions({"balanced"}), Interval(Real, 0, None, closed="neither"), None],
         "scoring": [str, callable, list, tuple, set, dict, None],
         "warm_start": ["boolean"],
         "new_classes": [StrOptions({"refuse", "learn"})],
@@ -159,6 +180,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         *,
         budget: Any = 0.05,
         n_rounds: int = 5,
+        target_weight: str | float | None = "balanced",
         audit: int | float = 0.0,
         stopping: Any = None,
         scoring: Any = None,
@@ -172,6 +194,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         self.strategy = strategy
         self.budget = budget
         self.n_rounds = n_rounds
+        self.target_weight = target_weight
         self.audit = audit
         self.stopping = stopping
         self.scoring = scoring
@@ -404,6 +427,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             round_epochs=settings.round_epochs,
             warm_start=settings.warm_start,
             new_classes=settings.new_classes,
+            target_weight=settings.target_weight,
             audit=settings.audit,
             stopping=settings.stopping,
             scoring=None if session.trainer.scoring is None else session.trainer.scoring.given,
@@ -531,6 +555,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         self._validate_params()
         if self.estimator is not None and is_regressor(self.estimator):
             raise ValueError(f"estimator must be a classifier, got the regressor {self.estimator!r}.")
+        if isinstance(self.target_weight, bool | np.bool_):
+            raise ValueError(
+                f'target_weight={self.target_weight} must be "balanced", a number > 0 or None; use "balanced" or None.'
+            )
         epochs = np.atleast_1d(self.round_epochs)
         if epochs.ndim > 1 or not len(epochs) or epochs.dtype.kind not in "iu" or epochs.min() < 0:
             raise ValueError(
@@ -563,10 +591,11 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             warn_of_no_question(roles, y_true)
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
-            make_loop = clone(self)._fitted_clone
+            loop = clone(self)
+            loop.target_weight = store.settings.target_weight  # that of an older journal is None
             known = {"y_true": y_true, "eval_set": held_out, "scoring": self.scoring}
             progress = Progress() if self.verbose and progress is None else progress
-            return AdaptationSession(store, X, y, roles, **known, progress=progress, make_loop=make_loop)
+            return AdaptationSession(store, X, y, roles, **known, progress=progress, make_loop=loop._fitted_clone)
         except BaseException:
             store.close()
             raise
@@ -589,6 +618,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             round_epochs=self.round_epochs,
             warm_start=self.warm_start,
             new_classes=self.new_classes,
+            target_weight=self.target_weight,
             audit=check_audit(self.audit, rounds),
             stopping=self.stopping,
             given_seed=int(self.random_state) if isinstance(self.random_state, Integral) else None,

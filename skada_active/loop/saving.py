@@ -105,6 +105,8 @@ def load_loop(
     with file_errors():
         blobs = content["params"].items()
         params = {name: loads(blob, trusted) if given.get(name) is None else given[name] for name, blob in blobs}
+        if content.get("recipe") is None:  # all rows counted the same before there was the parameter
+            params.setdefault("target_weight", None)
         params["scoring"] = params.get("scoring") if scoring is None else scoring
         params |= {name: _given_again(name, given) for name in content.get("absent", ())}
         loop, (estimator, initial, history, *baseline) = kind(**params), loads(content["model"], trusted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from inspect import signature
 from numbers import Integral
 from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
@@ -255,8 +256,18 @@ class QueryStrategy(BaseEstimator):
     def _extra_fields(
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
     ) -> dict[str, NDArray[Any]]:
-        """Return the fields that the strategy `fills` by itself, such as a committee's votes; none here."""
+        """Return the fields that the strategy `fills` by itself, such as a committee's votes; none here.
+
+        A strategy that trains models for them may take the loop's `target_weight`, too.
+        """
         return {}
+
+    def _filled_fields(
+        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState, target_weight: Any
+    ) -> dict[str, NDArray[Any]]:
+        takes_weight = "target_weight" in signature(self._extra_fields).parameters
+        weight = {"target_weight": target_weight} if takes_weight else {}
+        return self._extra_fields(estimator, X, y, roles, rng, **weight)
 
     # What the loop shares with `fit` and `query`.
 
@@ -273,10 +284,11 @@ class QueryStrategy(BaseEstimator):
         self._validate_params()
         ModelReader.from_estimator(estimator).readable(self.needs - (self.fills and self.filled_for(estimator)))
 
-    def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
+    def fit_model(self, X: Any, y: NDArray[Any], roles: Roles, target_weight: Any = None) -> Any:
         """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training.
 
-        A strategy that reads nothing trains nothing: without an estimator of its own it returns None.
+        A strategy that reads nothing trains nothing: without an estimator of its own it returns None. `target_weight`
+        is that of the loop, see `ActiveAdaptationLoop`.
         """
         if self.estimator is None and not self.needs:
             return None
@@ -284,16 +296,25 @@ class QueryStrategy(BaseEstimator):
         self.check_model(estimator)
         if self.estimator is None and isinstance(estimator, Pipeline):
             check_table(X, type(self).__name__)
-        return fit_estimator(clone(estimator), X, y, roles)
+        return fit_estimator(clone(estimator), X, y, roles, target_weight)
 
     def view(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, *, random_state: Any = None, n_initial: Any = None
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        *,
+        random_state: Any = None,
+        n_initial: Any = None,
+        target_weight: Any = None,
     ) -> PoolView:
         """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
         extra: dict[str, NDArray[Any]] = {}
         fills = self.fills and self.filled_for(estimator)
         if fills and len(roles.candidates):
-            extra = self._extra_fields(estimator, X, y, roles, self._rng(self._own_seed(random_state)))
+            rng = self._rng(self._own_seed(random_state))
+            extra = self._filled_fields(estimator, X, y, roles, rng, target_weight)
         on_device = self.on_device
         if on_device and not ModelReader.from_estimator(estimator).on_accelerator:
             on_device = frozenset()

@@ -124,17 +124,25 @@ class Prefilter(QueryStrategy):
             part.check_model(estimator)
 
     def view(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, *, random_state: Any = None, n_initial: Any = None
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        *,
+        random_state: Any = None,
+        n_initial: Any = None,
+        target_weight: Any = None,
     ) -> PoolView:
         """Return the view of `strategy` of the rows on the short list; see `QueryStrategy.view`."""
         seed = self._own_seed(random_state)
         n = len(roles.candidates)
-        n_initial = n if n_initial is None else n_initial
+        common: dict[str, Any] = {"n_initial": n if n_initial is None else n_initial, "target_weight": target_weight}
         if n > self.n_candidates:
             rng = self._rng(seed)
-            pool = self._scorer.view(estimator, X, y, roles, random_state=rng.randint(MAX_SEED), n_initial=n_initial)
+            pool = self._scorer.view(estimator, X, y, roles, random_state=rng.randint(MAX_SEED), **common)
             roles = roles.exclude(np.delete(roles.candidates, self._short_list(pool, self.n_candidates, rng)))
-        return self._chooser.view(estimator, X, y, roles, random_state=seed, n_initial=n_initial)
+        return self._chooser.view(estimator, X, y, roles, random_state=seed, **common)
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         """Return the utilities of `strategy` on the short list and ``-inf`` elsewhere."""

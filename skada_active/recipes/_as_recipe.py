@@ -27,6 +27,7 @@ _ELSEWHERE = {
         ("budget", "n_rounds", "audit", "stopping", "round_epochs", "warm_start", "new_classes", "scoring"),
         "it belongs to a loop: ActiveAdaptationLoop(recipes.gsda(), strategy, budget=...)",
     ),
+    "target_weight": "it is for estimators that know no domains; the network of a recipe has source_weight",
     **dict.fromkeys(("labeled_loss", "head", "head_temperature"), "recipes.sage decides it by regularizer"),
 }
 _RECIPES: dict[str, type] = {}

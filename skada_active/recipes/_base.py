@@ -143,6 +143,8 @@ class RecipeLoop(TrainingKnobs, ActiveAdaptationLoop):
     new_classes: str = "refuse"
     scoring: Any = None
 
+    #: No knob: it is for estimators that know no domains, such as a strategy's own.
+    target_weight: ClassVar[str] = "balanced"  # type: ignore[misc]
     FUNCTION: ClassVar[str]
     PAPER: ClassVar[dict[str, Any]] = {}
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -605,12 +605,21 @@ class AdaptationSession:
         n_wanted, model = state.n_wanted(current), self.trainer.model.estimator
         if not n_wanted:
             return
+        weight = self.settings.target_weight
         if strategy.estimator is not None:
-            model = fit_strategy_model(strategy, self.X, state)
+            model = fit_strategy_model(strategy, self.X, state, weight)
         _, view_seed, choice_seed = self._round_seeds(current.number)
         roles = state.askable_roles(current, model.classes_)
         n_audit = n_audited_rows(self.settings.audit, state, current, n_wanted)
-        view = strategy.view(model, self.X, state.known_y, roles, random_state=view_seed, n_initial=state.n_initial)
+        view = strategy.view(
+            model,
+            self.X,
+            state.known_y,
+            roles,
+            random_state=view_seed,
+            n_initial=state.n_initial,
+            target_weight=weight,
+        )
         positions, utilities = strategy.choose(view, n_wanted - n_audit, random_state=choice_seed)
         ids = view.index[positions]
         audit: list[int] = []

@@ -70,7 +70,7 @@ class Trainer:
     Parameters
     ----------
     settings : SessionSettings
-        Estimator, epochs and warm start.
+        Estimator, epochs, warm start and weight of target rows.
     X : array-like of shape (n, ...) or dataset
         All rows.
     seed : int
@@ -159,7 +159,7 @@ class Trainer:
 
     def _train_start(self, state: SessionState) -> None:
         start, (y, roles, _) = time.perf_counter(), state.as_of(0)
-        estimator = fit_estimator(clone(self.template), self.X, y, roles)
+        estimator = self._fitted(y, roles)
         initial = self._entry(estimator, state, Round(0), time.perf_counter() - start)
         baseline = None
         if self.settings.audit:
@@ -176,10 +176,9 @@ class Trainer:
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained from scratch; others always are.
                 try:
-                    estimator = fit_estimator(clone(self.template), self.X, y, roles)
+                    estimator = self._fitted(y, roles)
                 except Exception as error:
-                    fit = partial(fit_estimator, clone(self.template), self.X)
-                    estimator = fit_without_new(fit, y, roles, state, error)
+                    estimator = fit_without_new(self._fitted, y, roles, state, error)
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
@@ -190,6 +189,9 @@ class Trainer:
             initial = {**initial, "accuracy": {**initial["accuracy"], "audit": measured}}
         self.model = TrainedModel(estimator, initial, [*self.model.history, entry], purchases, baseline)
         self._log()
+
+    def _fitted(self, y: NDArray[Any], roles: Roles) -> Any:
+        return fit_estimator(clone(self.template), self.X, y, roles, self.settings.target_weight)
 
     def _epochs_after(self, number: int) -> int:
         epochs = np.atleast_1d(self.settings.round_epochs)
@@ -264,12 +266,13 @@ class Trainer:
             )
 
 
-def fit_strategy_model(strategy: Any, X: Any, state: SessionState) -> Any:
+def fit_strategy_model(strategy: Any, X: Any, state: SessionState, target_weight: Any = None) -> Any:
     """Return a strategy's own estimator, fitted on what is known."""
+    fit = partial(strategy.fit_model, X, target_weight=target_weight)
     try:
-        return strategy.fit_model(X, state.y, state.roles)
+        return fit(state.y, state.roles)
     except Exception as error:
-        return fit_without_new(partial(strategy.fit_model, X), state.y, state.roles, state, error)
+        return fit_without_new(fit, state.y, state.roles, state, error)
 
 
 def fit_without_new(
