@@ -180,7 +180,7 @@ class JournalStore(MemoryStore):
         described = settings.describe()
         if self.journal.start is not None:
             start = json.loads(self.journal.start)
-            now = described if "target_weight" in start["settings"] else self._unweighted(start, settings)
+            now = described if "target_weight" in start["settings"] else self._as_before(start, settings)
             try:
                 self._check(start, now, X, y, roles)
                 return start
@@ -196,9 +196,9 @@ class JournalStore(MemoryStore):
             warn_user(f"{path} has a state of its own; reopen the session with an equal one, from a seed or a file.")
         return start
 
-    def _unweighted(self, start: dict[str, Any], settings: SessionSettings) -> dict[str, str]:
-        """Write into the start of a journal that all rows counted the same, and return settings in which they do."""
-        start["settings"]["target_weight"] = "None"
+    def _as_before(self, start: dict[str, Any], settings: SessionSettings) -> dict[str, str]:
+        """Write into the start of an older journal what later parameters stood for, and return settings like that."""
+        start["settings"] = {"audit": "0.0", "target_weight": "None", **start["settings"]}
         if settings.target_weight != "balanced":
             return settings.describe()
         if not is_domain_aware(settings.estimator):

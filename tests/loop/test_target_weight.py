@@ -196,7 +196,7 @@ def older_journal(open_session, blobs, tmp_path):
     older = tmp_path / "older.db"
     with Journal(tmp_path / "labels.db") as journal, Journal(older) as copy:
         start = json.loads(journal.start)
-        del start["settings"]["target_weight"]
+        del start["settings"]["target_weight"], start["settings"]["audit"]
         copy.begin(json.dumps(start))
         for line in journal.since(0):
             copy.append(line)
