@@ -21,6 +21,7 @@ from skada_active.query.k_means import KMeansSampling
 from skada_active.query.lamda import LAMDA, lamda_picks
 from skada_active.query.las import LAS, local_inconsistency
 from skada_active.query.mhpl import MHPL, neighbor_ambient_uncertainty
+from skada_active.query.mixed import Mixed
 from skada_active.query.prefilter import Prefilter
 from skada_active.query.random_sampling import RandomSampling
 from skada_active.query.s3vaada import S3VAADA, s3vaada_picks
@@ -28,6 +29,7 @@ from skada_active.query.sage import SAGE
 from skada_active.query.sage_vectors import positive_orthogonal_projection, sage_embedding
 from skada_active.query.sdm import SDM, sdm_scores
 from skada_active.query.sdm_gradients import sdm_loss_gradient, sdm_margin_gradient
+from skada_active.query.staged import Staged
 from skada_active.query.tqs import TQS, tqs_scores
 from skada_active.query.uncertainty import (
     EntropySampling,
@@ -61,10 +63,12 @@ __all__ = [
     "KMeansSampling",
     "LeastConfidenceSampling",
     "MarginSampling",
+    "Mixed",
     "Prefilter",
     "QueryByCommittee",
     "QueryStrategy",
     "RandomSampling",
+    "Staged",
     "aada_scores",
     "badge_embedding",
     "clue_weights",
