@@ -14,6 +14,7 @@ from skada_active.query.clue import CLUE, clue_weights
 from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus, vote_entropy
 from skada_active.query.core_set import CoreSet
 from skada_active.query.d3gu import D3GU, gradient_utility
+from skada_active.query.duc import DUC, dirichlet_uncertainty
 from skada_active.query.eada import EADA, energy_margin, free_energy
 from skada_active.query.gala import GALA, gala_local
 from skada_active.query.gala_gap import domain_gap
@@ -48,6 +49,7 @@ __all__ = [
     "CDAL",
     "CLUE",
     "D3GU",
+    "DUC",
     "EADA",
     "GALA",
     "LAMDA",
@@ -73,6 +75,7 @@ __all__ = [
     "badge_embedding",
     "clue_weights",
     "contextual_diversity",
+    "dirichlet_uncertainty",
     "distinctiveness",
     "domain_gap",
     "energy_margin",
