@@ -105,16 +105,14 @@ def load_loop(
     with file_errors():
         blobs = content["params"].items()
         params = {name: loads(blob, trusted) if given.get(name) is None else given[name] for name, blob in blobs}
-        if content.get("recipe") is None:  # all rows counted the same before there was the parameter
-            params.setdefault("target_weight", None)
         params["scoring"] = params.get("scoring") if scoring is None else scoring
         params |= {name: _given_again(name, given) for name in content.get("absent", ())}
-        loop, (estimator, initial, history, *baseline) = kind(**params), loads(content["model"], trusted)
+        loop, (estimator, initial, history, baseline) = kind(**params), loads(content["model"], trusted)
         estimator = unpacked(estimator, missing["estimator"], loop.estimator)
         settings = loop._settings(roles, content["costs"], content["n_annotators"])
         settings = replace(settings, seed=content["seed"], rounds=content["rounds"])
         purchases = json.loads(content["purchases"])
-        model = TrainedModel(estimator, initial, history, purchases, Baseline.restored(*baseline))
+        model = TrainedModel(estimator, initial, history, purchases, Baseline.restored(baseline))
         store = MemoryStore(settings, [from_json(line) for line in content["events"]], model, recorded)
         if eval_set is None and content["eval_X"] is not None:
             eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])

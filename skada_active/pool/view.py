@@ -309,7 +309,8 @@ class PoolView:
     def restrict(self, positions: ArrayLike) -> PoolView:
         """Return the view of some of the candidates, as `take` does, that goes on to know the pool that they are of.
 
-        Only they can be chosen, but what a strategy reads of the surroundings of a candidate is that of this view.
+        Only they can be chosen, but what a strategy reads of the surroundings of a candidate is that of this view, or
+        of the pool that this view is restricted to itself.
 
         Parameters
         ----------
@@ -319,11 +320,12 @@ class PoolView:
         Returns
         -------
         PoolView
-            The view; its `surroundings` are this view and the positions.
+            The view; its `surroundings` are that pool and the positions in it.
         """
         view = self.take(positions)
         if view is not self:
-            view.__dict__["_surroundings"] = self, as_positions(positions, len(self))
+            pool, own = self.surroundings
+            view.__dict__["_surroundings"] = pool, own[as_positions(positions, len(self))]
         return view
 
     @property

@@ -14,6 +14,7 @@ from skada_active.query.clue import CLUE, clue_weights
 from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus, vote_entropy
 from skada_active.query.core_set import CoreSet
 from skada_active.query.d3gu import D3GU, gradient_utility
+from skada_active.query.duc import DUC, dirichlet_uncertainty
 from skada_active.query.eada import EADA, energy_margin, free_energy
 from skada_active.query.gala import GALA, gala_local
 from skada_active.query.gala_gap import domain_gap
@@ -21,6 +22,7 @@ from skada_active.query.k_means import KMeansSampling
 from skada_active.query.lamda import LAMDA, lamda_picks
 from skada_active.query.las import LAS, local_inconsistency
 from skada_active.query.mhpl import MHPL, neighbor_ambient_uncertainty
+from skada_active.query.mixed import Mixed
 from skada_active.query.prefilter import Prefilter
 from skada_active.query.random_sampling import RandomSampling
 from skada_active.query.s3vaada import S3VAADA, s3vaada_picks
@@ -28,6 +30,7 @@ from skada_active.query.sage import SAGE
 from skada_active.query.sage_vectors import positive_orthogonal_projection, sage_embedding
 from skada_active.query.sdm import SDM, sdm_scores
 from skada_active.query.sdm_gradients import sdm_loss_gradient, sdm_margin_gradient
+from skada_active.query.staged import Staged
 from skada_active.query.tqs import TQS, tqs_scores
 from skada_active.query.uncertainty import (
     EntropySampling,
@@ -46,6 +49,7 @@ __all__ = [
     "CDAL",
     "CLUE",
     "D3GU",
+    "DUC",
     "EADA",
     "GALA",
     "LAMDA",
@@ -61,14 +65,17 @@ __all__ = [
     "KMeansSampling",
     "LeastConfidenceSampling",
     "MarginSampling",
+    "Mixed",
     "Prefilter",
     "QueryByCommittee",
     "QueryStrategy",
     "RandomSampling",
+    "Staged",
     "aada_scores",
     "badge_embedding",
     "clue_weights",
     "contextual_diversity",
+    "dirichlet_uncertainty",
     "distinctiveness",
     "domain_gap",
     "energy_margin",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import reduce
 from inspect import signature
 from numbers import Integral
@@ -67,9 +68,6 @@ class QueryStrategy(BaseEstimator):
         Number and names of the columns of `X`, where it has them.
     """
 
-    #: Fields that the strategy reads as torch tensors, too, when the model is on an accelerator: ``"features"``.
-    on_device: ClassVar[frozenset[str]] = frozenset()
-
     # Under metadata routing the strategy asks for the domains by itself.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
 
@@ -98,6 +96,11 @@ class QueryStrategy(BaseEstimator):
     @property
     def fills(self) -> frozenset[str]:
         """Those among `needs` that the strategy fills by itself, in ``_extra_fields``, and no model has to supply."""
+        return frozenset()
+
+    @property
+    def on_device(self) -> frozenset[str]:
+        """Fields that the strategy reads as torch tensors, too, when the model is on an accelerator: ``"features"``."""
         return frozenset()
 
     @keeps_grad_mode
@@ -271,6 +274,18 @@ class QueryStrategy(BaseEstimator):
 
     # What the loop shares with `fit` and `query`.
 
+    def in_round(self, number: int) -> QueryStrategy:
+        """Return the strategy that chooses in a round of a loop, counted from 1: itself, unless a part goes by rounds.
+
+        A part is a parameter that is a strategy. Alone, a strategy is in round 1; ``in_round(3).fit(X, y,
+        sample_domain)`` is in another one.
+        """
+        parts = {name: part for name, part in self.get_params(deep=False).items() if isinstance(part, QueryStrategy)}
+        now = {name: part.in_round(number) for name, part in parts.items()}
+        if all(now[name] is part for name, part in parts.items()):
+            return self
+        return copy.copy(self).set_params(**now)
+
     def has_utilities(self) -> bool:
         """Tell whether the strategy has a score per row, or chooses rows as a set only."""
         return type(self)._utilities is not QueryStrategy._utilities
@@ -376,6 +391,11 @@ class QueryStrategy(BaseEstimator):
         return check_rng(self.random_state if random_state is None else random_state)
 
     @property
+    def _reads(self) -> frozenset[str]:
+        """What a default estimator has to supply."""
+        return self.needs - self.fills
+
+    @property
     def _n_heads(self) -> int | None:
         """How many heads a default network gets, to be read as a committee; None: the usual one."""
         return None
@@ -383,7 +403,7 @@ class QueryStrategy(BaseEstimator):
     def _default_estimator(self, X: Any) -> Any:
         # Logistic regression supplies probabilities, logits and a head; images and discriminators need a network.
         # Columns are scaled, for it neither converges nor weighs them alike otherwise; centring would fill sparse rows.
-        trained = {field.objective for field in named(self.needs - self.fills) if field.objective is not None}
+        trained = {field.objective for field in named(self._reads) if field.objective is not None}
         if not trained and hasattr(X, "shape") and len(X.shape) <= 2:
             return make_pipeline(StandardScaler(with_mean=not issparse(X)), LogisticRegression(max_iter=1000))
         from skada_active import deep

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from skada_active.domains import Roles
 from skada_active.pool import PoolView
 from skada_active.query._base import MAX_SEED, QueryStrategy
+from skada_active.query._composite import choose_as_part
 from skada_active.query.badge import BADGE
 from skada_active.query.uncertainty import MarginSampling
 from skada_active.utils._sklearn import Interval
-from skada_active.utils.random import RandomStateLike, child_state
+from skada_active.utils.random import child_state
 
 __all__ = ["Prefilter"]
 
@@ -156,7 +157,7 @@ class Prefilter(QueryStrategy):
         start = copy.deepcopy(rng)
         rows = self._short_list(view, max(self.n_candidates, n_queries), rng)
         whole = len(rows) == len(view)
-        return rows[_chosen(self._chooser, view.take(rows), n_queries, rng if whole else start)]
+        return rows[choose_as_part(self._chooser, view.take(rows), n_queries, rng if whole else start)]
 
     @property
     def _chooser(self) -> QueryStrategy:
@@ -170,7 +171,7 @@ class Prefilter(QueryStrategy):
         """Return the positions of the best rows by `by`, ascending: the order of the pool."""
         if len(view) <= n_rows:
             return np.arange(len(view))
-        return np.sort(_chosen(self._scorer, view, n_rows, child_state(rng)))
+        return np.sort(choose_as_part(self._scorer, view, n_rows, child_state(rng)))
 
     def _exceed(self, n_queries: int, view: PoolView) -> None:
         if view is self.pool_ and len(view) < view.n_initial:
@@ -179,8 +180,3 @@ class Prefilter(QueryStrategy):
                 f"of {view.n_initial}; set n_candidates to at least {n_queries} and fit again."
             )
         super()._exceed(n_queries, view)
-
-
-def _chosen(part: QueryStrategy, view: PoolView, n_queries: int, random_state: RandomStateLike) -> NDArray[np.int64]:
-    """Return what a part selects; its own integer seed wins over the given one."""
-    return part.select(view, n_queries, random_state=part._own_seed(random_state))

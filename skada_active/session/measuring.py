@@ -45,7 +45,7 @@ class Baseline(NamedTuple):
         return cls(codes, classes, confidence)
 
     @classmethod
-    def restored(cls, saved: Any = None) -> Baseline | None:
+    def restored(cls, saved: Any) -> Baseline | None:
         """Return the predictions that a file holds, None where it holds none."""
         return None if saved is None else cls(*saved)
 

@@ -600,12 +600,13 @@ class AdaptationSession:
 
     @keeps_grad_mode
     def _open_questions(self, n_queries: int | None) -> None:
-        start, state, strategy = time.perf_counter(), self.state, self.strategy_
+        start, state = time.perf_counter(), self.state
         current = state.round or state.next_round(None if n_queries is None else self._check_n_queries(n_queries))
         n_wanted, model = state.n_wanted(current), self.trainer.model.estimator
         if not n_wanted:
             return
         weight = self.settings.target_weight
+        strategy = self.strategy_.in_round(current.number)
         if strategy.estimator is not None:
             model = fit_strategy_model(strategy, self.X, state, weight)
         _, view_seed, choice_seed = self._round_seeds(current.number)

@@ -23,7 +23,6 @@ from skada_active.session.measuring import Baseline
 from skada_active.session.settings import SessionSettings
 from skada_active.session.state import SessionState
 from skada_active.session.trainer import TrainedModel, Trainer
-from skada_active.utils.fitting import is_domain_aware
 from skada_active.utils.versions import package_versions
 from skada_active.utils.warn import warn_user
 
@@ -84,8 +83,7 @@ class MemoryStore:
 class JournalStore(MemoryStore):
     """Events in a journal, on the disk before `append` returns, and the trained model as its checkpoint.
 
-    The checkpoint shortens resuming; it is never the truth. One that cannot be read is ignored, with a warning. A
-    journal that began before there was a `target_weight` goes on without one.
+    The checkpoint shortens resuming; it is never the truth. One that cannot be read is ignored, with a warning.
 
     Parameters
     ----------
@@ -114,8 +112,7 @@ class JournalStore(MemoryStore):
         except BaseException:
             self.journal.close()
             raise
-        weight = None if start["settings"]["target_weight"] == "None" else settings.target_weight
-        self.settings = replace(settings, seed=start["seed"], target_weight=weight)
+        self.settings = replace(settings, seed=start["seed"])
 
     def since(self, n_events: int) -> list[Event]:
         """Return what has happened after the first `n_events`."""
@@ -138,9 +135,9 @@ class JournalStore(MemoryStore):
             now = self._info(trainer, state.purchases()[: len(info["purchases"])])
             if changed := [name for name, value in now.items() if info.get(name) != value]:
                 raise ValueError(f"it was not trained with the {' and '.join(changed)} of the session")
-            estimator, initial, history, *baseline = loads(checkpoint[1])
+            estimator, initial, history, baseline = loads(checkpoint[1])
             estimator = unpacked(estimator, self._missing, trainer.template)
-            trainer.restore(TrainedModel(estimator, initial, history, info["purchases"], Baseline.restored(*baseline)))
+            trainer.restore(TrainedModel(estimator, initial, history, info["purchases"], Baseline.restored(baseline)))
         except Exception as error:
             # Whatever is wrong with it, the journal has all that it takes to train the model again.
             reason = str(error).rstrip(".")
@@ -180,9 +177,8 @@ class JournalStore(MemoryStore):
         described = settings.describe()
         if self.journal.start is not None:
             start = json.loads(self.journal.start)
-            now = described if "target_weight" in start["settings"] else self._as_before(start, settings)
             try:
-                self._check(start, now, X, y, roles)
+                self._check(start, described, X, y, roles)
                 return start
             except ValueError:
                 # Nothing was asked yet, so nothing binds a session that begins with other data or settings.
@@ -195,18 +191,6 @@ class JournalStore(MemoryStore):
         for path in [*of_estimator, *stateful_parameters(settings.strategy, "strategy")]:
             warn_user(f"{path} has a state of its own; reopen the session with an equal one, from a seed or a file.")
         return start
-
-    def _as_before(self, start: dict[str, Any], settings: SessionSettings) -> dict[str, str]:
-        """Write into the start of an older journal what later parameters stood for, and return settings like that."""
-        start["settings"] = {"audit": "0.0", "target_weight": "None", **start["settings"]}
-        if settings.target_weight != "balanced":
-            return settings.describe()
-        if not is_domain_aware(settings.estimator):
-            warn_user(
-                f"{self.path} began before there was target_weight; it goes on with target_weight=None: source and "
-                "target rows count the same. Give target_weight=None to say so."
-            )
-        return replace(settings, target_weight=None).describe()
 
     def _check(self, start: dict[str, Any], described: dict[str, str], X: Any, y: NDArray[Any], roles: Roles) -> None:
         check_fingerprint(start["data"], X, y, roles.domain, what=f"the journal {self.path}")

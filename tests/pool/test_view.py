@@ -438,3 +438,12 @@ def test_snapshot_refuses_a_label_that_is_no_class(data):
     model = LogisticRegression().fit(X[:2], y[:2])
     with pytest.raises(ValueError, match="not among the 2 classes"):
         snapshot(model, X, roles, {"source_y"}, y=y)
+
+
+def test_a_view_that_is_restricted_twice_knows_the_pool():
+    view = PoolView(index=np.arange(10, 20))
+    inner = view.restrict([1, 3, 5, 7]).restrict([3, 1])
+    pool, positions = inner.surroundings
+    assert pool is view
+    np.testing.assert_array_equal(positions, [7, 3])
+    np.testing.assert_array_equal(inner.index, [17, 13])

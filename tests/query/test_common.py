@@ -22,6 +22,7 @@ from skada_active.query import (
     CDAL,
     CLUE,
     D3GU,
+    DUC,
     EADA,
     GALA,
     LAMDA,
@@ -37,10 +38,12 @@ from skada_active.query import (
     KMeansSampling,
     LeastConfidenceSampling,
     MarginSampling,
+    Mixed,
     Prefilter,
     QueryByCommittee,
     QueryStrategy,
     RandomSampling,
+    Staged,
 )
 from skada_active.testing import check_strategy
 from skada_active.testing._views import difficult_fields, make_fields
@@ -81,6 +84,7 @@ DETERMINISTIC = [
     AADA(),
     EADA(),
     EADA(first_stage=0.2, beta=2.0),
+    DUC(first_stage=1.5),
     MHPL(),
     MHPL(n_neighbors=3),
     CDAL(),
@@ -93,6 +97,8 @@ DETERMINISTIC = [
     Prefilter(CoreSet()),
     Prefilter(SDM(), EntropySampling(), n_candidates=7),
     Prefilter(LAS(oversampling=0), QueryByCommittee("kl", n_members=2), n_candidates=6),
+    Staged([(EntropySampling(), 2), (BADGE(), None)]),
+    Mixed([(QueryByCommittee("kl", n_members=2), 1), (Mixed([(CoreSet(), 2), (EntropySampling(), 1)]), 2)]),
 ]
 RANDOM = [
     RandomSampling(),
@@ -120,6 +126,7 @@ RANDOM = [
     Prefilter(),
     Prefilter(by=RandomSampling(), n_candidates=6),
     Prefilter(QueryByCommittee(n_members=2), RandomSampling(), n_candidates=9),
+    Mixed([(MarginSampling(), 0.8), (RandomSampling(), 0.2)]),
 ]
 # A class that is exported and stands in no list is checked with its defaults.
 STRATEGIES = list({repr(strategy): strategy for strategy in [*EXPORTED, *DETERMINISTIC, *RANDOM]}.values())
