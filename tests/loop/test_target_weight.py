@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import ClassVar
 
 import numpy as np
@@ -18,8 +17,6 @@ from sklearn.preprocessing import StandardScaler
 from skada_active import ActiveAdaptationLoop, recipes
 from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
-from skada_active.io.estimators import dumps, loads, read_bytes, write_bytes
-from skada_active.io.journal import Journal
 from skada_active.metrics import target_accuracy
 from skada_active.model_selection import TargetShuffleSplit
 from skada_active.query import LAS, MarginSampling, Prefilter, QueryByCommittee, RandomSampling
@@ -187,52 +184,9 @@ def test_a_journal_refuses_another_weight(open_session):
         open_session()
 
 
-@pytest.fixture
-def older_journal(open_session, blobs, tmp_path):
-    """Return a function that opens a journal which was begun before there was the parameter."""
-    session = open_session(target_weight=None)
-    session.tell(ids := session.ask(), blobs[1][ids])
-    session.close()
-    older = tmp_path / "older.db"
-    with Journal(tmp_path / "labels.db") as journal, Journal(older) as copy:
-        start = json.loads(journal.start)
-        del start["settings"]["target_weight"], start["settings"]["audit"]
-        copy.begin(json.dumps(start))
-        for line in journal.since(0):
-            copy.append(line)
-    older.replace(tmp_path / "labels.db")
-    return lambda *args, **params: open_session(*args, **params)
-
-
-def test_a_journal_from_before_goes_on_without_a_weight(older_journal):
-    plain = older_journal(target_weight=None).estimator_.coef_
-    with pytest.warns(UserWarning, match="goes on with target_weight=None"):
-        session = older_journal()
-    np.testing.assert_array_equal(session.estimator_.coef_, plain)
-    assert session.settings.target_weight is None
-    assert session.loop_.target_weight is None
-
-
-def test_a_journal_from_before_refuses_a_number(older_journal):
-    with pytest.raises(ValueError, match=r"target_weight was None, is 2\.0"):
-        older_journal(target_weight=2.0)
-
-
 def test_a_saved_loop_keeps_its_weight(fit, tmp_path):
     fit(target_weight=2.5)[0].save(tmp_path / "loop.skops")
     assert ActiveAdaptationLoop.load(tmp_path / "loop.skops").target_weight == 2.5
-
-
-def test_a_loop_saved_before_goes_on_without_a_weight(fit, tmp_path):
-    loop, path = fit(target_weight=None)[0], tmp_path / "loop.skops"
-    loop.save(path)
-    content = loads(read_bytes(path))
-    del content["params"]["target_weight"]
-    write_bytes(path, dumps(content))
-    loaded = ActiveAdaptationLoop.load(path)
-    assert loaded.target_weight is None
-    more = [either.resume(budget=4, n_rounds=1).estimator_.coef_ for either in (loaded, loop)]
-    np.testing.assert_array_equal(*more)
 
 
 def test_recipes_have_no_such_knob():

@@ -29,6 +29,7 @@ from skada_active.query import (
     RandomSampling,
     Staged,
 )
+from skada_active.utils.fitting import fit_estimator
 
 THREE = Staged([(CoreSet(), 2), (BADGE(), 1), (EntropySampling(), None)])
 
@@ -132,8 +133,7 @@ def test_every_round_of_a_loop_asks_by_its_stage():
     assert [np.isfinite(entry["utilities"]).all() for entry in loop.history_] == [False, True, True]
     np.testing.assert_array_equal(asked[0], fit_loop(CoreSet()).history_[0]["ids"])
     roles = resolve_roles(mask_target(y, domain), domain).reveal(asked[0])
-    labeled = np.flatnonzero(roles.is_labeled)
-    model = LogisticRegression().fit(X[labeled], y[labeled])
+    model = fit_estimator(LogisticRegression(), X, y, roles, "balanced")
     view = EntropySampling().view(model, X, y, roles)
     np.testing.assert_array_equal(asked[1], view.index[EntropySampling().select(view, 3)])
 
