@@ -4,6 +4,7 @@ from skada_active.metrics.accuracy import per_class_accuracy, target_accuracy
 from skada_active.metrics.curves import area_under_curve, mean_interval
 from skada_active.metrics.estimate import AccuracyEstimate, audit_estimate, systematic_sample
 from skada_active.metrics.history import history_records
+from skada_active.metrics.stability import prediction_stability
 
 __all__ = [
     "AccuracyEstimate",
@@ -12,6 +13,7 @@ __all__ = [
     "history_records",
     "mean_interval",
     "per_class_accuracy",
+    "prediction_stability",
     "systematic_sample",
     "target_accuracy",
 ]
