@@ -75,6 +75,21 @@ class StoppingRule(BaseEstimator):
         self._validate_params()
         return self._check(history)
 
+    def outlook(self, history: History) -> str | None:
+        """Return what it would take to stop, in words, for a loop that ended otherwise; None where nobody can say.
+
+        Parameters
+        ----------
+        history : list of dict
+            Entries of all models so far, as for `check`.
+
+        Returns
+        -------
+        str or None
+            What is missing.
+        """
+        return None
+
     @abstractmethod
     def _check(self, history: History) -> str | None:
         """Return why to stop, or None; parameters are checked."""
@@ -156,6 +171,16 @@ class TargetAccuracy(StoppingRule):
             passes = self._probability(n_correct * middle // n_audit, middle, n_pool) <= level
             low, high = (low, middle) if passes else (middle, high)
         return high
+
+    def outlook(self, history: History) -> str | None:
+        """Return how many audited labels would certify the target, in words; see `StoppingRule.outlook`."""
+        if not history or not (counts := _counts(history[-1])):
+            return f"an accuracy of {self.at_least:g} cannot be certified without audited labels; set audit=0.2"
+        found = f"{counts[0]} of {counts[1]} audited labels are right, which does not certify {self.at_least:g}"
+        needed = self.needed(history)
+        if needed is None:
+            return f"{found}: the share of right answers is below it"
+        return f"{found}: about {needed} audited labels would, were the same share of them right"
 
     def _check(self, history: History) -> str | None:
         counts = [counts for entry in history if (counts := _counts(entry))]
@@ -345,6 +370,10 @@ class AnyOf(BaseComposition):
             if not isinstance(rule, StoppingRule | AnyOf):
                 raise TypeError(f"rules must hold stopping rules such as SmallGain(1), got {rule!r} for {name!r}.")
         return next((reason for _, rule in self.rules if (reason := rule.check(history))), None)
+
+    def outlook(self, history: History) -> str | None:
+        """Return what it would take for any of the rules to stop, in words; see `StoppingRule.outlook`."""
+        return "; ".join(words for _, rule in self.rules if (words := rule.outlook(history))) or None
 
     def __or__(self, other: Any) -> AnyOf:
         return _any_of(self, other)

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import cohen_kappa_score
 
 from skada_active.domains import Roles
 from skada_active.metrics.accuracy import are_correct
 from skada_active.metrics.estimate import AccuracyEstimate, audit_estimate
+from skada_active.metrics.stability import prediction_stability
 from skada_active.pool import snapshot
 from skada_active.pool.readers import ModelReader
 from skada_active.session.state import Audit
@@ -62,33 +62,18 @@ def pool_confidence(estimator: Any, X: Any, roles: Roles) -> NDArray[np.float32]
     return confidence
 
 
-def audit_scores(
-    estimator: Any, X: Any, audit: Audit, confidence: NDArray[np.float32]
-) -> dict[str, dict[str, AccuracyEstimate]]:
-    """Return what the audited labels say of a fitted estimator, by the name of the metric."""
+def audit_scores(estimator: Any, X: Any, audit: Audit, confidence: NDArray[np.float32]) -> dict[str, Any]:
+    """Return what the audited labels say of a fitted estimator, as keys of an entry of the history."""
     predicted = predictions(estimator, X, audit.rows)
-    return {"accuracy": {"audit": _accuracy(audit, predicted, confidence)}}
-
-
-def stability(old: NDArray[Any], new: NDArray[Any], audit: Audit) -> dict[str, Any]:
-    """Return how far the predictions (n_pool,) of two models differ on the rows that neither is trained on.
-
-    ``changed`` is the share of the pool that they predict differently, ``kappa`` Cohen's coefficient of their
-    agreement, ``audit_pairs`` how many audited rows became right, became wrong, and were audited.
-    """
-    positions = np.searchsorted(audit.pool, audit.rows)
-    was_right, is_right = (are_correct(audit.labels, predicted[positions]) for predicted in (old, new))
-    differs = ~are_correct(old, new)
-    if not differs.any():
-        kappa = 1.0
-    else:
-        code = {label: position for position, label in enumerate(dict.fromkeys([*old.tolist(), *new.tolist()]))}
-        kappa = float(cohen_kappa_score(*([code[label] for label in predicted.tolist()] for predicted in (old, new))))
     return {
-        "changed": float(differs.mean()) if len(differs) else 0.0,
-        "kappa": kappa,
-        "audit_pairs": (int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum()), len(audit.rows)),
+        "audit_counts": (int(are_correct(audit.labels, predicted).sum()), len(audit.rows), len(audit.pool)),
+        "accuracy": {"audit": _accuracy(audit, predicted, confidence)},
     }
+
+
+def stability(before: NDArray[Any], after: NDArray[Any], audit: Audit) -> dict[str, Any]:
+    """Return how far the predictions (n_pool,) of two models agree on the rows that an audit stands for."""
+    return prediction_stability(before, after, np.searchsorted(audit.pool, audit.rows), audit.labels)
 
 
 def predictions(estimator: Any, X: Any, rows: NDArray[np.int64]) -> NDArray[Any]:

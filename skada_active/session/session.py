@@ -175,7 +175,7 @@ class AdaptationSession:
             annotator = check_annotator(annotator)
             self._check_rows()
             self._train_to_state()
-            if not self.state.open_ids and self.stopping_reason_ is None:
+            if not self.state.open_ids and self._why_to_stop() is None:
                 self._open_questions(n_queries)
             state = self.state
             rows = state.open_ids
@@ -512,16 +512,14 @@ class AdaptationSession:
 
         The last one says that the stopping rule holds; `stopping_reason_` has it in words.
         """
-        return self.state.termination_condition or (None if self.stopping_reason_ is None else "stopped")
+        return self.state.termination_condition or (None if self._why_to_stop() is None else "stopped")
 
     @property
     def stopping_reason_(self) -> str | None:
-        """Why the stopping rule says that more labels are not worth it, in words; None where it does not."""
-        rule, model, state = self.settings.stopping, self.trainer.model, self.state
-        # More budget is a wish for at least one more round.
-        if rule is None or state.open_ids or len(state.closed) <= state.n_before_extension:
+        """Why the stopping rule ends the session, or what it would take where something else does; else None."""
+        if (rule := self.settings.stopping) is None or self.termination_condition_ is None:
             return None
-        return rule.check([model.initial, *model.history]) if len(model.history) == len(state.closed) else None
+        return self._why_to_stop() or rule.outlook([self.trainer.model.initial, *self.trainer.model.history])
 
     @property
     def accuracy_(self) -> AccuracyEstimate:
@@ -547,7 +545,8 @@ class AdaptationSession:
         """Return what was asked, answered and spent; it prints as text and shows as a table in a notebook."""
         with self._state_lock:
             known = self.trainer.known_accuracies
-            return SessionStatus.from_state(self.state, self.store.path, known, self.stopping_reason_)
+            ended = self.termination_condition_, self.stopping_reason_
+            return SessionStatus.from_state(self.state, self.store.path, known, *ended)
 
     def close(self) -> None:
         """Close the journal, so that another process may open it; without a journal there is nothing to close."""
@@ -577,6 +576,13 @@ class AdaptationSession:
 
     def _repr_html_(self) -> str:
         return self.status()._repr_html_()
+
+    def _why_to_stop(self) -> str | None:
+        rule, model, state = self.settings.stopping, self.trainer.model, self.state
+        # More budget is a wish for at least one more round.
+        if rule is None or state.open_ids or len(state.closed) <= state.n_before_extension:
+            return None
+        return rule.check([model.initial, *model.history]) if len(model.history) == len(state.closed) else None
 
     def _check_rows(self) -> None:
         if self.X is None:
@@ -611,7 +617,7 @@ class AdaptationSession:
             model = fit_strategy_model(strategy, self.X, state, weight)
         _, view_seed, choice_seed = self._round_seeds(current.number)
         roles = state.askable_roles(current, model.classes_)
-        n_audit = n_audited_rows(self.settings.audit, state, current, n_wanted)
+        n_audit = n_audited_rows(self.settings.audit, state, current, n_wanted) if self.settings.audit else 0
         view = strategy.view(
             model,
             self.X,

@@ -79,6 +79,7 @@ class SessionStatus:
         state: SessionState,
         journal: Any = None,
         accuracies: dict[str, str] | None = None,
+        termination_condition: str | None = None,
         stopping_reason: str | None = None,
     ) -> SessionStatus:
         """Return where a session with this state stands; `journal` is its file, `accuracies` are those of its model."""
@@ -96,7 +97,7 @@ class SessionStatus:
             n_corrections=state.n_corrections,
             n_answers=dict(sorted(state.n_answers.items())),
             pool=len(state.askable) - len(state.open_ids),
-            termination_condition=state.termination_condition,
+            termination_condition=termination_condition,
             journal=None if journal is None else str(journal),
             n_audited=len(state.audited_ids),
             accuracies=accuracies or {},
@@ -131,11 +132,10 @@ class SessionStatus:
     def _state(self) -> str:
         if self.open_ids:
             return "waiting for answers"
-        if self.stopping_reason is not None:
-            return f"stopped: {self.stopping_reason}"
+        words = _STATES[self.termination_condition]
         if self.termination_condition == "budget" and self.remaining > 0:
-            return "done: what is left of the budget pays for no row"
-        return _STATES[self.termination_condition]
+            words = "done: what is left of the budget pays for no row"
+        return words if self.stopping_reason is None else f"{words}; {self.stopping_reason}"
 
     def __repr__(self) -> str:
         return "\n".join(f"{name:<12} {value}" for name, value in self.rows())
@@ -150,6 +150,7 @@ _STATES = {
     "budget": "done: the budget is spent",
     "pool": "done: no row is left to ask about",
     "no_target": "done: there are no target rows",
+    "stopped": "stopped",
 }
 
 

@@ -170,7 +170,8 @@ class Trainer:
     def _train_round(self, state: SessionState, finished: Round, purchases: list[list[Any]]) -> None:
         start, estimator = time.perf_counter(), self.model.estimator
         y, roles, _ = state.as_of(finished.number)
-        before = self._predicted(estimator, state.audit(finished.number)) if self.settings.stopping else None
+        watched = self.settings.stopping is not None
+        before = self._predicted(estimator, state.audit(finished.number)) if watched else None
         if finished.teaches:
             new_class = not np.isin(y[roles.labeled_target], estimator.classes_).all()
             if new_class or not self._goes_on():
@@ -243,14 +244,17 @@ class Trainer:
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
             **scores,
         }
-        audit = state.audit(finished.number) if self.settings.audit or before is not None else None
-        if audit is not None and self.settings.audit:
+        if self.settings.audit:
             self._confidence = None, None
+            confidence = self._confidence_of(estimator, roles)
+            measured = audit_scores(estimator, self.X, state.audit(finished.number), confidence)
+            entry |= measured | {"accuracy": entry["accuracy"] | measured["accuracy"]}
             entry["audit_ids"] = np.array([row for row in finished.bought_ids if row in finished.audit_ids], dtype=int)
-            measured = audit_scores(estimator, self.X, audit, self._confidence_of(estimator, roles))
-            entry |= {name: {**entry[name], **estimates} for name, estimates in measured.items()}
-        if audit is not None and before is not None:
-            entry["stability"] = stability(before, self._predicted(estimator, audit), audit)
+        if self.settings.stopping is not None:
+            audit = state.audit(finished.number)
+            entry["stability"] = (
+                before if before is None else stability(before, self._predicted(estimator, audit), audit)
+            )
         return entry
 
     def _log(self) -> None:
