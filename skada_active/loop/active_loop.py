@@ -591,11 +591,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             warn_of_no_question(roles, y_true)
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
-            loop = clone(self)
-            loop.target_weight = store.settings.target_weight  # that of an older journal is None
+            make_loop = clone(self)._fitted_clone
             known = {"y_true": y_true, "eval_set": held_out, "scoring": self.scoring}
             progress = Progress() if self.verbose and progress is None else progress
-            return AdaptationSession(store, X, y, roles, **known, progress=progress, make_loop=loop._fitted_clone)
+            return AdaptationSession(store, X, y, roles, **known, progress=progress, make_loop=make_loop)
         except BaseException:
             store.close()
             raise

@@ -141,7 +141,7 @@ def weight_parameters(estimator: Any) -> list[str] | None:
         return _of_search(estimator)
     # Both take weights without naming them in `fit`.
     takes_weights = isinstance(estimator, VotingClassifier | StackingClassifier)
-    if not takes_weights and not has_fit_parameter(estimator, "sample_weight"):
+    if not takes_weights and not (hasattr(estimator, "fit") and has_fit_parameter(estimator, "sample_weight")):
         return None
     parts = [weight_parameters(part) for part in _parts(estimator)]
     if isinstance(estimator, CalibratedClassifierCV) and None not in parts:
@@ -234,7 +234,7 @@ def _weights_by_name(estimator: Any, names: list[str]) -> Iterator[None]:
         last = last.steps[-1][1]
     # With routing every consumer inside would have to request weights, and scikit-learn refuses those that do not say.
     with config_context(enable_metadata_routing=False):
-        if not isinstance(last, CalibratedClassifierCV):
+        if not isinstance(last, CalibratedClassifierCV) and len(names) == 1:
             yield
             return
         with warnings.catch_warnings():

@@ -216,6 +216,19 @@ def test_calibration_of_a_frozen_classifier_is_weighted_without_a_warning():
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_search_over_calibrations_of_pipelines_is_weighted_without_a_warning():
+    search = GridSearchCV(CalibratedClassifierCV(make_pipeline(Weighable()), cv=2), {"method": ["sigmoid"]}, cv=2)
+    SHARES.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit_weighted(search, X, Y, WEIGHTS)
+    assert np.abs(np.array(SHARES) - 0.5).max() < 0.2
+
+
+def test_a_pipeline_that_ends_in_no_estimator_takes_no_weights():
+    assert weight_parameters(Pipeline([("scale", StandardScaler()), ("last", "passthrough")])) is None
+
+
 def test_a_frozen_last_step_learns_nothing():
     pipeline = make_pipeline(StandardScaler(), FrozenEstimator(LogisticRegression().fit(X, Y)))
     assert weight_parameters(pipeline) == []
