@@ -26,6 +26,7 @@ from skada_active.loop._validation import (
 from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
+from skada_active.loop.stopping import AnyOf, StoppingRule
 from skada_active.metrics.estimate import AccuracyEstimate
 from skada_active.metrics.scoring import BUILT_IN
 from skada_active.query import MarginSampling, QueryStrategy
@@ -165,6 +166,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         "estimator": [HasMethods(["fit"]), None],
         "strategy": [QueryStrategy, None],
         "target_weight": [StrOptions({"balanced"}), Interval(Real, 0, None, closed="neither"), None],
+        "stopping": [StoppingRule, AnyOf, None],
         "scoring": [str, callable, list, tuple, set, dict, None],
         "warm_start": ["boolean"],
         "new_classes": [StrOptions({"refuse", "learn"})],
