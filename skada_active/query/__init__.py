@@ -21,6 +21,7 @@ from skada_active.query.gala_gap import domain_gap
 from skada_active.query.k_means import KMeansSampling
 from skada_active.query.lamda import LAMDA, lamda_picks
 from skada_active.query.las import LAS, local_inconsistency
+from skada_active.query.lftl import LFTL, lftl_scores
 from skada_active.query.mhpl import MHPL, neighbor_ambient_uncertainty
 from skada_active.query.mixed import Mixed
 from skada_active.query.prefilter import Prefilter
@@ -54,6 +55,7 @@ __all__ = [
     "GALA",
     "LAMDA",
     "LAS",
+    "LFTL",
     "MHPL",
     "S3VAADA",
     "SAGE",
@@ -85,6 +87,7 @@ __all__ = [
     "labeled_probability",
     "lamda_picks",
     "least_confidence",
+    "lftl_scores",
     "local_inconsistency",
     "margin_uncertainty",
     "mean_kl_to_consensus",
