@@ -24,6 +24,7 @@ from skada_active.query.las import LAS, local_inconsistency
 from skada_active.query.lftl import LFTL, lftl_scores
 from skada_active.query.mhpl import MHPL, neighbor_ambient_uncertainty
 from skada_active.query.mixed import Mixed
+from skada_active.query.power_sampling import PowerSampling
 from skada_active.query.prefilter import Prefilter
 from skada_active.query.random_sampling import RandomSampling
 from skada_active.query.s3vaada import S3VAADA, s3vaada_picks
@@ -68,6 +69,7 @@ __all__ = [
     "LeastConfidenceSampling",
     "MarginSampling",
     "Mixed",
+    "PowerSampling",
     "Prefilter",
     "QueryByCommittee",
     "QueryStrategy",
