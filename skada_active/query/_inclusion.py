@@ -15,8 +15,8 @@ __all__ = ["successive_inclusion"]
 
 # What is less probable than this counts as never.
 _TAIL = 1e-13
-# Nodes of the quadrature for each standard deviation of the time at which the last row is drawn, and at least.
-_NODES_A_DEVIATION, _MIN_NODES = 3, 24
+# Nodes of a panel of the quadrature, and how many standard deviations of the time of a draw it is wide.
+_PANEL_NODES, _PANEL_WIDTH = 16, 4
 # Numbers of a block of rows, one for each node, stay in the cache.
 _BLOCK_SIZE = 2**15
 
@@ -24,8 +24,8 @@ _BLOCK_SIZE = 2**15
 def successive_inclusion(log_weights: NDArray[np.float64], n_drawn: int) -> NDArray[np.float64]:
     r"""Return the probability of every row to be among `n_drawn` that are drawn by their weights, one after the other.
 
-    Rows that arrive at independent exponential times of rates :math:`w_i` come in the same order as rows that are drawn.
-    Row i is among the first where fewer than `n_drawn` others come before it:
+    Rows that arrive at independent exponential times of rates :math:`w_i` come in the order of such a draw. Row i is
+    among the first where fewer than `n_drawn` others come before it:
 
     .. math:: \pi_i = \int_0^\infty w_i e^{-w_i t} \, P(N_{-i}(t) < n_{drawn}) \, dt
 
@@ -45,8 +45,8 @@ def successive_inclusion(log_weights: NDArray[np.float64], n_drawn: int) -> NDAr
 
     Notes
     -----
-    Gauss-Legendre quadrature over the logarithm of the time, with about 70 nodes where the weights are of one size, more
-    where they differ by orders of magnitude. O(n n_drawn) time a node, O(n) memory.
+    Gauss-Legendre quadrature over the logarithm of the time, with about 70 nodes where the weights are of one size and
+    more where they differ by orders of magnitude. O(n n_drawn) time a node, O(n) memory.
     """
     n = len(log_weights)
     if n_drawn in (0, n):
@@ -54,13 +54,11 @@ def successive_inclusion(log_weights: NDArray[np.float64], n_drawn: int) -> NDAr
     if n_drawn == 1:
         return np.exp(log_weights - logsumexp(log_weights))
     start, stop = _span(log_weights, n_drawn)
-    n_nodes = _MIN_NODES + math.ceil(_NODES_A_DEVIATION * (stop - start) / _deviation(log_weights, start, stop))
-    nodes, shares = roots_legendre(n_nodes)
-    nodes, shares = start + (nodes + 1) * (stop - start) / 2, shares * (stop - start) / 2
+    nodes, shares = _quadrature(log_weights, start, stop)
     up_to = _distribution(log_weights, nodes, n_drawn)
     distinct, inverse = np.unique(log_weights, return_inverse=True)
     inclusion = np.empty(len(distinct))
-    for rows in gen_batches(len(distinct), max(1, _BLOCK_SIZE // n_nodes)):
+    for rows in gen_batches(len(distinct), max(1, _BLOCK_SIZE // len(nodes))):
         logs = distinct[rows, None] + nodes
         rates = _exp(logs)
         inclusion[rows] = (np.exp(logs - rates) * _few_others(rates, up_to, n_drawn)) @ shares
@@ -98,16 +96,29 @@ def _span(log_weights: NDArray[np.float64], n_drawn: int) -> tuple[float, float]
     return start, stop
 
 
-def _deviation(log_weights: NDArray[np.float64], start: float, stop: float) -> float:
-    """Return the least standard deviation of the logarithm of the time by which a number of rows has come, at most 1."""
-    least = 1.0
-    for time in np.linspace(start, stop, 16):
-        rates = _exp(log_weights + time)
-        absent = np.exp(-rates)
-        speed = np.exp(log_weights + time - rates).sum()
-        if speed > 0:
-            least = min(least, math.sqrt((absent * -np.expm1(-rates)).sum()) / speed)
-    return least
+def _quadrature(
+    log_weights: NDArray[np.float64], start: float, stop: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return nodes and weights in panels between two times; where no row comes, there are none."""
+    arrivals = np.quantile(np.clip(-log_weights, start, stop), np.linspace(0, 1, 32))
+    width = _PANEL_WIDTH * min(_pace(log_weights, time)[1] for time in [*np.linspace(start, stop, 16), *arrivals])
+    edges = np.linspace(start, stop, 1 + math.ceil((stop - start) / width))
+    comes = np.array([_pace(log_weights, time)[0] for time in edges]) > _TAIL / 100
+    panels = np.flatnonzero(comes[1:] | comes[:-1])
+    nodes, shares = roots_legendre(_PANEL_NODES)
+    half = (edges[1] - edges[0]) / 2
+    return (edges[panels, None] + half * (1 + nodes)).ravel(), np.tile(half * shares, len(panels))
+
+
+def _pace(log_weights: NDArray[np.float64], time: float) -> tuple[float, float]:
+    """Return how many rows come in a unit of the logarithm of the time, and how far it spreads when a row comes.
+
+    The latter is the standard deviation of their number over the former, or 1 where that is less.
+    """
+    rates = _exp(log_weights + time)
+    speed = float(np.exp(log_weights + time - rates).sum())
+    deviation = math.sqrt((np.exp(-rates) * -np.expm1(-rates)).sum())
+    return speed, min(1.0, deviation / speed) if speed > _TAIL else 1.0
 
 
 def _distribution(log_weights: NDArray[np.float64], nodes: NDArray[np.float64], n_drawn: int) -> NDArray[np.float64]:

@@ -91,8 +91,8 @@ class PowerSampling(QueryStrategy):
     def inclusion_probabilities(self, view: PoolView, n_queries: int) -> NDArray[np.float64]:
         r"""Return how probable it is that a choice asks for each row.
 
-        Over all draws, whatever the seed. A sum over the pool, of numbers :math:`f_i` that are known for the chosen rows
-        only, is estimated without bias by :math:`\sum_{i\ chosen} f_i / \pi_i`, where no row has the probability 0.
+        Over all draws, whatever the seed. A sum over the pool of numbers :math:`f_i` that are known for chosen rows
+        only is estimated without bias by :math:`\sum_{i\ chosen} f_i / \pi_i`, where no row has the probability 0.
 
         Parameters
         ----------
