@@ -126,9 +126,10 @@ class ProbCover(QueryStrategy):
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:
         pool, positions = view.surroundings
         features, labeled = as_floats(pool.features, pool.labeled_features)
-        if self.normalize:
-            features, labeled = normalized(features), normalized(labeled)
-        radius = self._radius(pool, namespace(features).concatenate([features, labeled]), rng)
+        rows = namespace(features).concatenate([features, labeled])
+        rows = normalized(rows) if self.normalize else rows
+        radius = self._radius(pool, rows, rng)
+        features, labeled = rows[: len(features)], rows[len(features) :]
         picks = greedy_cover(features, n_queries, radius, centers=labeled, among=positions, random_state=rng)
         places = np.empty(len(pool), dtype=np.int64)
         places[positions] = np.arange(len(positions))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skada_active.selection._geometry import MAX_PRODUCTS, N_EPS, Points
+from skada_active.selection._geometry import N_EPS, Points, zero_tolerance
 from skada_active.selection._outer import Vectors
 from skada_active.selection._ties import Ties
 from skada_active.selection._validation import check_count
@@ -18,6 +18,9 @@ from skada_active.utils.random import RandomStateLike
 from skada_active.utils.rows import as_row_numbers
 
 __all__ = ["greedy_cover", "pure_radius"]
+
+# Products of so many pairs are compared with the radius before the next ones are made.
+_TILE_PRODUCTS = 2**20
 
 
 def greedy_cover(
@@ -83,9 +86,10 @@ def greedy_cover(
         raise ValueError(f"radius must be above 0, got {radius}.")
     allowed = np.arange(len(points)) if among is None else as_row_numbers("among", among)
     k = check_count(k, len(allowed))
-    cover = _Cover(points, allowed, radius, Ties(len(points), random_state))
-    if centers is not None and num_samples(centers):
-        cover.add_centers(Points(centers, "centers", like=points), radius)
+    if k == 0:
+        return np.empty(0, dtype=np.int64)
+    others = Points(centers, "centers", like=points) if centers is not None and num_samples(centers) else None
+    cover = _Cover(points, allowed, radius, others, Ties(len(points), random_state))
     while len(cover.picks) < k and cover.pick():
         pass
     is_left = np.zeros(len(points), dtype=bool)
@@ -156,36 +160,38 @@ class _Cover:
         Rows that can be picked.
     radius : float
         The radius to begin with.
+    centers : Points or None
+        What covers before, and is none of the rows.
     ties : Ties
         Order of rows that cover equally many.
     """
 
-    def __init__(self, points: Points, allowed: NDArray[np.int64], radius: float, ties: Ties) -> None:
-        self.points, self.ties = points, ties
+    def __init__(
+        self, points: Points, allowed: NDArray[np.int64], radius: float, centers: Points | None, ties: Ties
+    ) -> None:
+        self.points, self.centers, self.ties = points, centers, ties
         self.leaders = points.first_occurrence()
         self.is_open = np.zeros(len(points), dtype=bool)  # can be picked, and was not
         self.is_open[allowed] = True
-        self.is_covered = np.zeros(len(points), dtype=bool)
         self.picks: list[int] = []
-        # No two rows are farther apart.
-        self.radius = min(radius, 1 + 3 * math.sqrt(points.sq_norms.max(initial=0)))
-        self.centers: Points | None = None
-        self.counts: NDArray[np.int64] | None = None
+        self._cover_within(radius)
 
-    def add_centers(self, centers: Points, radius: float) -> None:
-        """Let vectors cover that are none of the rows."""
-        self.centers = centers
-        self.is_covered = self._distances() < radius
+    def _cover_within(self, radius: float) -> None:
+        """Begin with a radius: what centers and picks cover is covered, and balls are counted afresh."""
+        squares = self._sq_distances()
+        self.is_covered = (squares + zero_tolerance(self.points.sq_norms) < float(radius) * radius) | (squares == 0)
+        # No two rows are farther apart.
+        self.radius = min(radius, 1 + 3 * math.sqrt(self.points.sq_norms.max()))
+        self.counts = self._count(np.flatnonzero(~self.is_covered))
 
     def pick(self) -> bool:
         """Pick the row that covers most, the first among equals; False where the rest coincides with what covers."""
         gains = self._gains()
         if not gains.max(initial=0):
-            farthest = float(self._distances()[self.is_open].max(initial=0))
+            farthest = math.sqrt(self._sq_distances()[self.is_open].max(initial=0))
             if not farthest:
                 return False
-            self.radius, self.counts = farthest / 2, None
-            self.is_covered = self._distances() < self.radius
+            self._cover_within(farthest / 2)
             gains = self._gains()
         best = self.ties.best(gains)
         self.picks.append(best)
@@ -196,24 +202,24 @@ class _Cover:
         self.counts -= self._count(new)
         return True
 
-    def _gains(self) -> NDArray[np.int64]:
+    def _gains(self) -> NDArray[np.float64]:
         """Return how many uncovered rows each row would cover, shape (n,); -1 for rows that cannot be picked."""
-        if self.counts is None:
-            self.counts = self._count(np.flatnonzero(~self.is_covered))
         # A row covers itself, whatever the rounding.
-        return np.where(self.is_open, np.maximum(self.counts, ~self.is_covered), -1)
+        return np.where(self.is_open, np.maximum(self.counts, ~self.is_covered), -1.0)
 
     def _count(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many of some rows each ball holds, shape (n,)."""
         counts = np.zeros(len(self.points), dtype=np.int64)
-        step = max(1, MAX_PRODUCTS // 1024)
-        for start in range(0, len(rows), step):
-            others = self.points.rows(rows[start : start + step])
-            heights = self._heights(others.sq_norms)
-            for block, near in self.points.blocks():
-                inner = near.inner(others)
-                inner -= heights
-                counts[block] += to_host((inner > self._heights(near.sq_norms)[:, None]).sum(1))
+        others = self.points.rows(rows)
+        heights = self._heights(others.sq_norms)
+        for block, near in self.points.blocks():
+            limits = self._heights(near.sq_norms)[:, None]
+            step = max(1, _TILE_PRODUCTS // len(limits))
+            for start in range(0, len(rows), step):
+                part = slice(start, start + step)
+                inner = near.inner(others[part])
+                inner -= heights[part]
+                counts[block] += to_host((inner > limits).sum(1))
         return counts
 
     def _is_near(self, center: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -227,12 +233,12 @@ class _Cover:
         # |x - y|^2 < r^2 is <x, y> > h(x) + h(y); the norms count a little more, so that a distance of r is not below.
         return (1 + N_EPS * np.finfo(self.points.dtype).eps) * sq_norms / 2 - self.radius**2 / 4
 
-    def _distances(self) -> NDArray[np.floating[Any]]:
-        """Return the distances of all rows to the nearest center or pick."""
+    def _sq_distances(self) -> NDArray[np.floating[Any]]:
+        """Return the squared distances of all rows to the nearest center or pick."""
         squares = np.full(len(self.points), np.inf, dtype=self.points.dtype)
         if self.centers is not None:
             for _, rows in self.centers.blocks():
                 self.points.update_min_distances(squares, rows)
         if self.picks:
             self.points.update_min_distances(squares, self.points.rows(np.array(self.picks)))
-        return np.sqrt(squares)
+        return squares
