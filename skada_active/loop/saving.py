@@ -18,13 +18,12 @@ from skada_active.domains import Roles
 from skada_active.exceptions import DamagedFileError
 from skada_active.io.estimators import dumps, errors_of, is_loadable, loads, read_bytes, write_bytes
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
-from skada_active.io.packing import missing_parameters, packed, unpacked
+from skada_active.io.packing import missing_parameters, packed
 from skada_active.io.parameters import describe_parameters, differences
 from skada_active.labels import labels_from_list, labels_to_list
 from skada_active.loop._validation import check_eval_set
 from skada_active.session import AdaptationSession
 from skada_active.session.events import from_json, to_json
-from skada_active.session.measuring import Baseline
 from skada_active.session.store import MemoryStore
 from skada_active.session.trainer import TrainedModel
 from skada_active.utils.rows import as_rows
@@ -42,9 +41,9 @@ def save_loop(loop: Any, path: Path) -> None:
     """Write a fitted loop to a file, see `ActiveAdaptationLoop.save`."""
     session, params = loop.session_, loop.get_params(deep=False)
     parts = {name: getattr(loop, name) for name in _PARTS}  # parameters, or what a recipe builds from its own
-    estimator, settings, (y, roles, _) = session.estimator_, session.settings, session.state.as_of(0)
+    _ = session.estimator_  # trained first where that was interrupted
+    settings, (y, roles, _) = session.settings, session.state.as_of(0)
     missing = {name: missing_parameters(part) for name, part in parts.items()}
-    _, initial, history, purchases, baseline = session.trainer.model
     is_recipe = not params.keys() >= parts.keys()
     absent = sorted({path.partition("__")[0] for path in missing_parameters(loop)}) if is_recipe else []
     eval_X, eval_y = session.eval_set or (None, None)
@@ -61,8 +60,8 @@ def save_loop(loop: Any, path: Path) -> None:
         "absent": absent,
         "recipe": dumps(type(loop)()) if is_recipe else None,
         "columns": {name: getattr(loop, name) for name in _COLUMNS if hasattr(loop, name)},
-        "model": dumps([packed(estimator, missing["estimator"]), initial, history, baseline and tuple(baseline)]),
-        "purchases": json.dumps(purchases),
+        "model": dumps(session.trainer.model.packed(missing["estimator"])),
+        "purchases": json.dumps(session.trainer.model.purchases),
         "rounds": list(settings.rounds),
         **{name: getattr(settings, name) for name in ("seed", "costs", "n_annotators")},
         "events": [to_json(event) for event in session.events],
@@ -107,12 +106,10 @@ def load_loop(
         params = {name: loads(blob, trusted) if given.get(name) is None else given[name] for name, blob in blobs}
         params["scoring"] = params.get("scoring") if scoring is None else scoring
         params |= {name: _given_again(name, given) for name in content.get("absent", ())}
-        loop, (estimator, initial, history, baseline) = kind(**params), loads(content["model"], trusted)
-        estimator = unpacked(estimator, missing["estimator"], loop.estimator)
+        loop, model, purchases = kind(**params), loads(content["model"], trusted), json.loads(content["purchases"])
         settings = loop._settings(roles, content["costs"], content["n_annotators"])
         settings = replace(settings, seed=content["seed"], rounds=content["rounds"])
-        purchases = json.loads(content["purchases"])
-        model = TrainedModel(estimator, initial, history, purchases, Baseline.restored(baseline))
+        model = TrainedModel.unpacked(model, missing["estimator"], loop.estimator, purchases)
         store = MemoryStore(settings, [from_json(line) for line in content["events"]], model, recorded)
         if eval_set is None and content["eval_X"] is not None:
             eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])

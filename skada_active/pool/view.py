@@ -46,6 +46,8 @@ class PoolView:
         Domain numbers of the candidates, below 0.
     proba, logits : ndarray of shape (n, C)
         Class probabilities and logits. Without `proba`, it is the softmax of `logits`.
+    previous_proba : ndarray of shape (n, C), default=proba
+        Class probabilities of the previous round's model; in the first round, those of the model itself.
     features : ndarray of shape (n, D)
         Embedding: the input of the final classifier, in evaluation mode.
     inputs : ndarray of shape (n, E)
@@ -97,6 +99,7 @@ class PoolView:
     index: NDArray[np.int64]
     target_domain: NDArray[np.int64]
     proba: NDArray[Any]
+    previous_proba: NDArray[Any]
     logits: NDArray[Any]
     features: NDArray[Any]
     inputs: NDArray[Any]
@@ -154,6 +157,8 @@ class PoolView:
         filled = vars(self)
         if name == "proba" and "logits" in filled:
             return self._softmax
+        if name == "previous_proba" and {"proba", "logits"} & filled.keys():
+            return self.proba
         if name == "committee_proba" and "committee_logits" in filled:
             return self._committee_softmax
         if name == "class_domain_grad" and {"class_discriminator", "features"} <= filled.keys():

@@ -21,9 +21,12 @@ from skada_active.query.gala_gap import domain_gap
 from skada_active.query.k_means import KMeansSampling
 from skada_active.query.lamda import LAMDA, lamda_picks
 from skada_active.query.las import LAS, local_inconsistency
+from skada_active.query.lftl import LFTL, lftl_scores
 from skada_active.query.mhpl import MHPL, neighbor_ambient_uncertainty
 from skada_active.query.mixed import Mixed
+from skada_active.query.power_sampling import PowerSampling
 from skada_active.query.prefilter import Prefilter
+from skada_active.query.prob_cover import ProbCover
 from skada_active.query.random_sampling import RandomSampling
 from skada_active.query.s3vaada import S3VAADA, s3vaada_picks
 from skada_active.query.sage import SAGE
@@ -32,6 +35,7 @@ from skada_active.query.sdm import SDM, sdm_scores
 from skada_active.query.sdm_gradients import sdm_loss_gradient, sdm_margin_gradient
 from skada_active.query.staged import Staged
 from skada_active.query.tqs import TQS, tqs_scores
+from skada_active.query.typiclust import TypiClust, typicality
 from skada_active.query.uncertainty import (
     EntropySampling,
     LeastConfidenceSampling,
@@ -54,6 +58,7 @@ __all__ = [
     "GALA",
     "LAMDA",
     "LAS",
+    "LFTL",
     "MHPL",
     "S3VAADA",
     "SAGE",
@@ -66,11 +71,14 @@ __all__ = [
     "LeastConfidenceSampling",
     "MarginSampling",
     "Mixed",
+    "PowerSampling",
     "Prefilter",
+    "ProbCover",
     "QueryByCommittee",
     "QueryStrategy",
     "RandomSampling",
     "Staged",
+    "TypiClust",
     "aada_scores",
     "badge_embedding",
     "clue_weights",
@@ -85,6 +93,7 @@ __all__ = [
     "labeled_probability",
     "lamda_picks",
     "least_confidence",
+    "lftl_scores",
     "local_inconsistency",
     "margin_uncertainty",
     "mean_kl_to_consensus",
@@ -97,5 +106,6 @@ __all__ = [
     "sdm_margin_gradient",
     "sdm_scores",
     "tqs_scores",
+    "typicality",
     "vote_entropy",
 ]

@@ -323,8 +323,12 @@ class QueryStrategy(BaseEstimator):
         random_state: Any = None,
         n_initial: Any = None,
         target_weight: Any = None,
+        previous: Any = None,
     ) -> PoolView:
-        """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
+        """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields.
+
+        A strategy that reads ``previous_proba`` is given `previous`, the fitted model of the round before.
+        """
         extra: dict[str, NDArray[Any]] = {}
         fills = self.fills and self.filled_for(estimator)
         if fills and len(roles.candidates):
@@ -333,7 +337,8 @@ class QueryStrategy(BaseEstimator):
         on_device = self.on_device
         if on_device and not ModelReader.from_estimator(estimator).on_accelerator:
             on_device = frozenset()
-        return snapshot(estimator, X, roles, self.needs - fills, y=y, n_initial=n_initial, on_device=on_device, **extra)
+        fields: dict[str, Any] = {"y": y, "n_initial": n_initial, "on_device": on_device, "previous": previous, **extra}
+        return snapshot(estimator, X, roles, self.needs - fills, **fields)
 
     def choose(
         self, view: PoolView, n_queries: int, random_state: RandomStateLike = None

@@ -133,12 +133,12 @@ class Prefilter(QueryStrategy):
         *,
         random_state: Any = None,
         n_initial: Any = None,
-        target_weight: Any = None,
+        **options: Any,
     ) -> PoolView:
         """Return the view of `strategy` of the rows on the short list; see `QueryStrategy.view`."""
         seed = self._own_seed(random_state)
         n = len(roles.candidates)
-        common: dict[str, Any] = {"n_initial": n if n_initial is None else n_initial, "target_weight": target_weight}
+        common: dict[str, Any] = {"n_initial": n if n_initial is None else n_initial, **options}
         if n > self.n_candidates:
             rng = self._rng(seed)
             pool = self._scorer.view(estimator, X, y, roles, random_state=rng.randint(MAX_SEED), **common)

@@ -608,25 +608,22 @@ class AdaptationSession:
     def _open_questions(self, n_queries: int | None) -> None:
         start, state = time.perf_counter(), self.state
         current = state.round or state.next_round(None if n_queries is None else self._check_n_queries(n_queries))
-        n_wanted, model = state.n_wanted(current), self.trainer.model.estimator
+        n_wanted, model, previous = state.n_wanted(current), self.trainer.model.estimator, self.trainer.model.previous
         if not n_wanted:
             return
         weight = self.settings.target_weight
         strategy = self.strategy_.in_round(current.number)
         if strategy.estimator is not None:
             model = fit_strategy_model(strategy, self.X, state, weight)
+            if "previous_proba" in strategy.needs and current.number > 1:
+                previous = fit_strategy_model(strategy, self.X, state, weight, current.number - 2)
         _, view_seed, choice_seed = self._round_seeds(current.number)
         roles = state.askable_roles(current, model.classes_)
         n_audit = n_audited_rows(self.settings.audit, state, current, n_wanted) if self.settings.audit else 0
-        view = strategy.view(
-            model,
-            self.X,
-            state.known_y,
-            roles,
-            random_state=view_seed,
-            n_initial=state.n_initial,
-            target_weight=weight,
-        )
+        given = {"random_state": view_seed, "n_initial": state.n_initial, "target_weight": weight}
+        if previous is not None:
+            given["previous"] = previous
+        view = strategy.view(model, self.X, state.known_y, roles, **given)
         positions, utilities = strategy.choose(view, n_wanted - n_audit, random_state=choice_seed)
         ids = view.index[positions]
         audit: list[int] = []

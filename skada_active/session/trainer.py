@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from functools import cached_property, partial
@@ -17,6 +17,7 @@ from sklearn.base import clone
 from skada_active.domains import Roles
 from skada_active.io.fingerprint import fingerprint
 from skada_active.io.hashing import value_hash
+from skada_active.io.packing import packed, unpacked
 from skada_active.metrics.accuracy import accuracies, class_counts, known_accuracies, listed
 from skada_active.metrics.scoring import Scoring
 from skada_active.session.measuring import Baseline, audit_scores, pool_confidence, predictions, stability
@@ -27,6 +28,7 @@ from skada_active.utils.fitting import (
     continue_fitting,
     continues_training,
     fit_estimator,
+    is_frozen,
     seed_estimator,
     split_pipeline,
 )
@@ -52,6 +54,9 @@ class TrainedModel(NamedTuple):
         Rows and labels bought in each of these rounds; None: it has to be trained from the start.
     baseline : Baseline, default=None
         Predictions before any purchase, where they are audited.
+    previous : estimator, default=None
+        The estimator of the round before, where the strategy of the next round reads it. None before the first round,
+        and after one that changed the estimator in place, since it could not be copied.
     """
 
     estimator: Any
@@ -59,6 +64,20 @@ class TrainedModel(NamedTuple):
     history: list[dict[str, Any]]
     purchases: list[list[Any]] | None
     baseline: Baseline | None = None
+    previous: Any = None
+
+    def packed(self, missing: Sequence[str]) -> list[Any]:
+        """Return all but the purchases for a file, the estimators without their parameters that are `missing`."""
+        parts = [packed(self.estimator, missing), self.initial, self.history, self.baseline and tuple(self.baseline)]
+        return parts if self.previous is None else [*parts, packed(self.previous, missing)]
+
+    @classmethod
+    def unpacked(cls, parts: Sequence[Any], missing: Sequence[str], given: Any, purchases: Any) -> TrainedModel:
+        """Return the model of what `packed` returned, what is missing taken from an unfitted estimator."""
+        estimator, initial, history, baseline, *before = parts
+        previous = unpacked(before[0], missing, given) if before else None
+        baseline = Baseline.restored(baseline)
+        return cls(unpacked(estimator, missing, given), initial, history, purchases, baseline, previous)
 
 
 class Trainer:
@@ -129,7 +148,12 @@ class Trainer:
         done = self.model.purchases or []
         n_valid = next((n for n, pair in enumerate(zip(done, wanted, strict=False)) if pair[0] != pair[1]), len(done))
         if n_valid < len(done):
-            self.model = self.model._replace(history=self.model.history[:n_valid], purchases=done[:n_valid])
+            # If one round alone is trained again, the model before it is at hand; otherwise it is made on the way.
+            self.model = self.model._replace(
+                estimator=self.model.estimator if self.model.previous is None else self.model.previous,
+                history=self.model.history[:n_valid],
+                purchases=done[:n_valid],
+            )
         for finished in state.closed[n_valid:]:
             with shown():
                 self._train_round(state, finished, wanted[: finished.number])
@@ -188,7 +212,12 @@ class Trainer:
         if baseline is not None:
             measured = baseline.estimate(state.audit(finished.number))
             initial = {**initial, "accuracy": {**initial["accuracy"], "audit": measured}}
-        self.model = TrainedModel(estimator, initial, [*self.model.history, entry], purchases, baseline)
+        asks_next, previous = self.settings.strategy.in_round(finished.number + 1), None
+        if "previous_proba" in asks_next.needs and asks_next.estimator is None:
+            # Where it was trained in place, there is no model of the round before any more.
+            in_place = finished.teaches and estimator is self.model.estimator and not is_frozen(estimator)
+            previous = None if in_place else self.model.estimator
+        self.model = TrainedModel(estimator, initial, [*self.model.history, entry], purchases, baseline, previous)
         self._log()
 
     def _fitted(self, y: NDArray[Any], roles: Roles) -> Any:
@@ -270,13 +299,16 @@ class Trainer:
             )
 
 
-def fit_strategy_model(strategy: Any, X: Any, state: SessionState, target_weight: Any = None) -> Any:
-    """Return a strategy's own estimator, fitted on what is known."""
+def fit_strategy_model(
+    strategy: Any, X: Any, state: SessionState, target_weight: Any = None, number: int | None = None
+) -> Any:
+    """Return a strategy's own estimator, fitted on what is known now, or was at the end of a round."""
+    y, roles = (state.y, state.roles) if number is None else state.as_of(number)[:2]
     fit = partial(strategy.fit_model, X, target_weight=target_weight)
     try:
-        return fit(state.y, state.roles)
+        return fit(y, roles)
     except Exception as error:
-        return fit_without_new(fit, state.y, state.roles, state, error)
+        return fit_without_new(fit, y, roles, state, error)
 
 
 def fit_without_new(
