@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -20,14 +19,14 @@ from skada_active.metrics.estimate import AccuracyEstimate
 from skada_active.query._base import check_n_queries
 from skada_active.session._validation import check_annotator, check_answers, check_ids, check_rounds
 from skada_active.session.answers import LabelReader, answers_in
-from skada_active.session.auditing import n_audited_rows, with_audit
-from skada_active.session.events import Asked, Corrected, Event, Extended, Readmitted, Told
+from skada_active.session.asking import choose_questions, round_seeds
+from skada_active.session.events import Corrected, Event, Extended, Readmitted, Told
 from skada_active.session.progress import Progress
 from skada_active.session.questions import question_columns
 from skada_active.session.state import SessionState
 from skada_active.session.status import SessionStatus
 from skada_active.session.store import MemoryStore
-from skada_active.session.trainer import Trainer, fit_strategy_model
+from skada_active.session.trainer import Trainer
 from skada_active.utils.fitting import keeps_grad_mode, seed_estimator
 from skada_active.utils.warn import warn_user
 
@@ -135,7 +134,7 @@ class AdaptationSession:
         self.strategy_ = clone(self.settings.strategy)
         own = self.strategy_.estimator
         self.strategy_.check_model(self.settings.estimator if own is None else own)
-        model_seed, strategy_seed, _ = self._round_seeds(0)
+        model_seed, strategy_seed, _ = round_seeds(settings.seed, 0)
         if own is not None:
             self.strategy_.estimator = seed_estimator(own, strategy_seed)
         known = {"y_true": y_true, "eval_set": eval_set, "scoring": scoring, "progress": progress}
@@ -606,50 +605,11 @@ class AdaptationSession:
 
     @keeps_grad_mode
     def _open_questions(self, n_queries: int | None) -> None:
-        start, state = time.perf_counter(), self.state
+        state = self.state
         current = state.round or state.next_round(None if n_queries is None else self._check_n_queries(n_queries))
-        n_wanted, model, previous = state.n_wanted(current), self.trainer.model.estimator, self.trainer.model.previous
-        if not n_wanted:
-            return
-        weight = self.settings.target_weight
-        strategy = self.strategy_.in_round(current.number)
-        if strategy.estimator is not None:
-            model = fit_strategy_model(strategy, self.X, state, weight)
-            if "previous_proba" in strategy.needs and current.number > 1:
-                previous = fit_strategy_model(strategy, self.X, state, weight, current.number - 2)
-        _, view_seed, choice_seed = self._round_seeds(current.number)
-        roles = state.askable_roles(current, model.classes_)
-        n_audit = n_audited_rows(self.settings.audit, state, current, n_wanted) if self.settings.audit else 0
-        given = {"random_state": view_seed, "n_initial": state.n_initial, "target_weight": weight}
-        if previous is not None:
-            given["previous"] = previous
-        view = strategy.view(model, self.X, state.known_y, roles, **given)
-        positions, utilities = strategy.choose(view, n_wanted - n_audit, random_state=choice_seed)
-        ids = view.index[positions]
-        audit: list[int] = []
-        promoted: list[int] = []
-        if self.settings.audit:
-            askable = np.setdiff1d(roles.candidates, state.audited_ids)
-            seed = np.random.SeedSequence(self.settings.seed, spawn_key=(current.number, 1 + len(current.utilities)))
-            ids, utilities, audit, promoted = with_audit(
-                state.audited_ids, askable, ids, utilities, n_audit, self.trainer.confidence(state), seed
-            )
-        fits = state.spending.affordable_mask(ids, state.left_in(current))
-        asked = Asked(
-            ids=ids[fits].tolist(),
-            utilities=None if np.isnan(utilities).all() else utilities[fits].tolist(),
-            size=current.size,
-            amount=current.amount,
-            seconds=time.perf_counter() - start,
-            audit=[row for row in audit if row in ids[fits]],
-            promoted=promoted,
-        )
-        self.store.append(asked)
-
-    def _round_seeds(self, number: int) -> list[int]:
-        # Each round has seeds of its own, so that a round's choice does not depend on how the rounds before it went.
-        sequence = np.random.SeedSequence(self.settings.seed, spawn_key=(number,))
-        return [int(seed) for seed in sequence.generate_state(3) >> 1]
+        if n_wanted := state.n_wanted(current):
+            strategy = self.strategy_.in_round(current.number)
+            self.store.append(choose_questions(strategy, self.X, state, current, n_wanted, self.trainer))
 
     def _check_n_queries(self, n_queries: int) -> int:
         n_queries, n_affordable = check_n_queries(n_queries), self.state.n_affordable

@@ -69,7 +69,19 @@ def test_every_strategy_that_computes_with_features_takes_tensors():
         "Mixed",
         "SAGE",
         "Staged",
-        *("BADGE", "CLUE", "CoreSet", "D3GU", "GALA", "KMeansSampling", "LAS", "MHPL", "ProbCover", "SAGE", "TypiClust")
+        *(
+            "BADGE",
+            "CLUE",
+            "CoreSet",
+            "D3GU",
+            "GALA",
+            "KMeansSampling",
+            "LAS",
+            "MHPL",
+            "ProbCover",
+            "SAGE",
+            "TypiClust",
+        ),
     }
 
 
