@@ -141,6 +141,19 @@ class PowerSampling(QueryStrategy):
         return self._scorer.fills
 
     @property
+    def on_device(self) -> frozenset[str]:
+        """What `by` reads as torch tensors, too."""
+        return self._scorer.on_device
+
+    def filled_for(self, estimator: Any) -> frozenset[str]:
+        """Return what `by` fills by itself for `estimator`; see `QueryStrategy.filled_for`."""
+        return self._scorer.filled_for(estimator)
+
+    @property
+    def _reads(self) -> frozenset[str]:
+        return self._scorer._reads
+
+    @property
     def _n_heads(self) -> int | None:
         return self._scorer._n_heads
 
@@ -150,10 +163,17 @@ class PowerSampling(QueryStrategy):
         self._check_scorer()
         self._scorer.check_model(estimator)
 
-    def view(self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, **options: Any) -> PoolView:
-        """Return the view of `by`; see `QueryStrategy.view`."""
-        options["random_state"] = self._own_seed(options.get("random_state"))
-        return self._scorer.view(estimator, X, y, roles, **options)
+    def _extra_fields(
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        rng: np.random.RandomState,
+        target_weight: Any = None,
+    ) -> dict[str, NDArray[Any]]:
+        rng = self._scorer._rng(self._scorer._own_seed(rng))
+        return self._scorer._filled_fields(estimator, X, y, roles, rng, target_weight)
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         self._check_scorer()

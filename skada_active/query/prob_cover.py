@@ -80,7 +80,7 @@ class ProbCover(QueryStrategy):
     array([3, 5])
     """
 
-    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
+    on_device = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,

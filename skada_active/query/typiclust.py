@@ -116,7 +116,7 @@ class TypiClust(QueryStrategy):
     """
 
     needs = frozenset({"features", "labeled_features"})
-    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
+    on_device = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,

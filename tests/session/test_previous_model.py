@@ -14,11 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from skada_active import ActiveAdaptationLoop
 from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
-from skada_active.query import LFTL, MarginSampling, Prefilter
+from skada_active.query import LAS, LFTL, MarginSampling, Mixed, Prefilter, Staged
 
 NETWORK = AdaptationClassifier(max_epochs=1, random_state=0)
 ESTIMATORS = {"logistic regression": LogisticRegression(), "network": NETWORK}
-SETTINGS = {"budget": 12, "n_rounds": 4, "round_epochs": 1, "random_state": 0}
+SETTINGS = {"budget": 12, "n_rounds": 4, "round_epochs": 1, "target_weight": None, "random_state": 0}
 
 
 @pytest.fixture
@@ -89,12 +89,32 @@ def test_it_is_kept_only_where_it_is_read(begin, blobs):
         assert session.trainer.model.previous is None
 
 
-@pytest.mark.parametrize("strategy", [Prefilter(LFTL(contrast=2.0), n_candidates=30), Prefilter(by=LFTL(contrast=2.0))])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Prefilter(LFTL(contrast=2.0), n_candidates=30),
+        Prefilter(by=LFTL(contrast=2.0), n_candidates=30),
+        LAS(by=LFTL(contrast=2.0)),
+    ],
+    ids=repr,
+)
 def test_it_is_passed_on_to_the_parts_of_a_strategy(begin, blobs, seen, strategy):
     X, y, _ = blobs
-    strategy.set_params(n_candidates=30)
     models = play(begin(strategy), y, 3)
     np.testing.assert_allclose(seen[-1].previous_proba, models[-2].predict_proba(X[seen[-1].index]))
+
+
+def test_in_stages_and_shares_it_is_there_in_the_rounds_that_read_it(begin, blobs, seen):
+    X, y, _ = blobs
+    lftl = Mixed([(LFTL(contrast=2.0), 0.7), (MarginSampling(), 0.3)])
+    session = begin(Staged([(MarginSampling(), 1), (lftl, 2), (MarginSampling(), None)]))
+    models = []
+    for is_read in (False, True, True, False):
+        assert (session.trainer.model.previous is not None) == is_read
+        models += play(session, y)
+    for view, before in zip(seen, models, strict=False):
+        np.testing.assert_allclose(view.previous_proba, before.predict_proba(X[view.index]))
+    assert len(seen) == 2
 
 
 def test_of_an_estimator_of_the_strategy_it_is_the_one_fitted_a_round_ago(begin, blobs, seen):
