@@ -54,7 +54,7 @@ class Campaign:
             others = other.session_.state.initial_roles.domain
             if not np.array_equal(others, domain):
                 raise ValueError(
-                    f"control was fitted on other rows: {len(others)} rows, {(others < 0).sum()} of them target, and not "
+                    f"control was fitted on other rows: {len(others)}, of the target {(others < 0).sum()}, and not "
                     f"{len(domain)} and {(domain < 0).sum()}; fit the same loop with RandomSampling() on the same data."
                 )
         return cls(loop, session, controls)

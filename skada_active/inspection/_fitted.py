@@ -19,7 +19,8 @@ def as_loop(fitted: Any, name: str) -> ActiveAdaptationLoop:
         return ActiveAdaptationLoop.from_session(fitted) if loop is None else loop
     if not isinstance(fitted, ActiveAdaptationLoop):
         raise TypeError(
-            f"{name} must be a fitted ActiveAdaptationLoop or recipe, or an AdaptationSession; got {type(fitted).__name__}."
+            f"{name} must be a fitted ActiveAdaptationLoop or recipe, or an AdaptationSession; got "
+            f"{type(fitted).__name__}."
         )
     check_is_fitted(fitted)
     return fitted

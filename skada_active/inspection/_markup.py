@@ -14,7 +14,7 @@ __all__ = ["details", "figure", "paragraph", "section", "svg_bytes", "table"]
 
 #: Cells hold at most so many characters.
 _LONGEST = 300
-_NUMBER = re.compile(r"–|-?\d+(\.\d+)?(e[-+]\d+)?( %)?")
+_NUMBER = re.compile(r"–|-?\d+(\.\d+)?(e[-+]\d+)?( %)?( \(\d+ to \d+\))?")
 
 
 def text(value: Any) -> str:
@@ -34,7 +34,7 @@ def section(title: str, *parts: str) -> str:
 
 
 def details(summary: str, *parts: str) -> str:
-    """Return what opens on a click, and in print; parts are HTML."""
+    """Return what opens on a click, and in print where the browser can; parts are HTML."""
     return f"<details><summary>{escape(summary)}</summary>{''.join(parts)}</details>"
 
 
@@ -54,7 +54,8 @@ def figure(picture: bytes, alt: str, caption: str) -> str:
     """Return a picture in SVG with its description for those who do not see it, and its caption."""
     # As an image, and not as a part of the document, no text in it is ever run, and no two ids of pictures meet.
     source = f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
-    return f'<figure><img src="{source}" alt="{escape(alt, quote=True)}"><figcaption>{escape(caption)}</figcaption></figure>'
+    image = f'<img src="{source}" alt="{escape(alt, quote=True)}">'
+    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def svg_bytes(drawn: Any) -> bytes:

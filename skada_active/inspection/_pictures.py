@@ -17,7 +17,7 @@ from skada_active.inspection.queries import QueryDisplay
 __all__ = ["learning_curve", "queries"]
 
 #: Whatever the user's own style is, and the same ids of shapes in every run.
-_STYLE = ["default", {"svg.fonttype": "none", "svg.hashsalt": "skada_active", "font.size": 10}]
+_STYLE: list[Any] = ["default", {"svg.fonttype": "none", "svg.hashsalt": "skada_active", "font.size": 10}]
 
 
 def learning_curve(campaign: Campaign, group: str) -> str:
@@ -43,7 +43,7 @@ def learning_curve(campaign: Campaign, group: str) -> str:
         caption += f" Grey: the control, {n_runs} run(s). One run differs from the next by chance."
     if display.audits:
         alt += f" The interval of the audit ends as {as_share(campaign.measured(campaign.entries[-1], 'audit'))}."
-        caption += " Light band: interval of the audit, around the dotted line."
+        caption += f" Light band: interval of the audit{'' if group == 'audit' else ', around the dotted line'}."
     return figure(picture, alt, caption)
 
 
@@ -60,8 +60,8 @@ def queries(campaign: Campaign) -> str:
     n_asked = counts["asked"] + counts["audited"]
     alt = (
         f"Two scatter plots of the same {len(display.ids)} rows, {counts['source']} of the source and "
-        f"{len(display.ids) - counts['source']} of the target; {n_asked} answered ones stand out, on the left by round, "
-        f"on the right by class, and {counts['audited']} audited ones have a ring."
+        f"{len(display.ids) - counts['source']} of the target; {n_asked} answered ones stand out, on the left by "
+        f"round, on the right by class, and {counts['audited']} audited ones have a ring."
     )
     caption = "Rows as the model sees them: what was asked, by round and by class."
     if display.axes[0].startswith("first principal"):

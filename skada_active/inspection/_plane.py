@@ -95,15 +95,24 @@ def _principal(features: NDArray[Any], is_target: NDArray[np.bool_], is_scaled: 
 
 
 def limits(points: NDArray[np.float64], is_target: NDArray[np.bool_], always: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the limits (2, 2) of a picture: what holds 98 % of either domain along each axis, and some rows `always`.
+    """Return the limits (2, 2) of a picture: those of either domain without its outliers, and of some rows `always`.
 
-    Single rows far away would leave a speck of all others.
+    Single rows far away would leave a speck of all others. Outliers are the highest and lowest 1 % along an axis, where
+    they are farther from the quartiles than one and a half times their distance.
     """
     finite = np.isfinite(points).all(axis=1)
     parts = [points[mask & finite] for mask in (is_target, ~is_target)]
-    ends = [np.quantile(part, [0.01, 0.99], axis=0) for part in parts if len(part)]
-    ends += [points[always & finite]]
+    ends = [_usual_range(part) for part in parts if len(part)] + [points[always & finite]]
     both = np.concatenate([end for end in ends if len(end)] or [np.zeros((1, 2))])
     low, high = both.min(axis=0), both.max(axis=0)
     margin = np.maximum(0.06 * (high - low), 1e-9 * np.maximum(np.abs(low), np.abs(high)) + 1e-12)
     return np.stack([low - margin, high + margin])
+
+
+def _usual_range(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    lower, upper = np.quantile(points, [0.25, 0.75], axis=0)
+    # Values of rows, not between them, where an outlier would count.
+    first, last = np.quantile(points, 0.01, axis=0, method="higher"), np.quantile(points, 0.99, axis=0, method="lower")
+    low = np.minimum(first, lower - 1.5 * (upper - lower))
+    high = np.maximum(last, upper + 1.5 * (upper - lower))
+    return np.stack([np.maximum(low, points.min(axis=0)), np.minimum(high, points.max(axis=0))])

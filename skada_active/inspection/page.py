@@ -8,9 +8,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from skada_active.inspection._campaign import Campaign
 from skada_active.inspection._fitted import as_loop, as_session, strategy_name
 from skada_active.inspection._plotting import require_matplotlib
-from skada_active.inspection._campaign import Campaign
 from skada_active.inspection._sections import sections_of
 from skada_active.io.estimators import write_bytes
 from skada_active.utils.fitting import keeps_grad_mode, split_pipeline
@@ -53,6 +53,7 @@ summary { cursor: pointer; margin: .6rem 0 }
   figure, tr { break-inside: avoid }
   h2 { break-after: avoid }
   figure img { filter: none }
+  details::details-content { content-visibility: visible; block-size: auto }
 }
 </style>
 </head>

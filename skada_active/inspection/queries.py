@@ -217,7 +217,7 @@ class QueryDisplay:
         if not is_asked.any():
             return
         rounds = self.query_round[is_asked]
-        last = max(2, int(rounds.max()))  # a norm of one colour is none
+        last = int(rounds.max())
         norm = BoundaryNorm(np.arange(0.5, last + 1), 256)
         look = {"cmap": colormaps["viridis"], "norm": norm, "s": 42, "edgecolor": "black", "linewidth": 0.6}
         self.points_["asked"] = self._scatter(is_asked, label="asked", c=rounds, zorder=3, **look)
