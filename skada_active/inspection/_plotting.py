@@ -29,6 +29,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 #: Rows that nobody asked about: of the source, and of the target.
 GREY, POOL = "#ABABAB", "#4C86C6"
 _WIDTH = 28
+#: Axes of less inches are narrow.
+_NARROW = 3.4
 
 
 class ClassStyle(NamedTuple):
@@ -94,7 +96,9 @@ def class_styles(labels: Iterable[Any]) -> dict[Any, ClassStyle]:
 
 
 def legend_below(ax: Any, handles: list[Any], ncols: int = 3) -> Any:
-    """Return a legend below the axes, where it covers no data."""
+    """Return a legend below the axes, where it covers no data; narrow axes have one column less."""
+    inches = ax.get_position().width * ax.figure.get_figwidth()
+    ncols -= inches < _NARROW
     legend = ax.legend(
         handles=handles,
         loc="upper center",

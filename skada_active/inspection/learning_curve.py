@@ -265,6 +265,8 @@ class LearningCurveDisplay:
         count_along(self.ax_.xaxis)
         if self.metric in BUILT_IN:
             self.ax_.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+            low, high = self.ax_.get_ylim()
+            self.ax_.set_ylim(max(low, -0.02), min(high, 1.02))  # an interval of a mean may go beyond
         self.ax_.grid(axis="y", alpha=0.3)
         legend_below(self.ax_, self.ax_.get_legend_handles_labels()[0], ncols=2)
 
