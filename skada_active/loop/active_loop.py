@@ -29,7 +29,7 @@ from skada_active.loop.saving import load_loop, save_loop
 from skada_active.loop.stopping import AnyOf, StoppingRule
 from skada_active.metrics.estimate import AccuracyEstimate
 from skada_active.metrics.scoring import BUILT_IN
-from skada_active.query import MarginSampling, QueryStrategy
+from skada_active.query import QueryStrategy, default_strategy
 from skada_active.session import AdaptationSession
 from skada_active.session._validation import check_annotators, check_costs
 from skada_active.session.progress import Progress
@@ -59,7 +59,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         Classifier: `AdaptationClassifier` (the default), any scikit-learn classifier, or a `Pipeline` that ends in one
         of them. One whose ``fit`` takes ``sample_domain`` sees all rows, any other one the labelled rows.
     strategy : QueryStrategy, default=None
-        Query strategy; ``None``: `MarginSampling`. It reads the loop's estimator, unless it brings its own.
+        Query strategy; ``None``: one that is robust for the estimator, see `default_strategy`; `strategy_` says which.
+        It reads the loop's estimator, unless it brings its own.
     budget : int, float, sequence or BudgetSchedule, default=0.05
         Labels to buy: a count, a fraction of the initial pool, one of them per round, or a schedule.
     n_rounds : int, default=5
@@ -586,7 +587,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         progress: Progress | None = None,
     ) -> AdaptationSession:
         held_out = None if eval_set is None else check_eval_set(eval_set, y[roles.is_labeled])
-        settings = self._settings(roles, costs, n_annotators)
+        settings = self._settings(X, roles, costs, n_annotators)
         answers = y[roles.candidates] if y_true is None else y_true[roles.candidates]
         has_answers = len(answers) and (y_true is None or not is_missing(answers).all())
         if not has_answers and np.any(np.greater(getattr(self.budget, "budget", self.budget), 0)):
@@ -601,7 +602,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             store.close()
             raise
 
-    def _settings(self, roles: Roles, costs: NDArray[np.float64] | None, n_annotators: int) -> SessionSettings:
+    def _settings(self, X: Any, roles: Roles, costs: NDArray[np.float64] | None, n_annotators: int) -> SessionSettings:
         pool_cost = Spending(len(roles.domain), costs).whole_units(roles.candidates)
         schedule = self.budget
         if not isinstance(schedule, BudgetSchedule):
@@ -609,9 +610,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         # Without a seed one is drawn from a generator of its own, never from numpy's global one.
         rounds = schedule.rounds(pool_cost)
         rng = np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
+        estimator = _default_estimator() if self.estimator is None else clone(self.estimator)
         return SessionSettings(
-            estimator=_default_estimator() if self.estimator is None else clone(self.estimator),
-            strategy=MarginSampling() if self.strategy is None else clone(self.strategy),
+            estimator=estimator,
+            strategy=default_strategy(estimator, X) if self.strategy is None else clone(self.strategy),
             seed=int(rng.randint(np.iinfo(np.int32).max)),
             rounds=rounds,
             costs=costs,

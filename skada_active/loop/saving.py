@@ -107,14 +107,15 @@ def load_loop(
         params["scoring"] = params.get("scoring") if scoring is None else scoring
         params |= {name: _given_again(name, given) for name in content.get("absent", ())}
         loop, model, purchases = kind(**params), loads(content["model"], trusted), json.loads(content["purchases"])
-        settings = loop._settings(roles, content["costs"], content["n_annotators"])
+        rows = saved_X if X is None else X
+        settings = loop._settings(rows, roles, content["costs"], content["n_annotators"])
         settings = replace(settings, seed=content["seed"], rounds=content["rounds"])
         model = TrainedModel.unpacked(model, missing["estimator"], loop.estimator, purchases)
         store = MemoryStore(settings, [from_json(line) for line in content["events"]], model, recorded)
         if eval_set is None and content["eval_X"] is not None:
             eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])
         known = {"y_true": _unpacked_labels(content["y_true"]), "eval_set": eval_set, "scoring": params["scoring"]}
-        rows, make_loop = saved_X if X is None else X, clone(loop)._fitted_clone
+        make_loop = clone(loop)._fitted_clone
         loop._adopt(AdaptationSession(store, rows, y, roles, **known, make_loop=make_loop))
         vars(loop).update({name: value for name, value in content["columns"].items() if name in _COLUMNS})
     return loop

@@ -14,6 +14,7 @@ from skada_active.query.clue import CLUE, clue_weights
 from skada_active.query.committee import QueryByCommittee, mean_kl_to_consensus, vote_entropy
 from skada_active.query.core_set import CoreSet
 from skada_active.query.d3gu import D3GU, gradient_utility
+from skada_active.query.default import default_strategy
 from skada_active.query.duc import DUC, dirichlet_uncertainty
 from skada_active.query.eada import EADA, energy_margin, free_energy
 from skada_active.query.gala import GALA, gala_local
@@ -83,6 +84,7 @@ __all__ = [
     "badge_embedding",
     "clue_weights",
     "contextual_diversity",
+    "default_strategy",
     "dirichlet_uncertainty",
     "distinctiveness",
     "domain_gap",
