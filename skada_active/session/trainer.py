@@ -140,7 +140,9 @@ class Trainer:
         shown: Callable[[], AbstractContextManager[Any]] = nullcontext
         if self.progress is not None:
             shown = partial(self.progress.training, state, lambda: self.known_accuracies)
-        if done is None or (done != wanted[: len(done)] and self._goes_on()):
+        # A stopping rule compares each model with the one before, which is gone where an earlier answer changes.
+        needs_all = self._goes_on() or self.settings.stopping is not None
+        if done is None or (done != wanted[: len(done)] and needs_all):
             with shown():
                 self._train_start(state)
             save(self)

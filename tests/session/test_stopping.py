@@ -123,6 +123,21 @@ def test_a_loop_with_a_rule_is_saved(tmp_path):
     assert loaded.stopping_reason_ == loop.stopping_reason_
 
 
+def test_after_a_correction_stability_is_that_of_the_right_answers():
+    def session():
+        loop = make_loop(AfterRounds(9), budget=10, n_rounds=2)
+        return loop.session(X, mask_target(Y, DOMAIN), sample_domain=DOMAIN)
+
+    right, slip = session(), session()
+    for number in range(2):
+        ids = right.ask()
+        right.tell(ids, Y[ids])
+        slip.ask()
+        slip.tell(ids, (Y[ids] + (number == 0)) % 3)
+    slip.correct(ids := slip.queried_ids_[:5], Y[ids])
+    assert [entry["stability"] for entry in slip.history_] == [entry["stability"] for entry in right.history_]
+
+
 def test_what_is_no_rule_is_refused():
     with pytest.raises(ValueError, match="stopping"):
         fit("soon")
