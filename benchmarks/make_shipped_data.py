@@ -1,8 +1,10 @@
 """Make the data files that the package ships from the full research archives.
 
 Usage: ``python benchmarks/make_shipped_data.py ARCHIVES OUTPUT``. ``ARCHIVES`` holds ``gas_drift.npz``,
-``heart_disease.npz``, ``wine_quality.npz`` and ``digits.npz`` with arrays ``X_<domain>`` and ``y_<domain>``
-(y: codes 0, 1, ...); ``OUTPUT`` is ``skada_active/datasets/data``. Rows are chosen, never changed, and stay in order.
+``heart_disease.npz``, ``wine_quality.npz``, ``digits.npz``, ``occupancy.npz``, ``beijing_air.npz`` and
+``sentences_minilm.npz`` with arrays ``X_<domain>`` and ``y_<domain>`` (y: codes 0, 1, ...), the last one with
+``text_<domain>``; ``OUTPUT`` is ``skada_active/datasets/data``. ``--only`` makes some of the files. Rows are chosen,
+never changed, and stay in order.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ GAS_ROWS = {1: None, 2: None, 3: 200, 4: 80, 5: 100, 6: 600, 8: None, 9: 160}
 GAS_FEATURES = ("DR", "|DR|", "EMAi0.001", "EMAi0.01", "EMAi0.1", "EMAd0.001", "EMAd0.01", "EMAd0.1")
 HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
 WINES = ("red", "white")
+DOORS = ("closed", "open", "closed_later")
+STATIONS = ("aotizhongxin", "dingling", "dongsi", "huairou")
+SITES = ("amazon", "imdb", "yelp")
 MNIST_ROWS = 2000
 SEED = 0
 
@@ -55,19 +60,33 @@ def named_domains(archive, domains: tuple[str, ...]) -> dict[str, np.ndarray]:
     return arrays
 
 
+def sentences(archive) -> dict[str, np.ndarray]:
+    arrays = {}
+    for site in SITES:
+        arrays |= domain_arrays(archive, site, site) | {f"text_{site}": archive[f"text_{site}"]}
+    return arrays
+
+
+MAKERS = {
+    "gas_drift": ("gas_drift", gas_drift),
+    "heart_disease": ("heart_disease", lambda archive: named_domains(archive, HOSPITALS)),
+    "wine_quality": ("wine_quality", lambda archive: named_domains(archive, WINES)),
+    "mnist": ("digits", lambda archive: domain_arrays(archive, "mnist", "mnist", MNIST_ROWS)),
+    "occupancy": ("occupancy", lambda archive: named_domains(archive, DOORS)),
+    "beijing_air": ("beijing_air", lambda archive: named_domains(archive, STATIONS)),
+    "sentences": ("sentences_minilm", sentences),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archives", type=Path, help="folder with the research archives")
     parser.add_argument("output", type=Path, help="folder for the shipped files")
+    parser.add_argument("--only", nargs="*", default=list(MAKERS), choices=list(MAKERS), help="files to make")
     arguments = parser.parse_args()
-    makers = {
-        "gas_drift": ("gas_drift", gas_drift),
-        "heart_disease": ("heart_disease", lambda archive: named_domains(archive, HOSPITALS)),
-        "wine_quality": ("wine_quality", lambda archive: named_domains(archive, WINES)),
-        "mnist": ("digits", lambda archive: domain_arrays(archive, "mnist", "mnist", MNIST_ROWS)),
-    }
     arguments.output.mkdir(parents=True, exist_ok=True)
-    for shipped, (stored, make) in makers.items():
+    for shipped in arguments.only:
+        stored, make = MAKERS[shipped]
         with np.load(arguments.archives / f"{stored}.npz", allow_pickle=False) as archive:
             np.savez_compressed(arguments.output / f"{shipped}.npz", **make(archive))
 

@@ -24,6 +24,7 @@ FLOORS = [
     {"model_selection"},
     {"session"},
     {"loop"},
+    {"inspection"},
     {"recipes"},
     {"testing"},
     {""},

@@ -11,14 +11,19 @@ from skada_active.datasets._blobs import make_multi_source_blobs, make_shifted_b
 from skada_active.datasets._digits import load_digits_pair
 from skada_active.datasets._label_shift import make_label_shift
 from skada_active.datasets._moons import make_shifted_moons
+from skada_active.datasets._sensors import load_beijing_air, load_gas_drift, load_occupancy
+from skada_active.datasets._sentences import load_sentences
 from skada_active.datasets._subsets import displace_source, subsample_label_shift, subsample_partial_target
-from skada_active.datasets._tabular import load_gas_drift, load_heart_disease, load_wine_quality
+from skada_active.datasets._tabular import load_heart_disease, load_wine_quality
 
 __all__ = [
     "displace_source",
+    "load_beijing_air",
     "load_digits_pair",
     "load_gas_drift",
     "load_heart_disease",
+    "load_occupancy",
+    "load_sentences",
     "load_wine_quality",
     "make_label_shift",
     "make_multi_source_blobs",

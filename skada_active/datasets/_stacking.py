@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from numbers import Integral
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Arrays", "Dataset", "Domain", "load_domains", "read_archive", "stacked"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    #: ``X, y, sample_domain`` of a table.
+    Table: TypeAlias = tuple[NDArray[np.float32] | pd.DataFrame, NDArray[Any], NDArray[np.int64]]
+
+__all__ = ["Arrays", "Dataset", "Domain", "load_domains", "load_table", "read_archive", "stacked"]
 
 #: What a loader calls a domain by: a number or a name.
 Domain = TypeVar("Domain", bound=int | str)
@@ -53,6 +59,32 @@ def load_domains(
     return X, y, np.sign(position) * own[np.abs(position) - 1]
 
 
+def load_table(
+    file_name: str,
+    numbers: Mapping[Domain, int],
+    source: Domain | Sequence[Domain],
+    target: Domain | Sequence[Domain],
+    as_frame: bool,
+) -> Table:
+    """Load domains of a data file whose arrays are called by them; ``as_frame`` makes a DataFrame of X."""
+
+    def read(domain: Domain) -> Arrays:
+        X, y = read_archive(file_name, f"X_{domain}", f"y_{domain}")
+        return X, y.astype(np.int64)
+
+    dataset = load_domains(source, target, numbers, read)
+    return _with_frame(dataset, file_name) if as_frame else dataset
+
+
+def read_archive(file_name: str, *keys: str) -> list[NDArray[Any]]:
+    """Read arrays from one of the package's data files, without unpickling; others in the file stay unread."""
+    with (
+        (resources.files(__package__) / "data" / file_name).open("rb") as file,
+        np.load(file, allow_pickle=False) as archive,
+    ):
+        return [archive[key] for key in keys]
+
+
 def _chosen(role: str, value: Domain | Sequence[Domain], numbers: Mapping[Domain, int]) -> list[Domain]:
     """Return the argument ``role`` as a list of existing, distinct domains."""
     choices = list(numbers)
@@ -69,10 +101,11 @@ def _chosen(role: str, value: Domain | Sequence[Domain], numbers: Mapping[Domain
     return chosen
 
 
-def read_archive(file_name: str, *keys: str) -> list[NDArray[Any]]:
-    """Read arrays from one of the package's data files, without unpickling; others in the file stay unread."""
-    with (
-        (resources.files(__package__) / "data" / file_name).open("rb") as file,
-        np.load(file, allow_pickle=False) as archive,
-    ):
-        return [archive[key] for key in keys]
+def _with_frame(dataset: Dataset, file_name: str) -> Table:
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("as_frame=True needs pandas: install it, or use as_frame=False") from error
+    (feature_names,) = read_archive(file_name, "feature_names")
+    X, y, sample_domain = dataset
+    return pd.DataFrame(X, columns=feature_names.tolist()), y, sample_domain

@@ -1,99 +1,16 @@
-"""Loaders of the shipped tables: gas sensors, heart disease, wine quality."""
+"""Loaders of the shipped tables of heart disease and wine quality."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from skada_active.datasets._stacking import Arrays, Dataset, Domain, load_domains, read_archive
+from skada_active.datasets._stacking import load_table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from skada_active.datasets._stacking import Table
 
-    Table: TypeAlias = tuple[NDArray[np.float32] | pd.DataFrame, NDArray[Any], NDArray[np.int64]]
-
-__all__ = ["load_gas_drift", "load_heart_disease", "load_wine_quality"]
-
-
-def load_gas_drift(
-    source: int | Sequence[int] = (1, 2), target: int | Sequence[int] = (8,), *, as_frame: bool = False
-) -> Table:
-    """Load gas sensor measurements whose sensors drift over three years.
-
-    Sixteen metal-oxide sensors were exposed to six gases at many concentrations; the classes are the gases. The
-    domains are batches in time, and the sensors age from batch to batch.
-
-    ====== ============ ============= ===========
-    batch  months       rows shipped  rows at UCI
-    ====== ============ ============= ===========
-    1      1, 2         445           445
-    2      3, 4, 8-10   1244          1244
-    3      11-13        200           1586
-    4      14, 15       80            161
-    5      16           100           197
-    6      17-20        600           2300
-    8      22, 23       294           294
-    9      24, 30       160           470
-    ====== ============ ============= ===========
-
-    Rows are measurements as published. Where only some are shipped, they are a fixed class-stratified choice.
-    Batches 7 and 10 are not shipped. Batches 3, 4 and 5 hold no Toluene, batch 2 five rows of it.
-
-    Parameters
-    ----------
-    source : int or sequence of int, default=(1, 2)
-        Batches with known labels, from 1, 2, 3, 4, 5, 6, 8, 9.
-    target : int or sequence of int, default=(8,)
-        Batches that the model must work on.
-    as_frame : bool, default=False
-        Whether X is a DataFrame with UCI's feature names (needs pandas).
-
-    Returns
-    -------
-    X : ndarray or DataFrame of shape (n, 128), float32
-        Eight features of each of 16 sensors, ``DR_1, |DR|_1, EMAi0.001_1, ..., EMAd0.1_16``: the steady-state
-        resistance change (up to 1e6), the same normalised, and the extremes of six exponential moving averages of the
-        rising and the falling response. Scale them before fitting.
-    y : ndarray of shape (n,), str
-        "Ethanol", "Ethylene", "Ammonia", "Acetaldehyde", "Acetone" or "Toluene", of the target rows too.
-    sample_domain : ndarray of shape (n,), int64
-        The batch number for source rows, minus the batch number for target rows.
-
-    Raises
-    ------
-    ValueError
-        If a batch is unknown, named twice, or source and target at once, or if none is given.
-
-    Notes
-    -----
-    About 6 ms; 0.5 kB a row. Rows are in UCI's order, in which long runs share a class: shuffle before splitting.
-    Licence: the UCI page says CC BY 4.0, while the description on the same page, which is older, says "exclusively
-    for research purposes"; it asks for both papers to be cited.
-
-    References
-    ----------
-    .. [1] A. Vergara, S. Vembu, T. Ayhan, M. A. Ryan, M. L. Homer, R. Huerta, "Chemical gas sensor drift
-       compensation using classifier ensembles", Sensors and Actuators B 166-167, 320-329, 2012.
-    .. [2] I. Rodriguez-Lujan, J. Fonollosa, A. Vergara, M. Homer, R. Huerta, "On the calibration of sensor arrays
-       for pattern recognition using the minimal number of experiments", Chemometrics and Intelligent Laboratory
-       Systems 130, 123-134, 2014.
-
-    Examples
-    --------
-    >>> from skada_active.datasets import load_gas_drift
-    >>> X, y, sample_domain = load_gas_drift(source=[1, 2], target=[8])
-    >>> X.shape, sorted(set(sample_domain.tolist()))
-    ((1983, 128), [-8, 1, 2])
-    >>> print(y[0], y[-1])
-    Ethanol Ethylene
-    """
-    (class_names,) = read_archive("gas_drift.npz", "class_names")
-    numbers = {batch: batch for batch in (1, 2, 3, 4, 5, 6, 8, 9)}
-    X, codes, sample_domain = _load_table("gas_drift.npz", numbers, source, target, as_frame)
-    return X, class_names[codes], sample_domain
+__all__ = ["load_heart_disease", "load_wine_quality"]
 
 
 def load_heart_disease(
@@ -157,7 +74,7 @@ def load_heart_disease(
     ((797, 13), [-4, 1, 2], [0, 1])
     """
     numbers = {"cleveland": 1, "hungarian": 2, "switzerland": 3, "va": 4}
-    return _load_table("heart_disease.npz", numbers, source, target, as_frame)
+    return load_table("heart_disease.npz", numbers, source, target, as_frame)
 
 
 def load_wine_quality(
@@ -215,29 +132,4 @@ def load_wine_quality(
     >>> X.shape, int((sample_domain == 1).sum()), int((sample_domain == -2).sum())
     ((6497, 11), 1599, 4898)
     """
-    return _load_table("wine_quality.npz", {"red": 1, "white": 2}, source, target, as_frame)
-
-
-def _load_table(
-    file_name: str,
-    numbers: Mapping[Domain, int],
-    source: Domain | Sequence[Domain],
-    target: Domain | Sequence[Domain],
-    as_frame: bool,
-) -> Table:
-    def read(domain: Domain) -> Arrays:
-        X, y = read_archive(file_name, f"X_{domain}", f"y_{domain}")
-        return X, y.astype(np.int64)
-
-    dataset = load_domains(source, target, numbers, read)
-    return _with_frame(dataset, file_name) if as_frame else dataset
-
-
-def _with_frame(dataset: Dataset, file_name: str) -> Table:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError("as_frame=True needs pandas: install it, or use as_frame=False") from error
-    (feature_names,) = read_archive(file_name, "feature_names")
-    X, y, sample_domain = dataset
-    return pd.DataFrame(X, columns=feature_names.tolist()), y, sample_domain
+    return load_table("wine_quality.npz", {"red": 1, "white": 2}, source, target, as_frame)

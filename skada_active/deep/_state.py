@@ -23,7 +23,7 @@ _TENSOR = "torch_dtype"
 _INTEGERS = {1: torch.uint8, 2: torch.int16}
 _PLAIN = bool | int | float | str | bytes | np.generic | None
 #: Attributes of a net that have a form of their own in the state, are set for every call, or follow from the machine.
-_NOT_SETTINGS = frozenset({"history_", "anchor_counts_", "class_weight", "device"})
+_NOT_SETTINGS = frozenset({"history_", "anchor_counts_", "anchor_set_", "class_weight", "device"})
 
 
 def net_state(net: AdaptationNet) -> dict[str, Any]:
@@ -38,9 +38,9 @@ def net_state(net: AdaptationNet) -> dict[str, Any]:
     -------
     dict
         Copies, as numpy arrays and plain values: weights, buffers, names of frozen parameters, plain attributes of
-        the net and its modules, state of the optimisers, history, step counter, counts of anchors, what an augmentation
-        was fitted to, and of each callback its plain attributes. Callbacks that are not of skorch or this package are
-        there as they are.
+        the net and its modules, state of the optimisers, history, step counter, anchors and their counts, what an
+        augmentation was fitted to, and of each callback its plain attributes. Callbacks that are not of skorch or this
+        package are there as they are.
 
     Notes
     -----
@@ -55,6 +55,7 @@ def net_state(net: AdaptationNet) -> dict[str, Any]:
             "augmentation": _fitted_values(net.augmentation),
             "settings": {name: value for name, value in _plain_attributes(net).items() if name not in _NOT_SETTINGS},
             "anchor_counts": net.anchor_counts_,
+            "anchor_set": net.anchor_set_,
             "iteration": net.clock_.iteration,
             "history": net.history.to_list(),
         }
@@ -100,6 +101,7 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
         vars(net.augmentation).update(state["augmentation"])
     net.__dict__.update(state["settings"])
     net.anchor_counts_ = [counts.to(net.device) for counts in state["anchor_counts"]]
+    net.anchor_set_ = {name: values.to(net.device) for name, values in state["anchor_set"].items()}
     net.clock_.iteration = state["iteration"]
     net.history.extend(state["history"])
     return net

@@ -117,12 +117,19 @@ class Anchors:
         self.rows = self.labeled_target
         self.labels = torch.full_like(self.known, -1)
         self.labels[self.rows] = self.known[self.rows]
+        self.confidence = torch.ones(len(self.known), device=self.known.device)
+        self.joined = torch.zeros_like(self.known)  # the pass before which a row joined; 0 for the labelled ones
         self.counts: list[Tensor] = []
         self._waiting: list[Tensor] = []
         self._bank = torch.empty(0)  # embeddings of all target rows, where the nearest are drawn from
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def members(self) -> dict[str, Tensor]:
+        """Return the anchors: their rows, labels, confidences at joining, and the passes before which they joined."""
+        of_all = {"label": self.labels, "confidence": self.confidence, "joined": self.joined}
+        return {"row": self.rows, **{name: values[self.rows] for name, values in of_all.items()}}
 
     def chunks(self, size: int) -> Iterator[Tensor]:
         """Yield row numbers of anchors, at most `size` at once, without end; every pass over the set sees who joined.
@@ -133,6 +140,8 @@ class Anchors:
         if self.config.neighbors == "local" and len(self.labeled_target):
             self._bank = F.normalize(self.read(self.target)[1])
         while True:
+            for joining in self._waiting:
+                self.joined[joining] = len(self.counts)
             self.rows, self._waiting = torch.cat([self.rows, *self._waiting]), []
             self.counts.append(torch.bincount(self.labels[self.rows], minlength=self.n_classes))
             order = torch.randperm(len(self.rows)).to(self.rows.device)
@@ -159,6 +168,7 @@ class Anchors:
             chance = anchor_acceptance(self.counts[-1])[predicted]
             joins &= torch.rand(len(predicted)).to(chance.device) <= chance
         self.labels[candidates[joins]] = predicted[joins]
+        self.confidence[candidates[joins]] = confidence[joins].to(self.confidence.dtype)
         self._waiting.append(candidates[joins])
 
     def _draw(self, embedding: Tensor) -> Tensor:

@@ -420,6 +420,23 @@ class AdaptationClassifier(
         return np.array(counts, dtype=np.int64).reshape(-1, len(self.classes_))
 
     @property
+    def anchor_set_(self) -> NDArray[Any]:
+        """Anchors at the end of the last epoch, in order of joining: a structured array of shape (n_anchors,).
+
+        Its fields are ``row`` (number in the `X` that was trained on), ``label`` (what it was trained for),
+        ``confidence`` (the model's at joining; 1 for an answer) and ``joined`` (the pass over the set, counted from 0,
+        that it was in first; 0 for the answers). ``pandas.DataFrame(model.anchor_set_)`` shows it.
+        """
+        if self.anchors is None:
+            raise AttributeError("anchor_set_ exists only with anchors=AnchorSet(...).")
+        members = {name: values.cpu().numpy() for name, values in self.net_.anchor_set_.items()}
+        types = {"row": np.int64, "label": self.classes_.dtype, "confidence": np.float32, "joined": np.int64}
+        table = np.empty(len(members.get("row", ())), dtype=list(types.items()))
+        for name, values in members.items():
+            table[name] = self.classes_[values] if name == "label" else values
+        return table
+
+    @property
     def device_(self) -> torch.device:
         """Device that the network is on."""
         return next(self.net_.module_.parameters()).device

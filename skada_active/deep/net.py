@@ -155,6 +155,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         super().initialize_history()
         self.clock_ = _Clock()
         self.anchor_counts_: list[Tensor] = []
+        self.anchor_set_: dict[str, Tensor] = {}
         self._unused_events: frozenset[str] = frozenset()
         self._phase: Phase | None = None
 
@@ -378,7 +379,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
             self._record(name, loss)
         check_finite(self, losses)
         if training and iterator.anchors is not None:
-            self.anchor_counts_ = iterator.anchors.counts
+            self.anchor_counts_, self.anchor_set_ = iterator.anchors.counts, iterator.anchors.members()
             self._record("n_anchors", float(len(iterator.anchors)))
         if training:
             say_epoch(round(self._epochs * self.clock_.done / self.clock_.total), self._epochs)

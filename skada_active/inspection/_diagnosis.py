@@ -32,7 +32,7 @@ from skada_active.inspection._separation import (
 )
 from skada_active.inspection._strangers import stranger_p_values, strangers_among
 from skada_active.inspection._verdict import Evidence, Verdict, decide
-from skada_active.inspection.report import ClassShare, ShiftReport, Strangers
+from skada_active.inspection.shift_report import ClassShare, ShiftReport, Strangers
 from skada_active.metrics.held_out import spread_folds
 from skada_active.metrics.label_shift import calibrate_proba
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from skada_active.inspection._text import CAUSES, MAX_SHOWN, QUESTIONS, accuracy_rows, counts, p_text, pointed, shown
 
 if TYPE_CHECKING:
-    from skada_active.inspection.report import ShiftReport
+    from skada_active.inspection.shift_report import ShiftReport
 
 __all__ = ["as_html"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skada_active.inspection._drop import Estimated
-    from skada_active.inspection.report import ShiftReport
+    from skada_active.inspection.shift_report import ShiftReport
 
 __all__ = ["CAUSES", "QUESTIONS", "accuracy_rows", "as_text", "p_text", "pointed", "shown"]
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from skada_active.inspection._diagnosis import Diagnosis
 from skada_active.inspection._sample import draw_sample, look_at
-from skada_active.inspection.report import ShiftReport
+from skada_active.inspection.shift_report import ShiftReport
 from skada_active.utils.fitting import keeps_grad_mode
 from skada_active.utils.random import RandomStateLike, check_rng
 

@@ -2,6 +2,7 @@
 
 from skada_active.loop.active_loop import ActiveAdaptationLoop
 from skada_active.loop.oracle import AbstainingOracle, ArrayOracle, NoisyOracle
+from skada_active.loop.stopping import SmallGain, StablePredictions, StoppingRule, TargetAccuracy
 
 # The session that a loop runs can be imported from here, too.
 from skada_active.session import AdaptationSession as AdaptationSession
@@ -14,4 +15,8 @@ __all__ = [
     "ArrayOracle",
     "BudgetSchedule",
     "NoisyOracle",
+    "SmallGain",
+    "StablePredictions",
+    "StoppingRule",
+    "TargetAccuracy",
 ]

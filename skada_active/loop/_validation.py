@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from skada_active.labels import label_kinds
 from skada_active.utils.scores import known_positions, warn_of_strangers
 from skada_active.utils.warn import warn_user
 
-__all__ = ["check_eval_set", "check_oracle", "check_reply", "require_target", "warn_of_no_question"]
+__all__ = ["check_audit", "check_eval_set", "check_oracle", "check_reply", "require_target", "warn_of_no_question"]
 
 
 def check_oracle(oracle: Any) -> None:
@@ -22,6 +23,23 @@ def check_oracle(oracle: Any) -> None:
             f"oracle must be a callable oracle(ids, X_rows) -> labels, got {type(oracle).__name__}; wrap an array of "
             "labels in ArrayOracle(y)."
         )
+
+
+def check_audit(audit: Any, rounds: list[int]) -> int | float:
+    """Return the labels of each round that measure the model, a count or a share; a ValueError if they are no such."""
+    if isinstance(audit, Integral) and not isinstance(audit, bool) and int(audit) >= 0:
+        if rounds and 0 < min(rounds) <= int(audit):
+            raise ValueError(
+                f"audit={audit} row(s) per round leave no label to learn from in a round of {min(rounds)}; lower it, "
+                "buy more per round, or give a share of all labels, such as audit=0.2."
+            )
+        return int(audit)
+    if isinstance(audit, Real) and not isinstance(audit, (bool, Integral)) and 0 <= float(audit) < 1:
+        return float(audit)
+    raise ValueError(
+        f"audit must be a number of labels per round (int >= 0) or a share of all labels (float in [0, 1)), got "
+        f"{audit!r}."
+    )
 
 
 def check_eval_set(eval_set: Any, known: NDArray[Any] | None = None) -> tuple[Any, NDArray[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skada_active.domains import Roles, check_domain_coding, check_inputs, hide_target
 from skada_active.labels import is_missing
 from skada_active.loop._validation import (
+    check_audit,
     check_eval_set,
     check_oracle,
     check_reply,
@@ -25,15 +26,17 @@ from skada_active.loop._validation import (
 from skada_active.loop.oracle import Oracle
 from skada_active.loop.prediction import DelegatedPrediction
 from skada_active.loop.saving import load_loop, save_loop
+from skada_active.loop.stopping import AnyOf, StoppingRule
+from skada_active.metrics.estimate import AccuracyEstimate
 from skada_active.metrics.scoring import BUILT_IN
-from skada_active.query import MarginSampling, QueryStrategy
+from skada_active.query import QueryStrategy, default_strategy
 from skada_active.session import AdaptationSession
 from skada_active.session._validation import check_annotators, check_costs
 from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
 from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
-from skada_active.utils._sklearn import HasMethods, StrOptions
+from skada_active.utils._sklearn import HasMethods, Interval, StrOptions
 from skada_active.utils.fitting import keeps_grad_mode, remember_columns
 from skada_active.utils.rows import take_rows
 from skada_active.utils.warn import warn_user
@@ -56,11 +59,24 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         Classifier: `AdaptationClassifier` (the default), any scikit-learn classifier, or a `Pipeline` that ends in one
         of them. One whose ``fit`` takes ``sample_domain`` sees all rows, any other one the labelled rows.
     strategy : QueryStrategy, default=None
-        Query strategy; ``None``: `MarginSampling`. It reads the loop's estimator, unless it brings its own.
+        Query strategy; ``None``: one that is robust for the estimator, see `default_strategy`; `strategy_` says which.
+        It reads the loop's estimator, unless it brings its own.
     budget : int, float, sequence or BudgetSchedule, default=0.05
         Labels to buy: a count, a fraction of the initial pool, one of them per round, or a schedule.
     n_rounds : int, default=5
         Number of rounds, where `budget` does not say it.
+    target_weight : "balanced", float or None, default="balanced"
+        How the labelled target rows, bought or known from the start, count against the source rows in an estimator that
+        is not domain-aware. A float is the weight of one such row where a source row has 1; ``"balanced"``: so much
+        that both have the same sum, ``n_source / n_labeled_target``; ``None``: every row counts the same. A network
+        weighs them by its `labeled_loss` and `source_weight` instead. See Notes.
+    audit : int or float, default=0.0
+        Labels of each round that measure the model and never train it: a count, or a share of all labels, below 1. They
+        are drawn at random over the model's confidence and mixed into the questions. `accuracy_` and each entry of the
+        history have an honest estimate then. It costs what the model would have learned from them.
+    stopping : StoppingRule, default=None
+        When more labels are not worth it, such as ``TargetAccuracy(0.9) | StablePredictions()`` of `skada_active.loop`;
+        asked after every round. A budget that is raised later buys one more round at least.
     scoring : str, callable, list, tuple, set or dict, default=None
         Metrics of each round beside accuracy and balanced accuracy, as in `sklearn.model_selection.cross_validate`:
         names, scorers, or a dict of them. They change neither the model nor what is asked.
@@ -95,20 +111,43 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
     n_queries_ : int
         Number of labels bought.
     termination_condition_ : str
-        ``"budget"``, ``"pool"`` (no row is left to ask about, whether or not budget is left) or ``"no_target"``.
+        ``"budget"``, ``"pool"`` (no row is left to ask about, whether or not budget is left), ``"no_target"`` or
+        ``"stopped"`` (by the stopping rule).
+    stopping_reason_ : str or None
+        What the stopping rule says, in words.
+    accuracy_ : AccuracyEstimate
+        Accuracy on the target rows that the model is not trained on, by the audited ones, with its interval; only with
+        `audit`.
     history_ : list of dict
         One entry per round: ``round``, ``ids`` bought and their ``utilities``, ``abstained_ids``, ``n_queries`` so far,
         ``class_counts`` of the revealed target labels, ``seconds`` (query, oracle, train), ``loss`` of the last epoch
         by term, and ``accuracy``, ``balanced_accuracy`` (the mean over the classes, which a majority cannot hide
         behind) and what `scoring` names (a single callable: ``score``), each a dict: *transductive* (all target rows),
         *unqueried* (target rows never bought), *holdout* (`eval_set`), from the rows whose labels are known, None
-        without any. `skada_active.metrics.history_records` makes plain values of it, for JSON or a table.
+        without any. With `audit` there is an `AccuracyEstimate` beside them, *audit*, and ``audit_ids``, which of the
+        ids it rests on; with `stopping` ``stability``: how far the predictions differ from those of the round before.
+        `skada_active.metrics.history_records` makes plain values of it, for JSON or a table.
     initial_ : dict
-        The same entry for the model before any purchase (round 0).
+        The same entry for the model before any purchase (round 0), its *audit* by all rows audited since.
     session_ : AdaptationSession
         The session that was run; it holds the data, so that `resume` can go on.
     n_features_in_, feature_names_in_
         Number and names of the columns of `X`.
+
+    Notes
+    -----
+    `target_weight` is ``sample_weight`` wherever the estimator's ``fit`` takes it: in a Pipeline by the name of its
+    last step, in a meta-estimator (`CalibratedClassifierCV`, `VotingClassifier`, a search) if all that it fits take it,
+    too. The other steps of a Pipeline, such as scalers, selectors and encoders of the target, see every row once. It
+    multiplies ``class_weight``, and has nothing to do with what labels cost.
+
+    Estimators without ``sample_weight`` (`KNeighborsClassifier`, `GaussianProcessClassifier`,
+    `LinearDiscriminantAnalysis`, `OneVsRestClassifier`, a vote with one of them) are fitted on repeated rows: those of
+    the half that weighs more per row stand as often as the ratio of the weights says, rounded to the nearest integer
+    (halves up), so that 1.4 repeats nothing. ``"balanced"`` makes less than twice the rows, in time and memory; a float
+    at most ten times, with a warning where more were asked for. Copies stand next to each other, so that unshuffled
+    folds inside of the estimator (the default of a search and of `CalibratedClassifierCV`) keep nearly all copies of a
+    row together; shuffled ones test on copies of what they train on.
 
     Examples
     --------
@@ -127,6 +166,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "estimator": [HasMethods(["fit"]), None],
         "strategy": [QueryStrategy, None],
+        "target_weight": [StrOptions({"balanced"}), Interval(Real, 0, None, closed="neither"), None],
+        "stopping": [StoppingRule, AnyOf, None],
         "scoring": [str, callable, list, tuple, set, dict, None],
         "warm_start": ["boolean"],
         "new_classes": [StrOptions({"refuse", "learn"})],
@@ -142,6 +183,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         *,
         budget: Any = 0.05,
         n_rounds: int = 5,
+        target_weight: str | float | None = "balanced",
+        audit: int | float = 0.0,
+        stopping: Any = None,
         scoring: Any = None,
         round_epochs: Any = 5,
         warm_start: bool = True,
@@ -153,6 +197,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         self.strategy = strategy
         self.budget = budget
         self.n_rounds = n_rounds
+        self.target_weight = target_weight
+        self.audit = audit
+        self.stopping = stopping
         self.scoring = scoring
         self.round_epochs = round_epochs
         self.warm_start = warm_start
@@ -383,6 +430,9 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             round_epochs=settings.round_epochs,
             warm_start=settings.warm_start,
             new_classes=settings.new_classes,
+            target_weight=settings.target_weight,
+            audit=settings.audit,
+            stopping=settings.stopping,
             scoring=None if session.trainer.scoring is None else session.trainer.scoring.given,
             random_state=settings.seed if settings.given_seed is None else settings.given_seed,
         )
@@ -463,6 +513,12 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             trusted=trusted,
         )
 
+    @property
+    def accuracy_(self) -> AccuracyEstimate:
+        """Accuracy on the target rows that the model is not trained on, by the audited ones, with its interval."""
+        check_is_fitted(self)
+        return self.session_.accuracy_
+
     def learning_curve(
         self, accuracy: str = "unqueried", *, metric: str = "accuracy"
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -502,6 +558,10 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         self._validate_params()
         if self.estimator is not None and is_regressor(self.estimator):
             raise ValueError(f"estimator must be a classifier, got the regressor {self.estimator!r}.")
+        if isinstance(self.target_weight, bool | np.bool_):
+            raise ValueError(
+                f'target_weight={self.target_weight} must be "balanced", a number > 0 or None; use "balanced" or None.'
+            )
         epochs = np.atleast_1d(self.round_epochs)
         if epochs.ndim > 1 or not len(epochs) or epochs.dtype.kind not in "iu" or epochs.min() < 0:
             raise ValueError(
@@ -527,7 +587,7 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         progress: Progress | None = None,
     ) -> AdaptationSession:
         held_out = None if eval_set is None else check_eval_set(eval_set, y[roles.is_labeled])
-        settings = self._settings(roles, costs, n_annotators)
+        settings = self._settings(X, roles, costs, n_annotators)
         answers = y[roles.candidates] if y_true is None else y_true[roles.candidates]
         has_answers = len(answers) and (y_true is None or not is_missing(answers).all())
         if not has_answers and np.any(np.greater(getattr(self.budget, "budget", self.budget), 0)):
@@ -542,36 +602,41 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
             store.close()
             raise
 
-    def _settings(self, roles: Roles, costs: NDArray[np.float64] | None, n_annotators: int) -> SessionSettings:
+    def _settings(self, X: Any, roles: Roles, costs: NDArray[np.float64] | None, n_annotators: int) -> SessionSettings:
         pool_cost = Spending(len(roles.domain), costs).whole_units(roles.candidates)
         schedule = self.budget
         if not isinstance(schedule, BudgetSchedule):
             schedule = BudgetSchedule(self.budget, self.n_rounds)
         # Without a seed one is drawn from a generator of its own, never from numpy's global one.
+        rounds = schedule.rounds(pool_cost)
         rng = np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
+        estimator = _default_estimator() if self.estimator is None else clone(self.estimator)
         return SessionSettings(
-            estimator=_default_estimator() if self.estimator is None else clone(self.estimator),
-            strategy=MarginSampling() if self.strategy is None else clone(self.strategy),
+            estimator=estimator,
+            strategy=default_strategy(estimator, X) if self.strategy is None else clone(self.strategy),
             seed=int(rng.randint(np.iinfo(np.int32).max)),
-            rounds=schedule.rounds(pool_cost),
+            rounds=rounds,
             costs=costs,
             n_annotators=n_annotators,
             round_epochs=self.round_epochs,
             warm_start=self.warm_start,
             new_classes=self.new_classes,
+            target_weight=self.target_weight,
+            audit=check_audit(self.audit, rounds),
+            stopping=self.stopping,
             given_seed=int(self.random_state) if isinstance(self.random_state, Integral) else None,
         )
 
     def _adopt(self, session: AdaptationSession) -> Self:
         """Take over what a session has come to; where its training was interrupted, what was trained before."""
         self.session_, self.strategy_ = session, session.strategy_
-        self.estimator_, self.initial_, history, _ = session.trainer.model
+        self.estimator_, self.initial_, history = session.trainer.model[:3]
         self.history_ = list(history)
         state = session.state
         self.queried_ids_ = np.array(state.bought_ids, dtype=np.int64)
         self.query_round_ = state.query_round.copy()
         self.n_queries_ = len(self.queried_ids_)
-        self.termination_condition_ = state.termination_condition
+        self.termination_condition_, self.stopping_reason_ = session.termination_condition_, session.stopping_reason_
         self.classes_ = self.estimator_.classes_
         if session.X is not None:
             remember_columns(self, session.X)

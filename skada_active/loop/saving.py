@@ -18,7 +18,7 @@ from skada_active.domains import Roles
 from skada_active.exceptions import DamagedFileError
 from skada_active.io.estimators import dumps, errors_of, is_loadable, loads, read_bytes, write_bytes
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
-from skada_active.io.packing import missing_parameters, packed, unpacked
+from skada_active.io.packing import missing_parameters, packed
 from skada_active.io.parameters import describe_parameters, differences
 from skada_active.labels import labels_from_list, labels_to_list
 from skada_active.loop._validation import check_eval_set
@@ -41,7 +41,8 @@ def save_loop(loop: Any, path: Path) -> None:
     """Write a fitted loop to a file, see `ActiveAdaptationLoop.save`."""
     session, params = loop.session_, loop.get_params(deep=False)
     parts = {name: getattr(loop, name) for name in _PARTS}  # parameters, or what a recipe builds from its own
-    estimator, settings, (y, roles, _) = session.estimator_, session.settings, session.state.as_of(0)
+    _ = session.estimator_  # trained first where that was interrupted
+    settings, (y, roles, _) = session.settings, session.state.as_of(0)
     missing = {name: missing_parameters(part) for name, part in parts.items()}
     is_recipe = not params.keys() >= parts.keys()
     absent = sorted({path.partition("__")[0] for path in missing_parameters(loop)}) if is_recipe else []
@@ -59,7 +60,7 @@ def save_loop(loop: Any, path: Path) -> None:
         "absent": absent,
         "recipe": dumps(type(loop)()) if is_recipe else None,
         "columns": {name: getattr(loop, name) for name in _COLUMNS if hasattr(loop, name)},
-        "model": dumps([packed(estimator, missing["estimator"]), *session.trainer.model[1:3]]),
+        "model": dumps(session.trainer.model.packed(missing["estimator"])),
         "purchases": json.dumps(session.trainer.model.purchases),
         "rounds": list(settings.rounds),
         **{name: getattr(settings, name) for name in ("seed", "costs", "n_annotators")},
@@ -105,16 +106,16 @@ def load_loop(
         params = {name: loads(blob, trusted) if given.get(name) is None else given[name] for name, blob in blobs}
         params["scoring"] = params.get("scoring") if scoring is None else scoring
         params |= {name: _given_again(name, given) for name in content.get("absent", ())}
-        loop, (estimator, initial, history) = kind(**params), loads(content["model"], trusted)
-        estimator = unpacked(estimator, missing["estimator"], loop.estimator)
-        settings = loop._settings(roles, content["costs"], content["n_annotators"])
+        loop, model, purchases = kind(**params), loads(content["model"], trusted), json.loads(content["purchases"])
+        rows = saved_X if X is None else X
+        settings = loop._settings(rows, roles, content["costs"], content["n_annotators"])
         settings = replace(settings, seed=content["seed"], rounds=content["rounds"])
-        model = TrainedModel(estimator, initial, history, json.loads(content["purchases"]))
+        model = TrainedModel.unpacked(model, missing["estimator"], loop.estimator, purchases)
         store = MemoryStore(settings, [from_json(line) for line in content["events"]], model, recorded)
         if eval_set is None and content["eval_X"] is not None:
             eval_set = _unpacked_rows(content["eval_X"]), _unpacked_labels(content["eval_y"])
         known = {"y_true": _unpacked_labels(content["y_true"]), "eval_set": eval_set, "scoring": params["scoring"]}
-        rows, make_loop = saved_X if X is None else X, clone(loop)._fitted_clone
+        make_loop = clone(loop)._fitted_clone
         loop._adopt(AdaptationSession(store, rows, y, roles, **known, make_loop=make_loop))
         vars(loop).update({name: value for name, value in content["columns"].items() if name in _COLUMNS})
     return loop

@@ -1,7 +1,8 @@
-"""Accuracies on the target: scores, estimates without labels, learning curves as numbers, and what a history keeps."""
+"""Accuracies on the target: scores, estimates with few labels or none, learning curves as numbers, a history's values."""
 
 from skada_active.metrics.accuracy import per_class_accuracy, target_accuracy
 from skada_active.metrics.curves import area_under_curve, mean_interval
+from skada_active.metrics.estimate import AccuracyEstimate, audit_estimate, systematic_sample
 from skada_active.metrics.history import history_records
 from skada_active.metrics.label_free import (
     average_thresholded_confidence,
@@ -11,9 +12,12 @@ from skada_active.metrics.label_free import (
 )
 from skada_active.metrics.label_free_accuracy import label_free_accuracy
 from skada_active.metrics.label_shift import bbse_shares, calibrate_proba, em_shares
+from skada_active.metrics.stability import prediction_stability
 
 __all__ = [
+    "AccuracyEstimate",
     "area_under_curve",
+    "audit_estimate",
     "average_thresholded_confidence",
     "bbse_shares",
     "calibrate_proba",
@@ -25,5 +29,7 @@ __all__ = [
     "label_shift_accuracy",
     "mean_interval",
     "per_class_accuracy",
+    "prediction_stability",
+    "systematic_sample",
     "target_accuracy",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,15 @@ from skada_active.metrics.scoring import BUILT_IN, Scoring
 from skada_active.utils.rows import take_rows
 from skada_active.utils.scores import known_positions, score_known
 
-__all__ = ["accuracies", "class_counts", "known_accuracies", "listed", "per_class_accuracy", "target_accuracy"]
+__all__ = [
+    "accuracies",
+    "are_correct",
+    "class_counts",
+    "known_accuracies",
+    "listed",
+    "per_class_accuracy",
+    "target_accuracy",
+]
 
 _GROUPS = ("transductive", "unqueried", "holdout")
 
@@ -96,7 +105,7 @@ def per_class_accuracy(
     if not len(rows):
         raise ValueError("y has no label of a target row to score against; score on rows whose labels are known.")
     known = native_labels(labels[rows])
-    correct = _are_correct(known, estimator.predict(take_rows(X, rows)))
+    correct = are_correct(known, estimator.predict(take_rows(X, rows)))
     classes, codes = np.unique(known, return_inverse=True)
     shares = np.bincount(codes, weights=correct) / np.bincount(codes)
     return dict(zip(classes.tolist(), shares.tolist(), strict=True))
@@ -133,7 +142,7 @@ def accuracies(
     scores: dict[str, dict[str, float | None]] = {name: dict.fromkeys(_GROUPS) for name in names}
     for group, (of_all, rows, labels, predicted) in groups.items():
         if len(labels):
-            correct, values = _are_correct(labels, predicted), labels.tolist()
+            correct, values = are_correct(labels, predicted), labels.tolist()
             # scikit-learn's balanced accuracy refuses such labels, and warns of predicted classes that no row has.
             number = {label: position for position, label in enumerate(dict.fromkeys(values))}
             codes = np.array([number[label] for label in values])
@@ -153,13 +162,22 @@ def class_counts(labels: NDArray[Any]) -> dict[Any, int]:
 
 
 def known_accuracies(
-    accuracy: dict[str, float | None], balanced: dict[str, float | None] | None = None
+    accuracy: Mapping[str, Any], balanced: Mapping[str, Any] | None = None, before: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
-    """Return the accuracies that are known, and the balanced ones with them, as people are shown them."""
+    """Return the accuracies that are known, and the balanced ones with them, as people are shown them.
+
+    What was audited is shown with its interval, beside that of the model `before` any purchase.
+    """
+    accuracy, audited = dict(accuracy), accuracy.get("audit")
+    accuracy.pop("audit", None)
     with_balanced = dict.fromkeys(accuracy, "") | {
         group: f" (balanced {value:.3f})" for group, value in (balanced or {}).items() if value is not None
     }
-    return {group: f"{value:.3f}{with_balanced[group]}" for group, value in accuracy.items() if value is not None}
+    texts = {group: f"{value:.3f}{with_balanced[group]}" for group, value in accuracy.items() if value is not None}
+    if audited is not None and audited.n_audit:
+        source = (before or {}).get("audit")
+        texts["audited"] = f"{audited}" if source is None else f"{audited}, source model {100 * source.value:.0f} %"
+    return texts
 
 
 def listed(values: dict[str, str]) -> str:
@@ -167,7 +185,7 @@ def listed(values: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _are_correct(labels: NDArray[Any], predicted: ArrayLike) -> NDArray[np.bool_]:
+def are_correct(labels: NDArray[Any], predicted: ArrayLike) -> NDArray[np.bool_]:
     """Tell which of the known labels (n,) were predicted, whatever the two types, shape (n,)."""
     # Compared as objects: labels that were held with missing ones are objects, which scikit-learn's metrics refuse,
     # and a hidden label need not be of the type of those that are known.

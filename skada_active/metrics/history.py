@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+
+from skada_active.metrics.estimate import AccuracyEstimate
 
 __all__ = ["history_records"]
 
@@ -44,6 +47,8 @@ def history_records(fitted: Any) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, AccuracyEstimate):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

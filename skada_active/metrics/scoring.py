@@ -25,6 +25,9 @@ _ENTRY = (
     "class_counts",
     "seconds",
     "loss",
+    "audit_ids",
+    "audit_counts",
+    "stability",
     *BUILT_IN,
 )
 

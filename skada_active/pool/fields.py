@@ -7,7 +7,7 @@ from typing import Literal
 
 __all__ = ["FIELDS", "Field", "names_from"]
 
-Source = Literal["output", "head", "discriminator", "labeled", "source", "roles", "extra"]
+Source = Literal["output", "previous", "head", "discriminator", "labeled", "source", "roles", "extra"]
 
 _LINEAR = (
     "a linear model such as LogisticRegression, a Pipeline that ends in one, or an "
@@ -32,9 +32,10 @@ class Field:
         of X, H hidden units, M members, l and s rows of the labelled groups. A tuple describes a tuple of arrays,
         ``""`` an integer.
     source : str
-        Where a snapshot finds it: ``"output"`` (a row of the model's outputs per candidate), ``"head"`` or
-        ``"discriminator"`` (parts of the model), ``"labeled"`` or ``"source"`` (the revealed target rows and the source
-        rows), ``"roles"`` (the roles of the candidates), ``"extra"`` (given by whoever asks for the snapshot).
+        Where a snapshot finds it: ``"output"`` (a row of the model's outputs per candidate), ``"previous"`` (one of the
+        outputs of the model of the round before), ``"head"`` or ``"discriminator"`` (parts of the model), ``"labeled"``
+        or ``"source"`` (the revealed target rows and the source rows), ``"roles"`` (the roles of the candidates),
+        ``"extra"`` (given by whoever asks for the snapshot).
     integer : bool, default=False
         Whether it holds integers.
     on_device : bool, default=False
@@ -64,6 +65,7 @@ _TABLE = [
     Field("index", "n", "roles", integer=True),
     Field("target_domain", "n", "roles", integer=True),
     Field("proba", "nC", "output", remedy=_PROBA, is_probability=True),
+    Field("previous_proba", "nC", "previous", remedy=_PROBA, is_probability=True),
     Field("logits", "nC", "output", remedy=_LINEAR),
     Field("features", "nD", "output", on_device=True),
     Field("inputs", "nE", "output", remedy=_INPUTS),

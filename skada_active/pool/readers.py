@@ -55,7 +55,7 @@ class ModelReader:
                 names.add("proba")
             if isinstance(self.model, LinearClassifierMixin):
                 names |= {"logits", "head_weight", "head_bias"}
-        return frozenset(names | {"labeled_proba"} if "proba" in names else names)
+        return frozenset(names | {"labeled_proba", "previous_proba"} if "proba" in names else names)
 
     def readable(self, needs: Iterable[str]) -> frozenset[str]:
         """Return the names of the fields to read; a ValueError with a remedy if the model cannot fill one of them.

@@ -27,6 +27,7 @@ _DATASET_ROWS = 2**14
 _ITEM_BYTES = 8
 #: Fields by where they come from: from the model, and from labels and domains.
 _OUTPUTS, _HEAD, _DISCRIMINATOR = (names_from(source) for source in ("output", "head", "discriminator"))
+_PREVIOUS = names_from("previous")
 _CLASSES = frozenset(name for name in FIELDS if name.endswith("_y"))
 _LABELS = _CLASSES | {name for name in FIELDS if name.endswith("_domain")}
 #: Outputs for the revealed target rows and for the source rows: the group's name, and that of the output.
@@ -42,6 +43,7 @@ def snapshot(
     y: NDArray[Any] | None = None,
     n_initial: int | None = None,
     on_device: Iterable[str] = (),
+    previous: Any = None,
     **extra: ArrayLike,
 ) -> PoolView:
     """Read from a fitted model what a strategy needs, in one forward pass.
@@ -66,6 +68,10 @@ def snapshot(
     on_device : iterable of str, default=()
         ``"features"``: those of every group of rows stay on the network's device, as torch tensors. Other models supply
         arrays, whatever is named.
+    previous : estimator, default=None
+        Fitted classifier of the round before, for ``"previous_proba"``: its classes have columns as those of
+        `estimator`, and a class that it did not know has probability 0. ``None``, or one that knows classes which
+        `estimator` lacks: the field is not filled, and then is `proba`.
     **extra : array-like
         Fields that come from somewhere else than the model, such as ``committee_proba``.
 
@@ -84,8 +90,9 @@ def snapshot(
     Notes
     -----
     Costs one forward pass over the pool and, where outputs for the labelled target rows or the source rows are needed,
-    over those rows, all together. Rows are read in blocks of 128 MB of `X` (at least 1024 rows; 16,384 rows of a
-    dataset) into arrays that are made once. Memory: the fields that are filled, and one block with its outputs.
+    over those rows, all together; for ``"previous_proba"`` one more over the pool. Rows are read in blocks of 128 MB of
+    `X` (at least 1024 rows; 16,384 rows of a dataset) into arrays that are made once. Memory: the fields that are
+    filled, and one block with its outputs.
 
     Examples
     --------
@@ -125,7 +132,24 @@ def snapshot(
             raise ValueError(f"needs names {min(names & _CLASSES)!r}, but y is None; pass the labels of all rows as y.")
         filled |= reader.label_fields(roles, names, y)
     filled |= {name: reader.read(name, of_pool.get(reader.embedding)) for name in names & _DISCRIMINATOR}
+    if previous is not None and names & _PREVIOUS:
+        filled["previous_proba"] = _aligned_proba(ModelReader.from_estimator(previous), reader, X, candidates)
     return PoolView(**filled)
+
+
+def _aligned_proba(
+    previous: ModelReader, reader: ModelReader, X: Any, candidates: NDArray[np.int64]
+) -> NDArray[Any] | None:
+    """Return the probabilities (n, C) of another model, its classes in the columns of the reader's; None if it cannot.
+
+    A model can forget a class: where the only answer of it was corrected, or its rows are too few to train on.
+    """
+    if not np.isin(previous.model.classes_, reader.model.classes_).all():
+        return None
+    proba = _read_outputs(previous, X, {"pool": candidates}, {"pool": frozenset({"proba"})})["pool"]["proba"]
+    aligned = np.zeros((len(proba), len(reader.model.classes_)), dtype=proba.dtype)
+    aligned[:, reader.positions(previous.model.classes_)] = proba
+    return aligned
 
 
 def _read_outputs(

@@ -46,6 +46,8 @@ class PoolView:
         Domain numbers of the candidates, below 0.
     proba, logits : ndarray of shape (n, C)
         Class probabilities and logits. Without `proba`, it is the softmax of `logits`.
+    previous_proba : ndarray of shape (n, C), default=proba
+        Class probabilities of the previous round's model; in the first round, those of the model itself.
     features : ndarray of shape (n, D)
         Embedding: the input of the final classifier, in evaluation mode.
     inputs : ndarray of shape (n, E)
@@ -97,6 +99,7 @@ class PoolView:
     index: NDArray[np.int64]
     target_domain: NDArray[np.int64]
     proba: NDArray[Any]
+    previous_proba: NDArray[Any]
     logits: NDArray[Any]
     features: NDArray[Any]
     inputs: NDArray[Any]
@@ -154,6 +157,8 @@ class PoolView:
         filled = vars(self)
         if name == "proba" and "logits" in filled:
             return self._softmax
+        if name == "previous_proba" and {"proba", "logits"} & filled.keys():
+            return self.proba
         if name == "committee_proba" and "committee_logits" in filled:
             return self._committee_softmax
         if name == "class_domain_grad" and {"class_discriminator", "features"} <= filled.keys():
@@ -309,7 +314,8 @@ class PoolView:
     def restrict(self, positions: ArrayLike) -> PoolView:
         """Return the view of some of the candidates, as `take` does, that goes on to know the pool that they are of.
 
-        Only they can be chosen, but what a strategy reads of the surroundings of a candidate is that of this view.
+        Only they can be chosen, but what a strategy reads of the surroundings of a candidate is that of this view, or
+        of the pool that this view is restricted to itself.
 
         Parameters
         ----------
@@ -319,11 +325,12 @@ class PoolView:
         Returns
         -------
         PoolView
-            The view; its `surroundings` are this view and the positions.
+            The view; its `surroundings` are that pool and the positions in it.
         """
         view = self.take(positions)
         if view is not self:
-            view.__dict__["_surroundings"] = self, as_positions(positions, len(self))
+            pool, own = self.surroundings
+            view.__dict__["_surroundings"] = pool, own[as_positions(positions, len(self))]
         return view
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from functools import reduce
+from inspect import signature
 from numbers import Integral
 from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
@@ -66,9 +68,6 @@ class QueryStrategy(BaseEstimator):
         Number and names of the columns of `X`, where it has them.
     """
 
-    #: Fields that the strategy reads as torch tensors, too, when the model is on an accelerator: ``"features"``.
-    on_device: ClassVar[frozenset[str]] = frozenset()
-
     # Under metadata routing the strategy asks for the domains by itself.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"sample_domain": True}
 
@@ -97,6 +96,11 @@ class QueryStrategy(BaseEstimator):
     @property
     def fills(self) -> frozenset[str]:
         """Those among `needs` that the strategy fills by itself, in ``_extra_fields``, and no model has to supply."""
+        return frozenset()
+
+    @property
+    def on_device(self) -> frozenset[str]:
+        """Fields that the strategy reads as torch tensors, too, when the model is on an accelerator: ``"features"``."""
         return frozenset()
 
     @keeps_grad_mode
@@ -255,10 +259,32 @@ class QueryStrategy(BaseEstimator):
     def _extra_fields(
         self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
     ) -> dict[str, NDArray[Any]]:
-        """Return the fields that the strategy `fills` by itself, such as a committee's votes; none here."""
+        """Return the fields that the strategy `fills` by itself, such as a committee's votes; none here.
+
+        A strategy that trains models for them may take the loop's `target_weight`, too.
+        """
         return {}
 
+    def _filled_fields(
+        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState, target_weight: Any
+    ) -> dict[str, NDArray[Any]]:
+        takes_weight = "target_weight" in signature(self._extra_fields).parameters
+        weight = {"target_weight": target_weight} if takes_weight else {}
+        return self._extra_fields(estimator, X, y, roles, rng, **weight)
+
     # What the loop shares with `fit` and `query`.
+
+    def in_round(self, number: int) -> QueryStrategy:
+        """Return the strategy that chooses in a round of a loop, counted from 1: itself, unless a part goes by rounds.
+
+        A part is a parameter that is a strategy. Alone, a strategy is in round 1; ``in_round(3).fit(X, y,
+        sample_domain)`` is in another one.
+        """
+        parts = {name: part for name, part in self.get_params(deep=False).items() if isinstance(part, QueryStrategy)}
+        now = {name: part.in_round(number) for name, part in parts.items()}
+        if all(now[name] is part for name, part in parts.items()):
+            return self
+        return copy.copy(self).set_params(**now)
 
     def has_utilities(self) -> bool:
         """Tell whether the strategy has a score per row, or chooses rows as a set only."""
@@ -273,10 +299,11 @@ class QueryStrategy(BaseEstimator):
         self._validate_params()
         ModelReader.from_estimator(estimator).readable(self.needs - (self.fills and self.filled_for(estimator)))
 
-    def fit_model(self, X: Any, y: NDArray[Any], roles: Roles) -> Any:
+    def fit_model(self, X: Any, y: NDArray[Any], roles: Roles, target_weight: Any = None) -> Any:
         """Return the strategy's estimator, fitted on what is known; an unmet need is refused before any training.
 
-        A strategy that reads nothing trains nothing: without an estimator of its own it returns None.
+        A strategy that reads nothing trains nothing: without an estimator of its own it returns None. `target_weight`
+        is that of the loop, see `ActiveAdaptationLoop`.
         """
         if self.estimator is None and not self.needs:
             return None
@@ -284,20 +311,34 @@ class QueryStrategy(BaseEstimator):
         self.check_model(estimator)
         if self.estimator is None and isinstance(estimator, Pipeline):
             check_table(X, type(self).__name__)
-        return fit_estimator(clone(estimator), X, y, roles)
+        return fit_estimator(clone(estimator), X, y, roles, target_weight)
 
     def view(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, *, random_state: Any = None, n_initial: Any = None
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        *,
+        random_state: Any = None,
+        n_initial: Any = None,
+        target_weight: Any = None,
+        previous: Any = None,
     ) -> PoolView:
-        """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields."""
+        """Return the view of the pool through the fitted `estimator`: the snapshot and the strategy's own fields.
+
+        A strategy that reads ``previous_proba`` is given `previous`, the fitted model of the round before.
+        """
         extra: dict[str, NDArray[Any]] = {}
         fills = self.fills and self.filled_for(estimator)
         if fills and len(roles.candidates):
-            extra = self._extra_fields(estimator, X, y, roles, self._rng(self._own_seed(random_state)))
+            rng = self._rng(self._own_seed(random_state))
+            extra = self._filled_fields(estimator, X, y, roles, rng, target_weight)
         on_device = self.on_device
         if on_device and not ModelReader.from_estimator(estimator).on_accelerator:
             on_device = frozenset()
-        return snapshot(estimator, X, roles, self.needs - fills, y=y, n_initial=n_initial, on_device=on_device, **extra)
+        fields: dict[str, Any] = {"y": y, "n_initial": n_initial, "on_device": on_device, "previous": previous, **extra}
+        return snapshot(estimator, X, roles, self.needs - fills, **fields)
 
     def choose(
         self, view: PoolView, n_queries: int, random_state: RandomStateLike = None
@@ -355,6 +396,11 @@ class QueryStrategy(BaseEstimator):
         return check_rng(self.random_state if random_state is None else random_state)
 
     @property
+    def _reads(self) -> frozenset[str]:
+        """What a default estimator has to supply."""
+        return self.needs - self.fills
+
+    @property
     def _n_heads(self) -> int | None:
         """How many heads a default network gets, to be read as a committee; None: the usual one."""
         return None
@@ -362,7 +408,7 @@ class QueryStrategy(BaseEstimator):
     def _default_estimator(self, X: Any) -> Any:
         # Logistic regression supplies probabilities, logits and a head; images and discriminators need a network.
         # Columns are scaled, for it neither converges nor weighs them alike otherwise; centring would fill sparse rows.
-        trained = {field.objective for field in named(self.needs - self.fills) if field.objective is not None}
+        trained = {field.objective for field in named(self._reads) if field.objective is not None}
         if not trained and hasattr(X, "shape") and len(X.shape) <= 2:
             return make_pipeline(StandardScaler(with_mean=not issparse(X)), LogisticRegression(max_iter=1000))
         from skada_active import deep

@@ -90,7 +90,13 @@ class CommitteeStrategy(QueryStrategy):
             ModelReader.from_estimator(member).readable({"proba"})
 
     def _extra_fields(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        rng: np.random.RandomState,
+        target_weight: Any = None,
     ) -> dict[str, NDArray[Any]]:
         """Return ``committee_proba``: the probabilities of the fitted members for the pool."""
         self.check_model(estimator)
@@ -101,7 +107,7 @@ class CommitteeStrategy(QueryStrategy):
             members = [_seeded(member, roles, rng) for member in self.members]
         pool = take_rows(X, roles.candidates)
         outputs = Parallel(n_jobs=self.n_jobs)(
-            delayed(_member_proba)(member, X, y, roles, rows, pool) for member, rows in members
+            delayed(_member_proba)(member, X, y, roles, rows, pool, target_weight) for member, rows in members
         )
         return {"committee_proba": _stack(*zip(*outputs, strict=True))}
 
@@ -130,12 +136,12 @@ def _seeded(member: Any, roles: Roles, rng: np.random.RandomState) -> tuple[Any,
 
 
 def _member_proba(
-    member: Any, X: Any, y: NDArray[Any], roles: Roles, rows: NDArray[np.int64], pool: Any
+    member: Any, X: Any, y: NDArray[Any], roles: Roles, rows: NDArray[np.int64], pool: Any, target_weight: Any
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the probabilities of a member for the pool, and its classes; one not fitted yet is fitted first."""
     if not _is_fitted(member):
         of_rows = Roles(roles.domain[rows], roles.is_labeled[rows])
-        member = fit_estimator(member, take_rows(X, rows), y[rows], of_rows)
+        member = fit_estimator(member, take_rows(X, rows), y[rows], of_rows, target_weight)
     reader = ModelReader.from_estimator(member)
     return reader.outputs(pool, {"proba"})["proba"], reader.model.classes_
 

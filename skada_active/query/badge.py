@@ -106,7 +106,7 @@ class BADGE(QueryStrategy):
     """
 
     needs = frozenset({"proba", "features"})
-    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
+    on_device = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,

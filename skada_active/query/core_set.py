@@ -65,7 +65,7 @@ class CoreSet(QueryStrategy):
     array([3, 4, 1])
     """
 
-    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
+    on_device = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,

@@ -138,7 +138,7 @@ class D3GU(QueryStrategy):
     array([0])
     """
 
-    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
+    on_device = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,

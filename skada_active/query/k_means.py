@@ -53,7 +53,7 @@ class KMeansSampling(QueryStrategy):
     """
 
     needs = frozenset({"features"})
-    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
+    on_device = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,

@@ -165,7 +165,7 @@ class LAS(QueryStrategy):
     array([2, 3])
     """
 
-    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
+    on_device = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,
@@ -226,11 +226,18 @@ class LAS(QueryStrategy):
             self.by.check_model(estimator)
 
     def _extra_fields(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        rng: np.random.RandomState,
+        target_weight: Any = None,
     ) -> dict[str, NDArray[Any]]:
         if self.by is None:
             return {}
-        return self.by._extra_fields(estimator, X, y, roles, self.by._rng(self.by._own_seed(rng)))
+        rng = self.by._rng(self.by._own_seed(rng))
+        return self.by._filled_fields(estimator, X, y, roles, rng, target_weight)
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         if self.by is not None:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from skada_active.domains import Roles
 from skada_active.pool import PoolView
 from skada_active.query._base import MAX_SEED, QueryStrategy
+from skada_active.query._composite import choose_as_part
 from skada_active.query.badge import BADGE
 from skada_active.query.uncertainty import MarginSampling
 from skada_active.utils._sklearn import Interval
-from skada_active.utils.random import RandomStateLike, child_state
+from skada_active.utils.random import child_state
 
 __all__ = ["Prefilter"]
 
@@ -124,17 +125,25 @@ class Prefilter(QueryStrategy):
             part.check_model(estimator)
 
     def view(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, *, random_state: Any = None, n_initial: Any = None
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        *,
+        random_state: Any = None,
+        n_initial: Any = None,
+        **options: Any,
     ) -> PoolView:
         """Return the view of `strategy` of the rows on the short list; see `QueryStrategy.view`."""
         seed = self._own_seed(random_state)
         n = len(roles.candidates)
-        n_initial = n if n_initial is None else n_initial
+        common: dict[str, Any] = {"n_initial": n if n_initial is None else n_initial, **options}
         if n > self.n_candidates:
             rng = self._rng(seed)
-            pool = self._scorer.view(estimator, X, y, roles, random_state=rng.randint(MAX_SEED), n_initial=n_initial)
+            pool = self._scorer.view(estimator, X, y, roles, random_state=rng.randint(MAX_SEED), **common)
             roles = roles.exclude(np.delete(roles.candidates, self._short_list(pool, self.n_candidates, rng)))
-        return self._chooser.view(estimator, X, y, roles, random_state=seed, n_initial=n_initial)
+        return self._chooser.view(estimator, X, y, roles, random_state=seed, **common)
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         """Return the utilities of `strategy` on the short list and ``-inf`` elsewhere."""
@@ -148,7 +157,7 @@ class Prefilter(QueryStrategy):
         start = copy.deepcopy(rng)
         rows = self._short_list(view, max(self.n_candidates, n_queries), rng)
         whole = len(rows) == len(view)
-        return rows[_chosen(self._chooser, view.take(rows), n_queries, rng if whole else start)]
+        return rows[choose_as_part(self._chooser, view.take(rows), n_queries, rng if whole else start)]
 
     @property
     def _chooser(self) -> QueryStrategy:
@@ -162,7 +171,7 @@ class Prefilter(QueryStrategy):
         """Return the positions of the best rows by `by`, ascending: the order of the pool."""
         if len(view) <= n_rows:
             return np.arange(len(view))
-        return np.sort(_chosen(self._scorer, view, n_rows, child_state(rng)))
+        return np.sort(choose_as_part(self._scorer, view, n_rows, child_state(rng)))
 
     def _exceed(self, n_queries: int, view: PoolView) -> None:
         if view is self.pool_ and len(view) < view.n_initial:
@@ -171,8 +180,3 @@ class Prefilter(QueryStrategy):
                 f"of {view.n_initial}; set n_candidates to at least {n_queries} and fit again."
             )
         super()._exceed(n_queries, view)
-
-
-def _chosen(part: QueryStrategy, view: PoolView, n_queries: int, random_state: RandomStateLike) -> NDArray[np.int64]:
-    """Return what a part selects; its own integer seed wins over the given one."""
-    return part.select(view, n_queries, random_state=part._own_seed(random_state))

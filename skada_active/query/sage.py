@@ -74,7 +74,7 @@ class SAGE(QueryStrategy):
     """
 
     needs = frozenset({"proba", "features", "class_domain_grad"})
-    on_device: ClassVar[frozenset[str]] = frozenset({"features"})
+    on_device = frozenset({"features"})
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **QueryStrategy._parameter_constraints,

@@ -3,6 +3,7 @@
 from skada_active.recipes._aada import AADALoop, aada
 from skada_active.recipes._baseline import Baseline, baseline
 from skada_active.recipes._clue import CLUELoop, clue
+from skada_active.recipes._duc import DUCLoop, duc
 from skada_active.recipes._eada import EADALoop, eada
 from skada_active.recipes._gala import GALALoop, gala
 from skada_active.recipes._gsda import GSDAClassifier, gsda
@@ -19,6 +20,7 @@ __all__ = [
     "AADALoop",
     "Baseline",
     "CLUELoop",
+    "DUCLoop",
     "EADALoop",
     "GALALoop",
     "GSDAClassifier",
@@ -31,6 +33,7 @@ __all__ = [
     "aada",
     "baseline",
     "clue",
+    "duc",
     "eada",
     "gala",
     "gsda",

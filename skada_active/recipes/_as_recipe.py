@@ -24,9 +24,10 @@ _ELSEWHERE = {
     "anchors": "recipes.lada builds the anchor set from its knobs",
     "preset": "the function of the recipe takes it, such as recipes.lada(preset='paper')",
     **dict.fromkeys(
-        ("budget", "n_rounds", "round_epochs", "warm_start", "new_classes", "scoring"),
+        ("budget", "n_rounds", "audit", "stopping", "round_epochs", "warm_start", "new_classes", "scoring"),
         "it belongs to a loop: ActiveAdaptationLoop(recipes.gsda(), strategy, budget=...)",
     ),
+    "target_weight": "it is for estimators that know no domains; the network of a recipe has source_weight",
     **dict.fromkeys(("labeled_loss", "head", "head_temperature"), "recipes.sage decides it by regularizer"),
 }
 _RECIPES: dict[str, type] = {}
@@ -36,7 +37,7 @@ _PRETRAINED = "backbone.0.*"
 #: What the classes of the recipes say of the knobs that they share, by the class that has them.
 _SHARED_DOCS = {
     "RecipeLoop": """
-budget, n_rounds, round_epochs, warm_start, new_classes, scoring, verbose, random_state
+budget, n_rounds, audit, stopping, round_epochs, warm_start, new_classes, scoring, verbose, random_state
     Parameters of the `ActiveAdaptationLoop`; two epochs after each of the first four rounds, 10 after later ones.
 """,
     "TrainingKnobs": """

@@ -136,11 +136,15 @@ class RecipeLoop(TrainingKnobs, ActiveAdaptationLoop):
 
     budget: Any = 0.05
     n_rounds: int = 5
+    audit: int | float = 0.0
+    stopping: Any = None
     round_epochs: Any = (2, 2, 2, 2, 10)
     warm_start: bool = True
     new_classes: str = "refuse"
     scoring: Any = None
 
+    #: No knob: it is for estimators that know no domains, such as a strategy's own.
+    target_weight: ClassVar[str] = "balanced"  # type: ignore[misc]
     FUNCTION: ClassVar[str]
     PAPER: ClassVar[dict[str, Any]] = {}
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

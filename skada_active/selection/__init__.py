@@ -12,6 +12,7 @@ arrays all the same. Without tensors, numpy, scipy and scikit-learn are enough.
 from __future__ import annotations
 
 from skada_active.selection._clusters import kmeans_picks, nearest_to_centers
+from skada_active.selection._cover import greedy_cover, pure_radius
 from skada_active.selection._farthest_first import farthest_first
 from skada_active.selection._kmeans import kmeans
 from skada_active.selection._kmeans_plusplus import kmeans_plusplus
@@ -26,10 +27,12 @@ __all__ = [
     "Outer",
     "SymmetricKL",
     "farthest_first",
+    "greedy_cover",
     "kmeans",
     "kmeans_picks",
     "kmeans_plusplus",
     "nearest_neighbors",
     "nearest_to_centers",
+    "pure_radius",
     "top_k",
 ]

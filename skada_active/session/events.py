@@ -43,6 +43,10 @@ class Asked(Event):
         What the labels of the round may cost together.
     seconds : float
         How long the choice took.
+    audit : sequence of int, default=()
+        Those among `ids` that were drawn at random, to measure the model.
+    promoted : sequence of int, default=()
+        Rows audited before that the strategy chose now: their labels are known, and serve training from now on.
     """
 
     ids: Sequence[int]
@@ -50,6 +54,8 @@ class Asked(Event):
     size: int | None
     amount: float
     seconds: float
+    audit: Sequence[int] = ()
+    promoted: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from skada_active.metrics.accuracy import known_accuracies
 from skada_active.session.state import SessionState
 from skada_active.utils.progress import hearing_epochs
 
@@ -39,8 +38,8 @@ class Progress:
         return {"_bar": None, "_depth": 0}  # a bar that is shown is not copied
 
     @contextmanager
-    def training(self, state: SessionState, last_entry: Callable[[], dict[str, Any]]) -> Iterator[None]:
-        """Show that a model is trained inside the block, and what `last_entry` of the history then says of it."""
+    def training(self, state: SessionState, accuracies: Callable[[], dict[str, str]]) -> Iterator[None]:
+        """Show that a model is trained inside the block, and then what `accuracies` are known of it."""
         with self:
             if self._bar is None:
                 self._bar = tqdm(total=state.budget, initial=state.spent, desc="labels")
@@ -49,5 +48,4 @@ class Progress:
             bar.set_postfix_str("training")
             with hearing_epochs(lambda done, total: bar.set_postfix_str(f"training, epoch {done} of {total}")):
                 yield
-            entry = last_entry()
-            bar.set_postfix(known_accuracies(entry["accuracy"], entry["balanced_accuracy"]))
+            bar.set_postfix(accuracies())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,9 @@ def question_columns(X: Any, ids: list[int], estimator: Any, current: Round | No
     if ids and hasattr(estimator, "predict_proba"):
         position = (np.asarray(estimator.classes_) == predicted[:, None]).argmax(axis=1)
         columns["probability"] = np.asarray(estimator.predict_proba(rows))[np.arange(len(ids)), position]
-    columns["utility"] = [] if current is None else [current.utilities[row] for row in ids]
+    # Rows that were drawn to measure the model have no utility, and nobody who answers may know which they are.
+    hidden = current is not None and current.audit_ids
+    columns["utility"] = [math.nan if hidden or current is None else current.utilities[row] for row in ids]
     columns["round"] = [] if current is None else [current.number] * len(ids)
     return {**columns, "label": np.full(len(ids), None, dtype=object)}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -16,16 +15,18 @@ from sklearn.base import clone
 from skada_active.domains import Roles
 from skada_active.exceptions import TrainingError
 from skada_active.labels import labels_to_list
+from skada_active.metrics.estimate import AccuracyEstimate
 from skada_active.query._base import check_n_queries
 from skada_active.session._validation import check_annotator, check_answers, check_ids, check_rounds
 from skada_active.session.answers import LabelReader, answers_in
-from skada_active.session.events import Asked, Corrected, Event, Extended, Readmitted, Told
+from skada_active.session.asking import choose_questions, round_seeds
+from skada_active.session.events import Corrected, Event, Extended, Readmitted, Told
 from skada_active.session.progress import Progress
 from skada_active.session.questions import question_columns
 from skada_active.session.state import SessionState
 from skada_active.session.status import SessionStatus
 from skada_active.session.store import MemoryStore
-from skada_active.session.trainer import Trainer, fit_strategy_model
+from skada_active.session.trainer import Trainer
 from skada_active.utils.fitting import keeps_grad_mode, seed_estimator
 from skada_active.utils.warn import warn_user
 
@@ -133,7 +134,7 @@ class AdaptationSession:
         self.strategy_ = clone(self.settings.strategy)
         own = self.strategy_.estimator
         self.strategy_.check_model(self.settings.estimator if own is None else own)
-        model_seed, strategy_seed, _ = self._round_seeds(0)
+        model_seed, strategy_seed, _ = round_seeds(settings.seed, 0)
         if own is not None:
             self.strategy_.estimator = seed_estimator(own, strategy_seed)
         known = {"y_true": y_true, "eval_set": eval_set, "scoring": scoring, "progress": progress}
@@ -173,7 +174,7 @@ class AdaptationSession:
             annotator = check_annotator(annotator)
             self._check_rows()
             self._train_to_state()
-            if not self.state.open_ids:
+            if not self.state.open_ids and self._why_to_stop() is None:
                 self._open_questions(n_queries)
             state = self.state
             rows = state.open_ids
@@ -506,8 +507,29 @@ class AdaptationSession:
 
     @property
     def termination_condition_(self) -> str | None:
-        """Why there is nothing more to ask: ``"budget"``, ``"pool"`` or ``"no_target"``; None while there is."""
-        return self.state.termination_condition
+        """Why there is nothing more to ask: ``"budget"``, ``"pool"``, ``"no_target"`` or ``"stopped"``; else None.
+
+        The last one says that the stopping rule holds; `stopping_reason_` has it in words.
+        """
+        return self.state.termination_condition or (None if self._why_to_stop() is None else "stopped")
+
+    @property
+    def stopping_reason_(self) -> str | None:
+        """Why the stopping rule ends the session, or what it would take where something else does; else None."""
+        if (rule := self.settings.stopping) is None or self.termination_condition_ is None:
+            return None
+        return self._why_to_stop() or rule.outlook([self.trainer.model.initial, *self.trainer.model.history])
+
+    @property
+    def accuracy_(self) -> AccuracyEstimate:
+        """Accuracy on the target rows that the model is not trained on, by the audited ones, with its interval."""
+        if not self.settings.audit:
+            raise AttributeError(
+                "accuracy_ is measured on audited rows, and audit=0 buys none; set audit=0.2, for example, or estimate "
+                "it without labels by skada_active.metrics.label_free_accuracy."
+            )
+        self._train_to_state()
+        return self.trainer.last_entry["accuracy"]["audit"]
 
     @property
     def loop_(self) -> Any:
@@ -521,7 +543,9 @@ class AdaptationSession:
     def status(self) -> SessionStatus:
         """Return what was asked, answered and spent; it prints as text and shows as a table in a notebook."""
         with self._state_lock:
-            return SessionStatus.from_state(self.state, self.store.path, self.trainer.last_entry)
+            known = self.trainer.known_accuracies
+            ended = self.termination_condition_, self.stopping_reason_
+            return SessionStatus.from_state(self.state, self.store.path, known, *ended)
 
     def close(self) -> None:
         """Close the journal, so that another process may open it; without a journal there is nothing to close."""
@@ -552,6 +576,13 @@ class AdaptationSession:
     def _repr_html_(self) -> str:
         return self.status()._repr_html_()
 
+    def _why_to_stop(self) -> str | None:
+        rule, model, state = self.settings.stopping, self.trainer.model, self.state
+        # More budget is a wish for at least one more round.
+        if rule is None or state.open_ids or len(state.closed) <= state.n_before_extension:
+            return None
+        return rule.check([model.initial, *model.history]) if len(model.history) == len(state.closed) else None
+
     def _check_rows(self) -> None:
         if self.X is None:
             raise ValueError("The loop was loaded without its rows; give them: ActiveAdaptationLoop.load(path, X=X).")
@@ -574,32 +605,11 @@ class AdaptationSession:
 
     @keeps_grad_mode
     def _open_questions(self, n_queries: int | None) -> None:
-        start, state, strategy = time.perf_counter(), self.state, self.strategy_
+        state = self.state
         current = state.round or state.next_round(None if n_queries is None else self._check_n_queries(n_queries))
-        n_wanted, model = state.n_wanted(current), self.trainer.model.estimator
-        if not n_wanted:
-            return
-        if strategy.estimator is not None:
-            model = fit_strategy_model(strategy, self.X, state)
-        _, view_seed, choice_seed = self._round_seeds(current.number)
-        roles = state.askable_roles(current, model.classes_)
-        view = strategy.view(model, self.X, state.y, roles, random_state=view_seed, n_initial=state.n_initial)
-        positions, utilities = strategy.choose(view, n_wanted, random_state=choice_seed)
-        ids = view.index[positions]
-        fits = state.spending.affordable_mask(ids, state.left_in(current))
-        asked = Asked(
-            ids=ids[fits].tolist(),
-            utilities=None if np.isnan(utilities).all() else utilities[fits].tolist(),
-            size=current.size,
-            amount=current.amount,
-            seconds=time.perf_counter() - start,
-        )
-        self.store.append(asked)
-
-    def _round_seeds(self, number: int) -> list[int]:
-        # Each round has seeds of its own, so that a round's choice does not depend on how the rounds before it went.
-        sequence = np.random.SeedSequence(self.settings.seed, spawn_key=(number,))
-        return [int(seed) for seed in sequence.generate_state(3) >> 1]
+        if n_wanted := state.n_wanted(current):
+            strategy = self.strategy_.in_round(current.number)
+            self.store.append(choose_questions(strategy, self.X, state, current, n_wanted, self.trainer))
 
     def _check_n_queries(self, n_queries: int) -> int:
         n_queries, n_affordable = check_n_queries(n_queries), self.state.n_affordable

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,9 @@ from skada_active.session.events import Asked, Corrected, Event, Extended, Readm
 from skada_active.session.spending import Spending
 from skada_active.session.votes import UNDECIDED, majority_vote
 
-__all__ = ["Round", "SessionState"]
+__all__ = ["Audit", "Round", "SessionState"]
+
+_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass
@@ -41,10 +43,35 @@ class Round:
     open_ids: dict[int, None] = field(default_factory=dict)  # an ordered set
     bought_ids: list[int] = field(default_factory=list)
     abstained_ids: list[int] = field(default_factory=list)
+    audit_ids: dict[int, None] = field(default_factory=dict)  # asked to measure the model
+    promoted_ids: list[int] = field(default_factory=list)  # audited before, and chosen now
     utilities: dict[int, float] = field(default_factory=dict)
     query_seconds: float = 0.0
     oracle_seconds: float = 0.0
     asked_at: float = 0.0
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is a label among its answers that the model is trained on."""
+        return bool(self.promoted_ids) or any(row not in self.audit_ids for row in self.bought_ids)
+
+
+class Audit(NamedTuple):
+    """Audit of a model: rows that measure it, and the rows that they stand for.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_audit,), int64
+        Rows whose labels measure the model, ascending.
+    labels : ndarray of shape (n_audit,)
+        Their labels.
+    pool : ndarray of shape (n_pool,), int64
+        All rows that the model is not trained on, the audited ones among them, ascending.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[Any]
+    pool: NDArray[np.int64]
 
 
 class SessionState:
@@ -67,8 +94,10 @@ class SessionState:
 
     Attributes
     ----------
-    y, roles, query_round
-        Labels, roles and rounds of purchase as they are now.
+    y, query_round
+        Labels and rounds of purchase as they are now.
+    roles : Roles
+        Roles for the model as they are now: rows that were bought to measure it stay unlabelled.
     bought_ids : list of int
         Row numbers in order of purchase.
     closed : list of Round
@@ -81,6 +110,8 @@ class SessionState:
         Rows that could be asked about at the start.
     n_corrections : int
         Answers that were replaced.
+    n_before_extension : int
+        Rounds that had ended when the budget was last raised.
     n_answers : Counter
         Answers by annotator, where annotators are named.
     """
@@ -103,11 +134,15 @@ class SessionState:
         self.rounds, self.n_annotators = list(rounds), n_annotators
         self.spending = Spending(len(y), costs)
         self.n_initial = len(roles.candidates)
+        # Round from which on a label trains the model, which is never for those that measure it.
+        self._training_round = self._query_round.copy()
+        self._audited: dict[int, None] = {}
         self.bought_ids: list[int] = []
         self.closed: list[Round] = []
         self.round: Round | None = None
         self.votes: dict[int, dict[str | None, Any]] = {}
         self.n_corrections = 0
+        self.n_before_extension = 0
         self.n_answers: Counter[str] = Counter()
         self._initial_kinds = label_kinds(y[roles.is_labeled])
         self._purchases: list[list[Any]] = []
@@ -133,9 +168,25 @@ class SessionState:
         return self.spending.whole_units(self.initial_roles.candidates)
 
     @property
+    def audited_ids(self) -> list[int]:
+        """Row numbers whose labels measure the model and do not train it, in order of purchase."""
+        return list(self._audited)
+
+    @property
+    def known_y(self) -> NDArray[Any]:
+        """Labels (n,) without those that measure the model: what a strategy may be handed."""
+        return mask_labels(self.y, np.isin(np.arange(len(self.y)), self.audited_ids)) if self._audited else self.y
+
+    @property
+    def askable(self) -> NDArray[np.int64]:
+        """Row numbers that may still be asked about, ascending."""
+        candidates = self.roles.candidates
+        return np.setdiff1d(candidates, self.audited_ids, assume_unique=True) if self._audited else candidates
+
+    @property
     def n_affordable(self) -> int:
         """Number of labels that the rest of the budget pays for, the cheapest ones."""
-        return self.spending.n_affordable(self.roles.candidates, self.remaining)
+        return self.spending.n_affordable(self.askable, self.remaining)
 
     @property
     def open_ids(self) -> list[int]:
@@ -165,7 +216,7 @@ class SessionState:
             return None
         if not len(self.roles.target):
             return "no_target"
-        candidates = self.roles.candidates
+        candidates = self.askable
         if not len(candidates):
             return "pool"
         return None if len(self.spending.affordable(candidates, self.remaining)) else "budget"
@@ -215,7 +266,7 @@ class SessionState:
 
         What earlier rounds left is spent in the first round in which a candidate can be paid for.
         """
-        number, candidates = len(self.closed) + 1, self.roles.candidates
+        number, candidates = len(self.closed) + 1, self.askable
         if size is not None:
             return Round(number, size, self.remaining)
         spent = self.spending.total(self.bought_ids)
@@ -230,7 +281,7 @@ class SessionState:
     def n_wanted(self, current: Round) -> int:
         """Return how many rows a round has to ask about: at its start, and in place of those somebody abstained on."""
         left = self.left_in(current)
-        candidates = self.spending.affordable(self.roles.candidates, left)
+        candidates = self.spending.affordable(self.askable, left)
         if not len(candidates):
             return 0
         n_rows = max(1, self.spending.n_at_mean_cost(candidates, left))
@@ -245,12 +296,12 @@ class SessionState:
         return list(self._purchases)
 
     def askable_roles(self, current: Round, classes: ArrayLike) -> Roles:
-        """Return the roles in which only rows are candidates that a round can pay for, each alone.
+        """Return the roles in which only rows are candidates that a round can pay for, each alone, or that are audited.
 
         Rows of a class that is none of `classes`, answered for the first time in a round that goes on, are left out:
         they have no column in the model yet.
         """
-        candidates, labeled = self.roles.candidates, self.roles.labeled_target
+        candidates, labeled = self.askable, self.roles.labeled_target
         affordable = self.spending.affordable(candidates, self.left_in(current))
         roles = self.roles
         if len(affordable) < len(candidates):
@@ -259,10 +310,26 @@ class SessionState:
         return roles.exclude(unseen).hide(np.isin(np.arange(len(roles)), unseen)) if len(unseen) else roles
 
     def as_of(self, number: int) -> tuple[NDArray[Any], Roles, NDArray[np.int64]]:
-        """Return labels, roles and rounds of purchase at the end of a round, corrections included."""
-        later = self.query_round > number
-        known = np.flatnonzero((self.query_round > 0) & ~later)
-        return mask_labels(self.y, later), self.initial_roles.reveal(known), np.where(later, -1, self.query_round)
+        """Return the labels and roles that the model is trained on at the end of a round, corrections included.
+
+        The third array has the rounds of purchase by then, those of rows included that measure the model.
+        """
+        trains = (self._training_round > 0) & (self._training_round <= number)
+        labels = mask_labels(self.y, (self.query_round > 0) & ~trains)
+        query_round = np.where(self.query_round > number, -1, self.query_round)
+        return labels, self.initial_roles.reveal(np.flatnonzero(trains)), query_round
+
+    def audit(self, number: int) -> Audit:
+        """Return the audit of the model at the end of a round, corrections included.
+
+        Its rows stand for the target rows that the model is not trained on, without those that nobody could label.
+        """
+        is_pool = self.initial_roles.is_target & ~self.initial_roles.is_labeled
+        is_pool &= (self._training_round <= 0) | (self._training_round > number)
+        is_pool[[row for finished in self.closed[:number] for row in finished.abstained_ids]] = False
+        is_bought = (self.query_round > 0) & (self.query_round <= number)
+        audited = np.flatnonzero(is_pool & is_bought)
+        return Audit(audited, self.y[audited], np.flatnonzero(is_pool))
 
     @singledispatchmethod
     def apply(self, event: Event) -> None:
@@ -273,6 +340,15 @@ class SessionState:
     def _asked(self, event: Asked) -> None:
         if self.round is None:
             self.round = Round(len(self.closed) + 1, event.size, event.amount)
+        if event.promoted:
+            self.round.promoted_ids += event.promoted
+            self._training_round[list(event.promoted)] = self.round.number
+            self.roles = self.roles.reveal(event.promoted)
+            for row in event.promoted:
+                del self._audited[row]
+        for row in event.ids:  # one that was readmitted may be asked again for another purpose
+            self.round.audit_ids.pop(row, None)
+        self.round.audit_ids |= dict.fromkeys(event.audit)
         utilities = [math.nan] * len(event.ids) if event.utilities is None else event.utilities
         self.round.open_ids = dict.fromkeys(event.ids)
         self.round.utilities |= dict(zip(event.ids, utilities, strict=True))
@@ -308,6 +384,7 @@ class SessionState:
     @apply.register
     def _extended(self, event: Extended) -> None:
         self.rounds += event.rounds
+        self.n_before_extension = len(self.closed)
 
     def _is_tied(self, open_row: int) -> bool:
         return len(self.votes.get(open_row, ())) >= self.n_annotators
@@ -327,8 +404,12 @@ class SessionState:
         bought = [row for row, label in decided.items() if label is not None]
         abstained = [row for row, label in decided.items() if label is None]
         self._y[bought] = labels_from_list([decided[row] for row in bought], self.y)
-        self.roles = self.roles.reveal(bought).exclude(abstained) if abstained else self.roles.reveal(bought)
-        self._query_round[bought] = self.round.number
+        audited = [row for row in bought if row in self.round.audit_ids]
+        trained = [row for row in bought if row not in self.round.audit_ids] if audited else bought
+        self.roles = self.roles.reveal(trained).exclude(abstained) if abstained else self.roles.reveal(trained)
+        self._query_round[bought] = self._training_round[trained] = self.round.number
+        self._training_round[audited] = _NEVER
+        self._audited |= dict.fromkeys(audited)
         self.bought_ids += bought
         self.round.bought_ids += bought
         self.round.abstained_ids += abstained

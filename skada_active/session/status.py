@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from skada_active.metrics.accuracy import class_counts, known_accuracies, listed
+from skada_active.metrics.accuracy import class_counts, listed
 from skada_active.session.state import SessionState
 
 __all__ = ["SessionStatus"]
@@ -46,8 +46,12 @@ class SessionStatus:
         Why there is nothing more to ask.
     journal : str or None
         File of the journal.
+    n_audited : int
+        Labels bought that measure the model and do not train it.
     accuracies : dict of str -> str
         Accuracy of the last model, and the balanced one, by group of rows, where labels to measure them are known.
+    stopping_reason : str or None
+        Why the stopping rule says that more labels are not worth it.
     """
 
     budget: Any
@@ -65,13 +69,20 @@ class SessionStatus:
     pool: int
     termination_condition: str | None
     journal: str | None
+    n_audited: int = 0
     accuracies: dict[str, str] = field(default_factory=dict)
+    stopping_reason: str | None = None
 
     @classmethod
     def from_state(
-        cls, state: SessionState, journal: Any = None, last_entry: dict[str, Any] | None = None
+        cls,
+        state: SessionState,
+        journal: Any = None,
+        accuracies: dict[str, str] | None = None,
+        termination_condition: str | None = None,
+        stopping_reason: str | None = None,
     ) -> SessionStatus:
-        """Return where a session with this state stands; `journal` is its file, `last_entry` that of its history."""
+        """Return where a session with this state stands; `journal` is its file, `accuracies` are those of its model."""
         return cls(
             budget=state.budget,
             spent=state.spent,
@@ -85,18 +96,21 @@ class SessionStatus:
             abstained_ids=state.abstained_ids.tolist(),
             n_corrections=state.n_corrections,
             n_answers=dict(sorted(state.n_answers.items())),
-            pool=len(state.roles.candidates) - len(state.open_ids),
-            termination_condition=state.termination_condition,
+            pool=len(state.askable) - len(state.open_ids),
+            termination_condition=termination_condition,
             journal=None if journal is None else str(journal),
-            accuracies=known_accuracies(last_entry["accuracy"], last_entry["balanced_accuracy"]) if last_entry else {},
+            n_audited=len(state.audited_ids),
+            accuracies=accuracies or {},
+            stopping_reason=stopping_reason,
         )
 
     def rows(self) -> list[tuple[str, str]]:
         """Return names and values, as they are shown."""
+        audited = f", {self.n_audited} of them to measure the model" if self.n_audited else ""
         rows = [
             ("budget", f"{self.spent:.10g} of {self.budget:.10g} spent, {self.remaining:.10g} left"),
             ("rounds", f"{self.n_rounds} of {self.n_rounds_planned} done"),
-            ("labels", f"{self.n_labels} bought; {self.pool} row(s) left to ask about"),
+            ("labels", f"{self.n_labels} bought{audited}; {self.pool} row(s) left to ask about"),
             ("classes", _listed(f"{label!r}: {count}" for label, count in self.class_counts.items())),
             ("open", _listed(self.open_ids)),
         ]
@@ -118,9 +132,10 @@ class SessionStatus:
     def _state(self) -> str:
         if self.open_ids:
             return "waiting for answers"
+        words = _STATES[self.termination_condition]
         if self.termination_condition == "budget" and self.remaining > 0:
-            return "done: what is left of the budget pays for no row"
-        return _STATES[self.termination_condition]
+            words = "done: what is left of the budget pays for no row"
+        return words if self.stopping_reason is None else f"{words}; {self.stopping_reason}"
 
     def __repr__(self) -> str:
         return "\n".join(f"{name:<12} {value}" for name, value in self.rows())
@@ -135,6 +150,7 @@ _STATES = {
     "budget": "done: the budget is spent",
     "pool": "done: no row is left to ask about",
     "no_target": "done: there are no target rows",
+    "stopped": "stopped",
 }
 
 

@@ -15,7 +15,7 @@ from skada_active.exceptions import JournalError, UnsaveableError, UntrustedFile
 from skada_active.io.estimators import check_loadable, dumps, loads
 from skada_active.io.fingerprint import check_fingerprint, fingerprint
 from skada_active.io.journal import Journal
-from skada_active.io.packing import missing_parameters, packed, unpacked
+from skada_active.io.packing import missing_parameters
 from skada_active.io.parameters import differences, stateful_parameters
 from skada_active.metrics.scoring import BUILT_IN
 from skada_active.session.events import Event, from_json, to_json
@@ -134,9 +134,8 @@ class JournalStore(MemoryStore):
             now = self._info(trainer, state.purchases()[: len(info["purchases"])])
             if changed := [name for name, value in now.items() if info.get(name) != value]:
                 raise ValueError(f"it was not trained with the {' and '.join(changed)} of the session")
-            estimator, initial, history = loads(checkpoint[1])
-            estimator = unpacked(estimator, self._missing, trainer.template)
-            trainer.restore(TrainedModel(estimator, initial, history, info["purchases"]))
+            parts = loads(checkpoint[1])
+            trainer.restore(TrainedModel.unpacked(parts, self._missing, trainer.template, info["purchases"]))
         except Exception as error:
             # Whatever is wrong with it, the journal has all that it takes to train the model again.
             reason = str(error).rstrip(".")
@@ -146,12 +145,11 @@ class JournalStore(MemoryStore):
         """Write the trained model into the journal; where that cannot be done, resuming trains again."""
         if not self.journal.is_open:
             return
-        estimator, initial, history, purchases = trainer.model
         try:
             with suppress(UnsaveableError, UntrustedFileError):  # documented: such a model is trained again
-                model = dumps([packed(estimator, self._missing), initial, history])
+                model = dumps(trainer.model.packed(self._missing))
                 check_loadable(model)
-                self.journal.write_checkpoint(json.dumps(self._info(trainer, purchases)), model)
+                self.journal.write_checkpoint(json.dumps(self._info(trainer, trainer.model.purchases)), model)
         except Exception as error:  # the answers are recorded: nothing may stop here
             warn_user(f"The model could not be written to {self.path} ({error}). The answers are safe.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from functools import cached_property, partial
@@ -17,15 +17,18 @@ from sklearn.base import clone
 from skada_active.domains import Roles
 from skada_active.io.fingerprint import fingerprint
 from skada_active.io.hashing import value_hash
+from skada_active.io.packing import packed, unpacked
 from skada_active.metrics.accuracy import accuracies, class_counts, known_accuracies, listed
 from skada_active.metrics.scoring import Scoring
+from skada_active.session.measuring import Baseline, audit_scores, pool_confidence, predictions, stability
 from skada_active.session.progress import Progress
 from skada_active.session.settings import SessionSettings
-from skada_active.session.state import Round, SessionState
+from skada_active.session.state import Audit, Round, SessionState
 from skada_active.utils.fitting import (
     continue_fitting,
     continues_training,
     fit_estimator,
+    is_frozen,
     seed_estimator,
     split_pipeline,
 )
@@ -34,8 +37,6 @@ from skada_active.utils.warn import warn_user
 __all__ = ["TrainedModel", "Trainer", "fit_strategy_model", "fit_without_new"]
 
 logger = logging.getLogger(__name__)
-
-_Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
 
 
 class TrainedModel(NamedTuple):
@@ -51,12 +52,32 @@ class TrainedModel(NamedTuple):
         One entry per round that the estimator is trained on.
     purchases : list or None
         Rows and labels bought in each of these rounds; None: it has to be trained from the start.
+    baseline : Baseline, default=None
+        Predictions before any purchase, where they are audited.
+    previous : estimator, default=None
+        The estimator of the round before, where the strategy of the next round reads it. None before the first round,
+        and after one that changed the estimator in place, since it could not be copied.
     """
 
     estimator: Any
     initial: dict[str, Any]
     history: list[dict[str, Any]]
     purchases: list[list[Any]] | None
+    baseline: Baseline | None = None
+    previous: Any = None
+
+    def packed(self, missing: Sequence[str]) -> list[Any]:
+        """Return all but the purchases for a file, the estimators without their parameters that are `missing`."""
+        parts = [packed(self.estimator, missing), self.initial, self.history, self.baseline and tuple(self.baseline)]
+        return parts if self.previous is None else [*parts, packed(self.previous, missing)]
+
+    @classmethod
+    def unpacked(cls, parts: Sequence[Any], missing: Sequence[str], given: Any, purchases: Any) -> TrainedModel:
+        """Return the model of what `packed` returned, what is missing taken from an unfitted estimator."""
+        estimator, initial, history, baseline, *before = parts
+        previous = unpacked(before[0], missing, given) if before else None
+        baseline = Baseline.restored(baseline)
+        return cls(unpacked(estimator, missing, given), initial, history, purchases, baseline, previous)
 
 
 class Trainer:
@@ -68,7 +89,7 @@ class Trainer:
     Parameters
     ----------
     settings : SessionSettings
-        Estimator, epochs and warm start.
+        Estimator, epochs, warm start and weight of target rows.
     X : array-like of shape (n, ...) or dataset
         All rows.
     seed : int
@@ -103,6 +124,7 @@ class Trainer:
         self.progress = progress
         # Replaced as a whole, so that an interruption leaves nothing half done.
         self.model = TrainedModel(None, {}, [], None)
+        self._confidence: tuple[Any, Any] = None, None
 
     @cached_property
     def eval_hash(self) -> str | None:
@@ -117,8 +139,10 @@ class Trainer:
         wanted, done = state.purchases(), self.model.purchases
         shown: Callable[[], AbstractContextManager[Any]] = nullcontext
         if self.progress is not None:
-            shown = partial(self.progress.training, state, lambda: self.last_entry)
-        if done is None or (done != wanted[: len(done)] and self._goes_on()):
+            shown = partial(self.progress.training, state, lambda: self.known_accuracies)
+        # A stopping rule compares each model with the one before, which is gone where an earlier answer changes.
+        needs_all = self._goes_on() or self.settings.stopping is not None
+        if done is None or (done != wanted[: len(done)] and needs_all):
             with shown():
                 self._train_start(state)
             save(self)
@@ -126,7 +150,12 @@ class Trainer:
         done = self.model.purchases or []
         n_valid = next((n for n, pair in enumerate(zip(done, wanted, strict=False)) if pair[0] != pair[1]), len(done))
         if n_valid < len(done):
-            self.model = self.model._replace(history=self.model.history[:n_valid], purchases=done[:n_valid])
+            # If one round alone is trained again, the model before it is at hand; otherwise it is made on the way.
+            self.model = self.model._replace(
+                estimator=self.model.estimator if self.model.previous is None else self.model.previous,
+                history=self.model.history[:n_valid],
+                purchases=done[:n_valid],
+            )
         for finished in state.closed[n_valid:]:
             with shown():
                 self._train_round(state, finished, wanted[: finished.number])
@@ -143,32 +172,58 @@ class Trainer:
         """Entry of the history for the model as it is, empty before the first training."""
         return [self.model.initial, *self.model.history][-1]
 
+    @property
+    def known_accuracies(self) -> dict[str, str]:
+        """Accuracies of the model that are known, as people are shown them; none before the first training."""
+        if not (entry := self.last_entry):
+            return {}
+        before = self.model.initial["accuracy"] if self.model.history else None
+        return known_accuracies(entry["accuracy"], entry["balanced_accuracy"], before)
+
     def _goes_on(self) -> bool:
         return self.settings.warm_start and continues_training(self.model.estimator)
 
     def _train_start(self, state: SessionState) -> None:
-        start, known = time.perf_counter(), state.as_of(0)
-        estimator = fit_estimator(clone(self.template), self.X, known[0], known[1])
-        initial = self._entry(estimator, known, Round(0), time.perf_counter() - start)
-        self.model = TrainedModel(estimator, initial, [], [])
+        start, (y, roles, _) = time.perf_counter(), state.as_of(0)
+        estimator = self._fitted(y, roles)
+        initial = self._entry(estimator, state, Round(0), time.perf_counter() - start)
+        baseline = None
+        if self.settings.audit:
+            baseline = Baseline.of(estimator, self.X, roles, self._confidence_of(estimator, roles))
+        self.model = TrainedModel(estimator, initial, [], [], baseline)
+        self._log()
 
     def _train_round(self, state: SessionState, finished: Round, purchases: list[list[Any]]) -> None:
         start, estimator = time.perf_counter(), self.model.estimator
-        known = y, roles, _ = state.as_of(finished.number)
-        if finished.bought_ids:
+        y, roles, _ = state.as_of(finished.number)
+        watched = self.settings.stopping is not None
+        before = self._predicted(estimator, state.audit(finished.number)) if watched else None
+        if finished.teaches:
             new_class = not np.isin(y[roles.labeled_target], estimator.classes_).all()
             if new_class or not self._goes_on():
                 # A new class changes the width of the head, so a network is trained from scratch; others always are.
                 try:
-                    estimator = fit_estimator(clone(self.template), self.X, y, roles)
+                    estimator = self._fitted(y, roles)
                 except Exception as error:
-                    fit = partial(fit_estimator, clone(self.template), self.X)
-                    estimator = fit_without_new(fit, y, roles, state, error)
+                    estimator = fit_without_new(self._fitted, y, roles, state, error)
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
-        entry = self._entry(estimator, known, finished, time.perf_counter() - start)
-        self.model = TrainedModel(estimator, self.model.initial, [*self.model.history, entry], purchases)
+        entry = self._entry(estimator, state, finished, time.perf_counter() - start, before)
+        initial, baseline = self.model.initial, self.model.baseline
+        if baseline is not None:
+            measured = baseline.estimate(state.audit(finished.number))
+            initial = {**initial, "accuracy": {**initial["accuracy"], "audit": measured}}
+        asks_next, previous = self.settings.strategy.in_round(finished.number + 1), None
+        if "previous_proba" in asks_next.needs and asks_next.estimator is None:
+            # Where it was trained in place, there is no model of the round before any more.
+            in_place = finished.teaches and estimator is self.model.estimator and not is_frozen(estimator)
+            previous = None if in_place else self.model.estimator
+        self.model = TrainedModel(estimator, initial, [*self.model.history, entry], purchases, baseline, previous)
+        self._log()
+
+    def _fitted(self, y: NDArray[Any], roles: Roles) -> Any:
+        return fit_estimator(clone(self.template), self.X, y, roles, self.settings.target_weight)
 
     def _epochs_after(self, number: int) -> int:
         epochs = np.atleast_1d(self.settings.round_epochs)
@@ -182,8 +237,23 @@ class Trainer:
             self.model = self.model._replace(purchases=None)
             return self.model.estimator
 
-    def _entry(self, estimator: Any, known: _Known, finished: Round, train_seconds: float) -> dict[str, Any]:
-        y, roles, query_round = known
+    def confidence(self, state: SessionState) -> NDArray[np.float32]:
+        """Return the model's confidence in its prediction of every row (n,) that may be asked about."""
+        return self._confidence_of(self.model.estimator, state.as_of(len(self.model.history))[1])
+
+    def _confidence_of(self, estimator: Any, roles: Roles) -> NDArray[np.float32]:
+        if self._confidence[0] is not estimator:
+            self._confidence = estimator, pool_confidence(estimator, self.X, roles)
+        return self._confidence[1]
+
+    def _predicted(self, estimator: Any, audit: Audit) -> NDArray[Any]:
+        return predictions(estimator, self.X, audit.pool)
+
+    def _entry(
+        self, estimator: Any, state: SessionState, finished: Round, train_seconds: float, before: Any = None
+    ) -> dict[str, Any]:
+        """Return the entry of a round in the history; `before`: what the model of the round before predicted."""
+        y, roles, query_round = state.as_of(finished.number)
         scores = accuracies(
             estimator,
             self.X,
@@ -205,24 +275,42 @@ class Trainer:
             "loss": dict(getattr(split_pipeline(estimator)[1], "loss_terms_", {})),
             **scores,
         }
+        if self.settings.audit:
+            self._confidence = None, None
+            confidence = self._confidence_of(estimator, roles)
+            measured = audit_scores(estimator, self.X, state.audit(finished.number), confidence)
+            entry |= measured | {"accuracy": entry["accuracy"] | measured["accuracy"]}
+            entry["audit_ids"] = np.array([row for row in finished.bought_ids if row in finished.audit_ids], dtype=int)
+        if self.settings.stopping is not None:
+            audit = state.audit(finished.number)
+            entry["stability"] = (
+                before if before is None else stability(before, self._predicted(estimator, audit), audit)
+            )
+        return entry
+
+    def _log(self) -> None:
         if logger.isEnabledFor(logging.INFO):
+            entry = self.last_entry
             logger.info(
                 "round %d: %d label(s) bought, %d in all; accuracy: %s; seconds: %s",
                 entry["round"],
                 len(entry["ids"]),
                 entry["n_queries"],
-                listed(known_accuracies(entry["accuracy"], entry["balanced_accuracy"])) or "not known",
+                listed(self.known_accuracies) or "not known",
                 listed({name: f"{seconds:.1f}" for name, seconds in entry["seconds"].items()}),
             )
-        return entry
 
 
-def fit_strategy_model(strategy: Any, X: Any, state: SessionState) -> Any:
-    """Return a strategy's own estimator, fitted on what is known."""
+def fit_strategy_model(
+    strategy: Any, X: Any, state: SessionState, target_weight: Any = None, number: int | None = None
+) -> Any:
+    """Return a strategy's own estimator, fitted on what is known now, or was at the end of a round."""
+    y, roles = (state.y, state.roles) if number is None else state.as_of(number)[:2]
+    fit = partial(strategy.fit_model, X, target_weight=target_weight)
     try:
-        return strategy.fit_model(X, state.y, state.roles)
+        return fit(y, roles)
     except Exception as error:
-        return fit_without_new(partial(strategy.fit_model, X), state.y, state.roles, state, error)
+        return fit_without_new(fit, y, roles, state, error)
 
 
 def fit_without_new(

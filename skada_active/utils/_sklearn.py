@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import _name_estimators as name_estimators
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._set_output import _wrap_data_with_container as wrap_output
@@ -13,12 +15,14 @@ from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
     "BaseComposition",
+    "BaseSearchCV",
     "HasMethods",
     "Interval",
     "LinearClassifierMixin",
     "StrOptions",
     "check_feature_names",
     "check_n_features",
+    "name_estimators",
     "num_samples",
     "safe_indexing",
     "wrap_output",

@@ -21,6 +21,7 @@ from skada_active.labels import mask_labels, native_labels
 from skada_active.utils._sklearn import check_feature_names, check_n_features
 from skada_active.utils.rows import is_dataset, take_rows
 from skada_active.utils.steps import fitted_on_labels
+from skada_active.utils.weights import fit_weighted, labeled_weights
 
 __all__ = [
     "continue_fitting",
@@ -62,11 +63,12 @@ def is_domain_aware(estimator: Any) -> bool:
     return not is_frozen(estimator) and has_fit_parameter(split_pipeline(estimator)[1], "sample_domain")
 
 
-def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
+def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, target_weight: Any = None) -> Any:
     """Fit and return the estimator; a frozen one is returned as it is.
 
-    A domain-aware estimator sees all rows, with the labels that are not known missing; any other one the labelled rows.
-    So do the steps before a domain-aware one that learn from labels, see `fitted_on_labels`.
+    A domain-aware estimator sees all rows, with the labels that are not known missing; any other one the labelled rows,
+    with the weights that `labeled_weights` makes of `target_weight`. So do the steps before a domain-aware one that
+    learn from labels, see `fitted_on_labels`, without weights.
     """
     if isinstance(estimator, FrozenEstimator):
         return estimator
@@ -79,7 +81,8 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles) -> Any:
     check_classification_targets(labels)
     try:
         if not is_domain_aware(estimator):
-            return estimator.fit(take_rows(X, roles.labeled), labels)
+            weights = labeled_weights(roles, target_weight)
+            return fit_weighted(estimator, take_rows(X, roles.labeled), labels, weights)
         with fitted_on_labels(estimator, roles.is_labeled):
             return estimator.fit(X, known_labels(y, roles), **domain_params(estimator, roles))
     except (TypeError, ValueError) as error:

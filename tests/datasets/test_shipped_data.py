@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skada_active.datasets import load_digits_pair, load_gas_drift, load_heart_disease, load_wine_quality
+from skada_active.datasets import (
+    load_beijing_air,
+    load_digits_pair,
+    load_gas_drift,
+    load_heart_disease,
+    load_occupancy,
+    load_sentences,
+    load_wine_quality,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "skada_active" / "datasets" / "data"
@@ -14,6 +22,9 @@ ARCHIVES = ROOT.parent / "shared" / "data"
 GAS_ROWS = {1: 445, 2: 1244, 3: 200, 4: 80, 5: 100, 6: 600, 8: 294, 9: 160}
 HEART = {"cleveland": (1, 303), "hungarian": (2, 294), "switzerland": (3, 123), "va": (4, 200)}
 WINE = {"red": (1, 1599), "white": (2, 4898)}
+ROOM = {"closed": (1, 8143), "open": (2, 2665), "closed_later": (3, 9752)}
+AIR = {"aotizhongxin": (1, 5690), "dingling": (2, 5715), "dongsi": (3, 5719), "huairou": (4, 5686)}
+SENTENCES = {"amazon": (1, 1000), "imdb": (2, 1000), "yelp": (3, 1000)}
 DIGITS = {"optdigits": (1, 1797), "mnist": (2, 2000)}
 
 needs_archives = pytest.mark.skipif(not ARCHIVES.is_dir(), reason="the research archives are not beside the project")
@@ -24,15 +35,20 @@ def domain_pairs(loader, domains):
     return [(loader, domains, name, names[i - 1]) for i, name in enumerate(names)]
 
 
-NAMED = (
+TABLES = (
     domain_pairs(load_heart_disease, HEART)
     + domain_pairs(load_wine_quality, WINE)
-    + domain_pairs(load_digits_pair, DIGITS)
+    + domain_pairs(load_occupancy, ROOM)
+    + domain_pairs(load_beijing_air, AIR)
 )
+NAMED = TABLES + domain_pairs(load_sentences, SENTENCES) + domain_pairs(load_digits_pair, DIGITS)
 LOADERS = {
     load_gas_drift: (1, 8),
     load_heart_disease: ("cleveland", "va"),
     load_wine_quality: ("red", "white"),
+    load_occupancy: ("closed", "open"),
+    load_beijing_air: ("dongsi", "huairou"),
+    load_sentences: ("imdb", "yelp"),
     load_digits_pair: ("mnist", "optdigits"),
 }
 every_loader = pytest.mark.parametrize("loader", LOADERS, ids=lambda loader: loader.__name__)
@@ -96,7 +112,15 @@ def test_named_domains_have_their_number_rows_and_sign(loader, domains, source, 
 
 
 @pytest.mark.parametrize(
-    ("loader", "domains"), [(load_gas_drift, [-8, 1, 2]), (load_heart_disease, [-2, 1]), (load_wine_quality, [-2, 1])]
+    ("loader", "domains"),
+    [
+        (load_gas_drift, [-8, 1, 2]),
+        (load_heart_disease, [-2, 1]),
+        (load_wine_quality, [-2, 1]),
+        (load_occupancy, [-2, 1]),
+        (load_beijing_air, [-4, 1]),
+        (load_sentences, [-2, 1]),
+    ],
 )
 def test_default_domains_of_the_tables(loader, domains):
     assert np.unique(loader()[2]).tolist() == domains
@@ -117,6 +141,46 @@ def test_wine_labels_are_grades_of_six_and_more():
     X, y, sample_domain = load_wine_quality()
     assert (X.shape, X.dtype) == ((6497, 11), np.float32)
     assert [int(y[sample_domain == number].sum()) for number in (1, -2)] == [855, 3258]
+
+
+def test_room_is_occupied_as_often_as_published():
+    # Class shares of the three files in Candanedo and Feldheim 2016, table 2.
+    X, y, sample_domain = load_occupancy(source=["closed", "closed_later"], target="open")
+    assert (X.shape, X.dtype) == ((20560, 5), np.float32)
+    assert [round(float(y[sample_domain == number].mean()), 2) for number in (1, -2, 3)] == [0.21, 0.36, 0.21]
+
+
+def test_air_keeps_missing_values_and_does_not_name_the_dust():
+    X, y, _ = load_beijing_air(source=list(AIR)[:3], target="huairou")
+    assert (X.shape, X.dtype) == ((22810, 11), np.float32)
+    assert np.bincount(y).tolist() == [14398, 8412]
+    assert np.isnan(X).any(axis=0).tolist() == [True] * 9 + [False] * 2
+    assert [np.nanmin(X[:, 9]), np.nanmax(X[:, 9]), np.nanmin(X[:, 10]), np.nanmax(X[:, 10])] == [1, 12, 0, 23]
+
+
+def test_sentences_are_vectors_of_length_one_and_half_of_them_positive():
+    X, y, sample_domain = load_sentences(source=["amazon", "imdb"], target="yelp")
+    assert (X.shape, X.dtype) == ((3000, 384), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1, atol=1e-3)
+    assert [int(y[sample_domain == number].sum()) for number in (1, 2, -3)] == [500, 500, 500]
+
+
+def test_texts_come_in_the_order_of_the_rows():
+    *arrays, texts = load_sentences(source=["yelp", "amazon"], target="imdb", return_texts=True)
+    for left, right in zip(arrays, load_sentences(source=["yelp", "amazon"], target="imdb"), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert texts[[0, 1000, 2000]].tolist() == [
+        "Wow... Loved this place.",
+        "So there is no way for me to plug it in here in the US unless I go by a converter.",
+        '"A very, very, very slow-moving, aimless movie about a distressed, drifting young man."',
+    ]
+
+
+def test_equal_sentences_have_equal_vectors():
+    X, _, _, texts = load_sentences(return_texts=True)
+    _, first, group = np.unique(texts, return_index=True, return_inverse=True)
+    assert len(first) < len(texts)
+    np.testing.assert_allclose(X, X[first[group]], atol=1e-3)
 
 
 def test_digits_are_grey_images_between_0_and_1():
@@ -148,6 +212,8 @@ def test_optdigits_are_scikit_learns_digits_enlarged():
         (load_gas_drift, {0: "DR_1", 1: "|DR|_1", 7: "EMAd0.1_1", 8: "DR_2", 127: "EMAd0.1_16"}),
         (load_heart_disease, {0: "age", 4: "chol", 12: "thal"}),
         (load_wine_quality, {0: "fixed acidity", 8: "pH", 10: "alcohol"}),
+        (load_occupancy, {0: "Temperature", 2: "Light", 4: "HumidityRatio"}),
+        (load_beijing_air, {0: "SO2", 7: "RAIN", 9: "month", 10: "hour"}),
     ],
 )
 def test_as_frame_names_the_columns_and_keeps_the_values(loader, columns):
@@ -216,16 +282,36 @@ def test_choice_that_is_no_domain_at_all_is_refused(loader):
 
 @pytest.mark.parametrize(
     ("name", "limit"),
-    [("gas_drift", 1.5e6), ("mnist", 1e6), ("heart_disease", 2e4), ("wine_quality", 2e5)],
+    [
+        ("gas_drift", 1.5e6),
+        ("mnist", 1e6),
+        ("heart_disease", 2e4),
+        ("wine_quality", 2e5),
+        ("occupancy", 1.5e5),
+        ("beijing_air", 3e5),
+        ("sentences", 2.5e6),
+    ],
 )
 def test_shipped_files_are_small(name, limit):
     assert (SHIPPED / f"{name}.npz").stat().st_size < limit
 
 
+def test_shipped_files_are_small_together():
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 5e6
+
+
 def test_every_shipped_archive_has_a_licence_section():
     text = (SHIPPED / "LICENSES.md").read_text(encoding="utf-8")
     archives = sorted(path.name for path in SHIPPED.glob("*.npz"))
-    assert archives == ["gas_drift.npz", "heart_disease.npz", "mnist.npz", "wine_quality.npz"]
+    assert archives == [
+        "beijing_air.npz",
+        "gas_drift.npz",
+        "heart_disease.npz",
+        "mnist.npz",
+        "occupancy.npz",
+        "sentences.npz",
+        "wine_quality.npz",
+    ]
     assert all(f"## {name}" in text for name in archives)
 
 
@@ -258,13 +344,25 @@ def test_gas_rows_are_unaltered_and_in_order(gas, batch):
 
 
 @needs_archives
-@pytest.mark.parametrize(("loader", "domains", "source", "target"), NAMED[: len(HEART) + len(WINE)])
-def test_heart_and_wine_rows_are_all_there_unaltered(loader, domains, source, target):
+@pytest.mark.parametrize(("loader", "domains", "source", "target"), TABLES)
+def test_rows_of_tables_are_all_there_unaltered(loader, domains, source, target):
     X, y, sample_domain = loader(source=source, target=target)
     rows = sample_domain > 0
     with np.load(ARCHIVES / f"{loader.__name__.removeprefix('load_')}.npz", allow_pickle=False) as archive:
         np.testing.assert_array_equal(X[rows], archive[f"X_{source}"])
         np.testing.assert_array_equal(y[rows], archive[f"y_{source}"])
+
+
+@needs_archives
+@pytest.mark.parametrize("site", SENTENCES)
+def test_sentences_are_all_there_unaltered(site):
+    X, y, sample_domain, texts = load_sentences(
+        source=[name for name in SENTENCES if name != site], target=site, return_texts=True
+    )
+    rows = sample_domain < 0
+    with np.load(ARCHIVES / "sentences_minilm.npz", allow_pickle=False) as archive:
+        for shipped, key in ((X, "X"), (y, "y"), (texts, "text")):
+            np.testing.assert_array_equal(shipped[rows], archive[f"{key}_{site}"])
 
 
 @needs_archives

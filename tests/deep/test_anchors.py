@@ -212,6 +212,44 @@ def test_without_any_epoch_there_was_no_pass(data):
     assert classifier(max_epochs=0).fit(*data).anchor_counts_.shape == (0, 3)
 
 
+def test_the_anchor_set_is_that_of_the_last_counts(data):
+    model = classifier().fit(*data)
+    members = model.anchor_set_
+    in_pass = members["joined"][:, None] <= np.arange(len(model.anchor_counts_))
+    np.testing.assert_array_equal(in_pass.sum(axis=0), model.anchor_counts_.sum(axis=1))
+    labels, counts = np.unique(members["label"], return_counts=True)
+    np.testing.assert_array_equal(counts, model.anchor_counts_[-1][labels])
+
+
+def test_answers_are_the_first_anchors_and_what_joined_was_sure_enough(data):
+    _, y, sample_domain = data
+    members = classifier().fit(*data).anchor_set_
+    first, joined = members[:6], members[6:]
+    assert set(first["row"]) == set(np.flatnonzero((sample_domain < 0) & (y >= 0)))
+    np.testing.assert_array_equal(first["label"], y[first["row"]])
+    assert (first["confidence"] == 1).all()
+    assert (first["joined"] == 0).all()
+    assert len(joined)
+    assert (joined["confidence"] >= 0.5).all()
+    assert (joined["joined"] > 0).all()
+    assert (y[joined["row"]] == -1).all()
+
+
+def test_the_anchor_set_has_labels_not_positions(data):
+    X, y, sample_domain = data
+    names = np.where(y >= 0, np.array(["a", "bb", "ccc"], dtype=object)[y], None)
+    assert set(classifier().fit(X, names, sample_domain).anchor_set_["label"]) == {"a", "bb", "ccc"}
+
+
+def test_without_any_epoch_there_are_no_anchors(data):
+    assert classifier(max_epochs=0).fit(*data).anchor_set_.shape == (0,)
+
+
+def test_an_anchor_set_exists_only_with_anchors(data):
+    with pytest.raises(AttributeError, match="AnchorSet"):
+        _ = AdaptationClassifier(max_epochs=1).fit(*data).anchor_set_
+
+
 CHANGES = {"neighbors": "random", "n_neighbors": 1, "confidence": 0.0, "class_balanced": False}
 
 

@@ -521,11 +521,12 @@ def test_an_untrained_discriminator_stays_untrained(data):
         twin.domain_logit(data[0])
 
 
-def test_anchors_are_counted_as_before(data):
+def test_anchors_are_kept_and_counted_as_before(data):
     model = classifier(anchors=AnchorSet(confidence=0.4)).fit(*data)
-    counts = pickled(model).anchor_counts_
-    assert len(counts)
-    np.testing.assert_array_equal(counts, model.anchor_counts_)
+    twin = pickled(model)
+    assert len(twin.anchor_counts_)
+    np.testing.assert_array_equal(twin.anchor_counts_, model.anchor_counts_)
+    np.testing.assert_array_equal(twin.anchor_set_, model.anchor_set_)
 
 
 def test_names_of_columns_and_outputs_are_kept(data):

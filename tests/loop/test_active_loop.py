@@ -134,7 +134,7 @@ def test_labeled_target_makes_the_budget_a_fraction_of_the_rest(fit):
 
 def test_labeled_target_reaches_the_first_model(fit, blobs):
     X, y, _ = blobs
-    loop = fit(linear(budget=0), labeled_target=np.arange(120) >= 100)
+    loop = fit(linear(budget=0, target_weight=None), labeled_target=np.arange(120) >= 100)
     rows = np.r_[0:60, 100:120]
     np.testing.assert_array_equal(loop.estimator_.coef_, LogisticRegression().fit(X[rows], y[rows]).coef_)
 
@@ -235,7 +235,7 @@ def test_losses_of_the_last_epoch_are_kept_by_term(fit):
 
 def test_accuracies_are_those_of_the_model_of_the_round(fit, blobs):
     X, y, _ = blobs
-    loop = fit(linear(), eval_set=(X[:30], y[:30]))
+    loop = fit(linear(target_weight=None), eval_set=(X[:30], y[:30]))
     labelled = np.arange(60)
     for entry in [loop.initial_, *loop.history_]:
         labelled = np.r_[labelled, entry["ids"]]

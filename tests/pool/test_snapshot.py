@@ -206,3 +206,33 @@ def test_besides_the_outputs_a_block_or_so_is_held(monkeypatch, names):
     peak = tracemalloc.get_traced_memory()[1] - rows.nbytes
     tracemalloc.stop()
     assert peak < sum(values.nbytes for values in outputs.values()) + 3 * 2**16
+
+
+def test_the_previous_model_is_read_in_a_pass_of_its_own(data):
+    X, y, domain = data
+    roles, before, now = resolve_roles(y, domain), Net(), Net()
+    view = snapshot(now, X, roles, {"proba", "previous_proba"}, previous=before)
+    assert before.calls == [(40, {"proba"})] == now.calls
+    assert "previous_proba" in vars(view)
+    assert "previous_proba" not in vars(snapshot(now, X, roles, {"proba"}, previous=before))
+
+
+def test_the_previous_probabilities_have_the_columns_of_the_present_model(data):
+    X, y, domain = data
+    roles, labels = resolve_roles(y, domain), np.array(["a", "c", "b"])[np.arange(30) % 3]
+    three = LogisticRegression().fit(X[:30], labels)
+    two = LogisticRegression().fit(X[:30][labels != "b"], labels[labels != "b"])
+    view = snapshot(three, X, roles, {"proba", "previous_proba"}, previous=two)
+    np.testing.assert_array_equal(view.previous_proba[:, [0, 2]], two.predict_proba(X[30:]))
+    assert not view.previous_proba[:, 1].any()
+    view = snapshot(two, X, roles, {"proba", "previous_proba"}, previous=three)
+    np.testing.assert_array_equal(view.previous_proba, view.proba)
+
+
+def test_without_a_model_of_the_round_before_the_field_derives_from_the_probabilities(data):
+    X, y, domain = data
+    view = snapshot(Net(), X, resolve_roles(y, domain), {"proba", "previous_proba"})
+    assert "previous_proba" not in vars(view)
+    np.testing.assert_array_equal(view.previous_proba, view.proba)
+    with pytest.raises(ValueError, match=r"cannot supply 'previous_proba'.*predict_proba"):
+        snapshot(Perceptron().fit(X[:30], y[:30]), X, resolve_roles(y, domain), {"previous_proba"})

@@ -234,6 +234,15 @@ def test_every_array_is_read_only_in_copies_too(rebuilt):
     assert DISCRIMINATOR[0].flags.writeable
 
 
+def test_the_previous_probabilities_are_the_present_ones_where_none_are_given():
+    proba = np.array([[0.6, 0.4], [0.3, 0.7]])
+    np.testing.assert_array_equal(PoolView(proba=proba).previous_proba, proba)
+    np.testing.assert_allclose(PoolView(logits=np.log(proba)).previous_proba, proba)
+    np.testing.assert_array_equal(PoolView(proba=proba, previous_proba=proba[::-1]).previous_proba, proba[::-1])
+    with pytest.raises(AttributeError, match="previous_proba was not filled"):
+        _ = PoolView(index=[0, 1]).previous_proba
+
+
 def every_field():
     rng = np.random.default_rng(0)
     numbers = {
@@ -247,6 +256,7 @@ def every_field():
     return {
         **numbers,
         "proba": rng.dirichlet(np.ones(3), size=5),
+        "previous_proba": rng.dirichlet(np.ones(3), size=5),
         "logits": rng.normal(size=(5, 3)),
         "features": rng.normal(size=(5, 4)),
         "head_weight": rng.normal(size=(3, 4)),
@@ -268,8 +278,8 @@ def every_field():
 
 # Which axis of a field counts the candidates.
 CANDIDATE_AXES = {
-    **dict.fromkeys(("index", "target_domain", "proba", "logits", "features", "inputs"), 0),
-    **dict.fromkeys(("source_logit", "domain_grad", "class_domain_grad", "virtual_divergence"), 0),
+    **dict.fromkeys(("index", "target_domain", "proba", "previous_proba", "logits", "features"), 0),
+    **dict.fromkeys(("inputs", "source_logit", "domain_grad", "class_domain_grad", "virtual_divergence"), 0),
     **dict.fromkeys(("committee_proba", "committee_logits"), 1),
 }
 
@@ -438,3 +448,12 @@ def test_snapshot_refuses_a_label_that_is_no_class(data):
     model = LogisticRegression().fit(X[:2], y[:2])
     with pytest.raises(ValueError, match="not among the 2 classes"):
         snapshot(model, X, roles, {"source_y"}, y=y)
+
+
+def test_a_view_that_is_restricted_twice_knows_the_pool():
+    view = PoolView(index=np.arange(10, 20))
+    inner = view.restrict([1, 3, 5, 7]).restrict([3, 1])
+    pool, positions = inner.surroundings
+    assert pool is view
+    np.testing.assert_array_equal(positions, [7, 3])
+    np.testing.assert_array_equal(inner.index, [17, 13])

@@ -17,10 +17,10 @@ from skada_active.pool.readers import ModelReader
 from skada_active.query import GALA, LAS, SAGE, CoreSet, Prefilter, QueryStrategy
 
 STRATEGIES = [
-    strategy()
+    strategy
     for name in query.__all__
-    if isinstance(strategy := getattr(query, name), type) and issubclass(strategy, QueryStrategy)
-    if "features" in strategy.on_device
+    if isinstance(kind := getattr(query, name), type) and issubclass(kind, QueryStrategy)
+    if "features" in (strategy := kind()).on_device
 ]
 CONFIGURED = [
     CoreSet("labeled"),
@@ -57,7 +57,21 @@ def moved(fields, to_tensor):
 
 def test_every_strategy_that_computes_with_features_takes_tensors():
     names = {type(strategy).__name__ for strategy in STRATEGIES}
-    assert names == {"BADGE", "CLUE", "CoreSet", "D3GU", "GALA", "KMeansSampling", "LAS", "MHPL", "SAGE"}
+    assert names == {
+        "BADGE",
+        "CLUE",
+        "CoreSet",
+        "D3GU",
+        "GALA",
+        "KMeansSampling",
+        "LAS",
+        "MHPL",
+        "Mixed",
+        "ProbCover",
+        "SAGE",
+        "Staged",
+        "TypiClust",
+    }
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES + CONFIGURED, ids=repr)

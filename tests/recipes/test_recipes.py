@@ -28,6 +28,7 @@ LOOPS = {
     "clue": recipes.clue,
     "tqs": recipes.tqs,
     "eada": recipes.eada,
+    "duc": recipes.duc,
     "s3vaada": recipes.s3vaada,
     "lamda": recipes.lamda,
     "mhpl": recipes.mhpl,
@@ -168,6 +169,7 @@ KNOBS = {
     "clue": {"temperature": 1.0, "trade_off": 0.5, "head": "linear"},
     "tqs": {"n_heads": 3, "domainness": None, "window": 0.5, "labeled_loss": "s+t"},
     "eada": {"trade_off": 0.1, "first_stage": 0.2, "beta": 2.0},
+    "duc": {"kl_weight": 0.5, "distributional_weight": 0.5, "data_weight": 0.5, "first_stage": 2},
     "s3vaada": {"alpha": 0.2, "beta": 0.1, "max_pool": 50, "epsilon": 0.5, "domain_weight": 0.1},
     "lamda": {
         "gamma": 0.5,
@@ -181,7 +183,7 @@ KNOBS = {
     "mhpl": {"n_neighbors": 5, "trade_off": 0.5},
     "baseline": {},
 }
-OF_THE_LOOP = {"budget": 7, "n_rounds": 3, "round_epochs": 4, "random_state": 1}
+OF_THE_LOOP = {"budget": 7, "n_rounds": 3, "audit": 0.2, "round_epochs": 4, "random_state": 1}
 CHANGES = [
     (name, knob, value)
     for name, knobs in KNOBS.items()

@@ -13,6 +13,7 @@ from skada_active.selection import (
     _bfloat16_prefilter,
     _neighbors,
     farthest_first,
+    greedy_cover,
     kmeans,
     kmeans_picks,
     kmeans_plusplus,
@@ -49,6 +50,7 @@ RULES = {
     "k-means": lambda vectors: kmeans(vectors, 6, random_state=0),
     "k-means picks": lambda vectors: kmeans_picks(vectors, 6, random_state=0),
     "nearest to centers": lambda vectors: nearest_to_centers(vectors, np.arange(N) % 7, 9),
+    "greedy cover": lambda vectors: greedy_cover(vectors, K, 4.0),
     "Euclidean neighbors": lambda vectors: nearest_neighbors(vectors, 5, metric="euclidean")[1],
 }
 ON_DEMAND = {name for name in RULES if name.startswith(("farthest", "k-means++", "weighted"))}

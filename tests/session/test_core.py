@@ -95,14 +95,14 @@ class FailsOnZeros(LogisticRegression):
 
 
 def test_a_training_that_fails_keeps_the_answers_and_can_be_corrected(open_session, blobs):
-    session, y = open_session(FailsOnZeros(), RandomSampling()), blobs[1]
+    session, y = open_session(FailsOnZeros(), RandomSampling(), target_weight=None), blobs[1]
     ids = session.ask()
     with pytest.raises(RuntimeError, match=r"The answers are recorded, but .* too many zeros for me .*correct"):
         session.tell(ids, np.zeros(5, dtype=int))
     with pytest.raises(RuntimeError, match="could not be trained"):
         _ = session.estimator_
     with pytest.warns(UserWarning, match="could not be trained on them: too many zeros for me") as caught:
-        session = open_session(FailsOnZeros(), RandomSampling())
+        session = open_session(FailsOnZeros(), RandomSampling(), target_weight=None)
     assert caught[0].filename == OPENED_IN
     session.correct(ids, y[ids])
     assert session.estimator_.classes_.tolist() == [0, 1, 2]

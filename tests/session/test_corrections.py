@@ -214,7 +214,7 @@ def test_a_correction_costs_nothing_and_ends_nothing(begin, blobs, wrong):
 
 
 def test_only_rounds_from_the_first_change_on_are_trained_again(begin, blobs, wrong, monkeypatch):
-    session, fitted, fit = begin(), [], LogisticRegression.fit
+    session, fitted, fit = begin(target_weight=None), [], LogisticRegression.fit
     play(session, 1, blobs[1])
     second = play(session, 1, wrong)[0]
     play(session, 1, blobs[1])

@@ -465,7 +465,7 @@ def test_a_session_without_answers_has_an_empty_table(start):
 
 def test_a_session_shows_the_model_as_it_is_before_the_answers(blobs):
     X, y, sample_domain = blobs
-    loop = ActiveAdaptationLoop(LogisticRegression(), budget=12, n_rounds=3, random_state=0)
+    loop = ActiveAdaptationLoop(LogisticRegression(), budget=12, n_rounds=3, target_weight=None, random_state=0)
     session = loop.session(X, mask_target(y, sample_domain), sample_domain=sample_domain)
     bought, purity = [], []
     while len(ids := session.ask()):

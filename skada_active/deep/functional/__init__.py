@@ -19,7 +19,7 @@ from skada_active.deep.functional._classifier_discrepancy import (
 )
 from skada_active.deep.functional._confidence import minimax_entropy_loss, minimum_class_confusion_loss
 from skada_active.deep.functional._discrepancy import coral_loss, fused_mmd, joint_mmd, multi_kernel_mmd
-from skada_active.deep.functional._evidential import dirichlet_uncertainties, evidential_loss
+from skada_active.deep.functional._evidential import dirichlet_uncertainties, evidential_divergence, evidential_loss
 from skada_active.deep.functional._feature_norms import adaptive_feature_norm, batch_spectral_penalty
 from skada_active.deep.functional._gradient_synchronization import (
     class_balance_weights,
@@ -74,6 +74,7 @@ __all__ = [
     "domain_confusion_loss",
     "domain_discrimination_loss",
     "domain_gradient_magnitudes",
+    "evidential_divergence",
     "evidential_loss",
     "feature_gradient_magnitudes",
     "free_energy_alignment_loss",

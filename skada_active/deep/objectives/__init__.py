@@ -7,6 +7,7 @@ from skada_active.deep.objectives.cdac import CDAC
 from skada_active.deep.objectives.cdan import CDAN
 from skada_active.deep.objectives.coral import CORAL
 from skada_active.deep.objectives.dann import DANN
+from skada_active.deep.objectives.evidential import EvidentialLoss
 from skada_active.deep.objectives.feature_norm import AFN, BSP
 from skada_active.deep.objectives.free_energy import FreeEnergyAlignment
 from skada_active.deep.objectives.gsda import GSDA
@@ -49,6 +50,7 @@ __all__ = [
     "TPN",
     "TSF",
     "VAT",
+    "EvidentialLoss",
     "FreeEnergyAlignment",
     "InformationMaximization",
     "LabelMatching",

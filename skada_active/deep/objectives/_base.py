@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from skada_active.deep.batches import Batch
 from skada_active.deep.step import Step
-from skada_active.utils._sklearn import BaseComposition, Interval
+from skada_active.utils._sklearn import BaseComposition, Interval, name_estimators
 
 __all__ = ["Objective", "ObjectiveSum", "ObjectiveTerm", "Phase", "terms_of"]
 
@@ -283,10 +282,4 @@ def _sum(*summands: Any) -> ObjectiveSum:
             parts.append(summand)
         else:
             return NotImplemented
-    names = [type(part).__name__.lower() for part in parts]
-    total, seen = Counter(names), Counter[str]()
-    named = []
-    for name, part in zip(names, parts, strict=True):
-        seen[name] += 1
-        named.append((f"{name}-{seen[name]}" if total[name] > 1 else name, part))
-    return ObjectiveSum(named)
+    return ObjectiveSum(name_estimators(parts))

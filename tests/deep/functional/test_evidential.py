@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 from torch.distributions import Dirichlet, kl_divergence
 from torch.nn import functional as F
 
-from skada_active.deep.functional import dirichlet_uncertainties, evidential_loss
+from skada_active.deep.functional import dirichlet_uncertainties, evidential_divergence, evidential_loss
 
 
 def logits(n=4, n_classes=3, seed=0):
@@ -56,3 +56,32 @@ def test_uncertainties_equal_a_loop():
         assert found_data.item() == pytest.approx(expected)
         entropy = -sum(p * math.log(p) for p in proba)
         assert found_distributional.item() == pytest.approx(entropy - expected)
+
+
+def test_divergence_is_that_of_every_row():
+    z, labels = 3 * logits(6, 4), torch.tensor([0, 2, 1, 0, 3, 3])
+    alpha = z.exp()
+    alpha[torch.arange(6), labels] = 1.0
+    expected = kl_divergence(Dirichlet(alpha), Dirichlet(torch.ones_like(alpha)))
+    torch.testing.assert_close(evidential_divergence(z, labels), expected)
+    assert evidential_divergence(torch.tensor([[7.0, 0.0, 0.0]]), torch.tensor([0])).item() == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("z", [4.0, 5.0, 12.0, 20.0, 49.0])
+def test_divergence_of_large_logits_is_exact_in_single_precision_too(z):
+    # Dir(1, a) is Beta(1, a), whose divergence from the uniform distribution is ln a + 1 / a - 1.
+    row = torch.tensor([[0.0, z]], requires_grad=True)
+    divergence = evidential_divergence(row, torch.tensor([0]))
+    assert divergence.item() == pytest.approx(z + math.exp(-z) - 1, rel=1e-5)
+    divergence.sum().backward()
+    assert row.grad[0].tolist() == pytest.approx([0, 1 - math.exp(-z)], rel=1e-3)
+
+
+def test_the_series_of_large_evidence_goes_on_where_the_closed_form_ends():
+    z = torch.log(torch.tensor([[99.0, 100.0, 101.0, 1e3]], dtype=torch.float64)).requires_grad_()
+    assert gradcheck(lambda z: evidential_divergence(z, torch.tensor([3])), z)
+    alpha = torch.tensor([[99.0, 100.0, 101.0, 1.0]], dtype=torch.float64)
+    expected = kl_divergence(Dirichlet(alpha), Dirichlet(torch.ones_like(alpha)))
+    torch.testing.assert_close(evidential_divergence(z, torch.tensor([3])), expected)
