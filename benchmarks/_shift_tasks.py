@@ -31,7 +31,7 @@ def clouds(n_classes: int, n_features: int, distance: float) -> Pool:
 
 
 def random_network(n_classes: int, n_features: int, sharpness: float) -> Pool:
-    """Normal rows whose class is drawn from the softmax of a random network."""
+    """Rows of a normal distribution whose class is drawn from the softmax of a random network."""
 
     def draw(rng: np.random.Generator, n: int) -> Rows:
         X = rng.normal(size=(n, n_features)) @ rng.normal(size=(n_features, n_features)) / np.sqrt(n_features)
@@ -98,10 +98,10 @@ REPORTED: dict[str, Pool] = {
 
 
 def make_task(cause: str, pool: Pool, n: int, strength: float, seed: int) -> tuple[NDArray, NDArray, NDArray]:
-    """Return X, y, sample_domain of at most `n` rows a domain: two random halves of a pool, of which one is shifted.
+    """Return X, y, sample_domain of at most `n` rows a domain: random halves of a pool, of which one is shifted.
 
-    `strength` from 0 to 1 says how much. *covariate*: target rows are drawn by a function of x; *label*: by their class;
-    *concept*: the labels of the target change by a function of x and nothing else does; *none*: nothing does.
+    `strength` from 0 to 1 says how much. *covariate*: target rows are drawn by a function of x; *label*: by their
+    class; *concept*: labels of the target change, and nothing else does; *none*: nothing does.
     """
     rng = np.random.default_rng(seed)
     X, y = pool(rng, 4 * n)

@@ -1,4 +1,4 @@
-"""Inspection: what sets the target apart, displays of what a loop asked and learned, and a report of it on one page."""
+"""Inspection: the shift between domains, displays of what a loop asked and learned, and a report of it on one page."""
 
 from skada_active.inspection._drop import Accuracies, Estimated
 from skada_active.inspection._moved_columns import MovedColumn

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skada_active.metrics.label_shift import bbse_from_codes, calibrate_proba, em_from_ratios
 
-__all__ = ["ClassShares", "estimate_shares"]
+__all__ = ["ClassShares", "estimate_shares", "with_labels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,26 @@ def estimate_shares(
         found = em_from_ratios(of_target[picked] / prior, np.maximum(em, 1e-6), tol=1e-4, max_iter=100)
         em_draws[draw] = np.clip(found - drift, 0, 1)
     return ClassShares(prior, em, bbse_from_codes(source, codes, target), em_draws, bbse_draws)
+
+
+def with_labels(
+    shares: ClassShares, counts: NDArray[np.int64] | None, rng: np.random.RandomState
+) -> NDArray[np.float64]:
+    """Return the shares of the target by EM and by its labelled rows together, and replicates, shape (1 + B, C).
+
+    Where both have an estimate, each counts by the inverse of its variance. `counts` (C,) are the labelled rows.
+    """
+    found = np.vstack([shares.em, shares.em_draws])
+    if counts is None:
+        return found
+    total, of_rows = counts.sum(), found[1:].var(axis=0) + 1e-9
+    # Half a row keeps classes without a label from being certain.
+    smoothed = (counts + 0.5) / (total + 0.5 * len(counts))
+    of_labels = smoothed * (1 - smoothed) / total
+    drawn = rng.multinomial(total, smoothed, size=len(found) - 1) / total
+    labeled = np.vstack([counts / total, drawn])
+    mixed = (found * of_labels + labeled * of_rows) / (of_labels + of_rows)
+    return mixed / np.maximum(mixed.sum(axis=1, keepdims=True), 1e-12)
 
 
 def _resampled(codes: NDArray[np.int64], rng: np.random.RandomState) -> NDArray[np.int64]:

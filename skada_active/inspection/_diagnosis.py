@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest
 
 from skada_active.domains import Roles
-from skada_active.inspection._class_shares import ClassShares, estimate_shares
+from skada_active.inspection._class_shares import ClassShares, estimate_shares, with_labels
 from skada_active.inspection._drop import Accuracies, Estimated, explain_drop
 from skada_active.inspection._hypotheses import (
     conditional_p,
@@ -137,7 +137,8 @@ class Diagnosis:
         return moments_p(self.seen.rows[drawn], self.is_target[drawn], codes[drawn], shares, self.rng)
 
     def _tests_of_labels(self) -> dict[str, float]:
-        assert self.seen.proba is not None and self.shares is not None
+        assert self.seen.proba is not None
+        assert self.shares is not None
         known = np.concatenate([self.source, self.labeled])
         codes, is_target, n_classes = self.seen.codes[known], self.is_target[known], len(self.shares.source)
         folds = spread_folds(2 * codes + is_target, self.n_folds, self.rng)
@@ -168,7 +169,8 @@ class Diagnosis:
             return None
         is_right = self.seen.proba.argmax(axis=1) == self.seen.codes
         known = np.concatenate([self.labeled, self.new_labels])  # a label that no source row has is never predicted
-        shares = np.vstack([self.shares.em, self.shares.em_draws]) / self.shares.source
+        counts = np.bincount(self.seen.codes[self.labeled], minlength=len(self.shares.source))
+        shares = with_labels(self.shares, counts if self.has_labels else None, self.rng) / self.shares.source
         by_row, by_both = (
             odds_ratio_weights(logits[self.is_drawn], self.is_target[self.is_drawn], _LARGEST_WEIGHT)
             for logits in (self.logits, self.mixture_logits)
@@ -248,8 +250,8 @@ class Diagnosis:
             notes.append("Without y, nothing is said of classes, and which kind of shift it is cannot be told.")
         elif not self.has_labels:
             notes.append(
-                f"Whether P(y | x) changed is not identifiable without labels: {len(self.labeled)} target rows have one "
-                f"that is known in the source, and it takes {_MIN_LABELS}."
+                "Whether P(y | x) changed is not identifiable without labels: "
+                f"{len(self.labeled)} target rows have one that the source has, and it takes {_MIN_LABELS}."
             )
         else:
             notes.append("Labelled target rows are taken for a random sample; rows that a query chose are none.")

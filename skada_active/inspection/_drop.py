@@ -94,17 +94,20 @@ def explain_drop(
     label = _weighted_mean(source_right, counts * by_class)
     covariate = _weighted_mean(source_right, counts * by_row)
     both = _weighted_mean(source_right, counts * by_class * by_both)
-    measured = [_interval(values, level) for values in (source, label, covariate)]
+    whole = _interval(source, level), _interval(label, level), _interval(covariate, level)
     n_effective = float(by_row.sum() ** 2 / np.square(by_row).sum())
     if target_right is None:
-        return Accuracies(*measured, None, None, None, None, n_effective)
+        return Accuracies(*whole, target=None, label=None, covariate=None, concept=None, n_effective=n_effective)
     t = len(target_right)
     drawn = np.vstack([np.ones(t), rng.multinomial(t, np.full(t, 1 / t), size=n_draws)])
     target = _weighted_mean(target_right, drawn)
-    parts = _parts(source, label, covariate, both, verdict)
+    of_label, of_covariate = _parts(source, label, covariate, both, verdict)
     return Accuracies(
-        *measured,
-        *(_interval(values, level) for values in (target, *parts, target - source - sum(parts))),
+        *whole,
+        target=_interval(target, level),
+        label=_interval(of_label, level),
+        covariate=_interval(of_covariate, level),
+        concept=_interval(target - source - of_label - of_covariate, level),
         n_effective=n_effective,
     )
 

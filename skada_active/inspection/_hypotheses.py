@@ -44,9 +44,9 @@ def surprise_p(
 ) -> float:
     """Return the p-value of 'classes are predicted as often as the labelled rows and the source's confusions imply'.
 
-    Under label shift the predictions for the target have the frequencies ``M q``, where M (C, C) is how often source rows
-    of each class are predicted to be of each, and q the class shares of the labelled target rows. No system is solved
-    for q, so that classes that are taken for each other cost power and no more.
+    Under label shift the predictions for the target have the frequencies ``M q``, where M (C, C) is how often source
+    rows of each class are predicted to be of each, and q the class shares of the labelled target rows. No system is
+    solved for q, so that classes that are taken for each other cost power and no more.
 
     Parameters
     ----------
@@ -161,15 +161,15 @@ def conditional_p(
 ) -> tuple[float, float]:
     r"""Return the p-value of 'given x, the label does not depend on the domain', and how many rows speak to it.
 
-    Products :math:`(1\{y = c\} - P(c \mid x)) (d - P(d \mid x))` of held-out residuals have mean 0 given x, even if one
-    of the two models is poor (generalised covariance measure). They are weighted by 1 and by the class probabilities of
-    the source's classifier, whose regions other labels would show in, and the largest of the standardised sums is
+    Products :math:`(1\{y = c\} - P(c \mid x)) (d - P(d \mid x))` of held-out residuals have mean 0 given x, even if
+    one of the two models is poor (generalised covariance measure). They are weighted by 1 and by the class probabilities
+    of the source's classifier, whose regions other labels would show in, and the largest of the standardised sums is
     compared with what it is for domains that are drawn by P(d | x) (conditional randomisation test). The number is
     :math:`\sum_i P(d | x_i) (1 - P(d | x_i))`.
 
-    Shah and Peters, "The Hardness of Conditional Independence Testing and the Generalised Covariance Measure", Annals of
-    Statistics 2020; Scheidegger, Hörrmann and Bühlmann, "The Weighted Generalised Covariance Measure", JMLR 2022; Candès
-    et al., "Panning for Gold", JRSS B 2018, for the draws.
+    Shah and Peters, "The Hardness of Conditional Independence Testing and the Generalised Covariance Measure", Annals
+    of Statistics 2020; Scheidegger, Hörrmann and Bühlmann, "The Weighted Generalised Covariance Measure", JMLR 2022;
+    Candès et al., "Panning for Gold", JRSS B 2018, for the draws.
 
     Parameters
     ----------

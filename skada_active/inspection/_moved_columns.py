@@ -66,13 +66,16 @@ def moved_columns(
     order = np.argsort(-np.array(moved), kind="stable").tolist()
     return [
         MovedColumn(
-            columns[position].name,
-            "number" if columns[position].categories is None else "category",
-            *measured[position][0],
-            measured[position][1],
-            float(adjusted[position]),
-            *missing[position],
-            rank,
+            name=columns[position].name,
+            kind="number" if columns[position].categories is None else "category",
+            effect=measured[position][0][0],
+            low=measured[position][0][1],
+            high=measured[position][0][2],
+            distance=measured[position][1],
+            p_value=float(adjusted[position]),
+            missing_source=missing[position][0],
+            missing_target=missing[position][1],
+            rank=rank,
         )
         for rank, position in enumerate(order, start=1)
     ]

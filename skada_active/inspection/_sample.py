@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from skada_active.domains import Roles, check_domain_coding, check_inputs
@@ -91,7 +92,8 @@ def draw_sample(
     """Return at most half of `max_rows` rows of each domain and further labelled ones, and the roles of all rows."""
     if sample_domain is None:
         raise ValueError("sample_domain is None, so there is one domain; number source rows >= 0 and target rows < 0.")
-    X, labels, roles = check_inputs(X, np.zeros(len(sample_domain), np.int64) if y is None else y, sample_domain)
+    nothing = np.zeros(len(np.asarray(sample_domain)), dtype=np.int64)
+    X, labels, roles = check_inputs(X, nothing if y is None else y, sample_domain)
     check_domain_coding(roles)
     for name, rows in (("source", roles.source), ("target", roles.target)):
         if len(rows) < _MIN_ROWS:
@@ -130,9 +132,9 @@ def look_at(sample: Sample, estimator: Any, n_folds: int, rng: np.random.RandomS
 
 
 def _features(sample: Sample, estimator: Any, rng: np.random.RandomState) -> tuple[Sample, Any, NDArray[np.float64]]:
-    """Return rows that are no table by the features of the estimator, which is fitted on half of the source if it is not.
+    """Return rows that are no table by the features of the estimator, which learns from half of the source if need be.
 
-    Rows that it was fitted on are no longer looked at: their features fit too well.
+    Rows that it learned from are no longer looked at: their features fit too well.
     """
     if estimator is None:
         raise ValueError(
@@ -146,15 +148,14 @@ def _features(sample: Sample, estimator: Any, rng: np.random.RandomState) -> tup
                 f"estimator={estimator!r} is not fitted, and there is no y to fit it on; give y, or a fitted one in "
                 "sklearn.frozen.FrozenEstimator."
             )
-        from sklearn.frozen import FrozenEstimator
-
         source = sample.roles.source
         strata = np.unique(native_labels(sample.y[source]), return_inverse=True)[1]
         train = source[spread_folds(strata, 2, rng) == 0]
         seeded = seed_estimator(clone(estimator), int(rng.randint(np.iinfo(np.int32).max)))
-        part = sample.take(np.sort(np.concatenate([train, sample.roles.target])))
+        rows = np.sort(np.concatenate([train, sample.roles.target]))
+        part = sample.take(rows)
         hidden = part.roles.hide(part.roles.is_target)
-        estimator = FrozenEstimator(fit_estimator(seeded, part.X, part.y, hidden))
+        estimator = FrozenEstimator(fit_estimator(seeded, part.X, sample.y[rows], hidden))
         sample = sample.take(np.setdiff1d(np.arange(len(sample.ids)), train))
     features = ModelReader.from_estimator(estimator).outputs(sample.X, {"features"})["features"]
     flat = np.asarray(features, dtype=np.float64).reshape(len(sample.ids), -1)

@@ -67,7 +67,7 @@ class Verdict:
     Parameters
     ----------
     covariate, label, concept : {"yes", "no", "cannot tell"}
-        Whether p(x) moved by more than class shares, class shares moved, P(y | x) changed by more than class shares say.
+        Whether p(x) moved by more than class shares say, whether these did, and whether P(y | x) changed by more.
     cause : {"covariate", "label", "concept", "several", "none", "cannot tell"}
         The cause that explains what is seen.
     """

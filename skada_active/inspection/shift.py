@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -56,11 +56,11 @@ def diagnose_shift(
         Domain number per row: ``>= 0`` source, ``< 0`` target, at least 10 rows each. Several sources, or targets, are
         one.
     y : array-like of shape (n,), default=None
-        Labels; missing ones of target rows hold -1, NaN or None. Labels of 10 target rows at least, drawn at random, are
-        needed for all that is said of P(y | x). ``None``: nothing is said of classes and accuracies.
+        Labels; missing ones of target rows hold -1, NaN or None. Labels of 10 target rows at least, drawn at random,
+        are needed for all that is said of P(y | x). ``None``: nothing is said of classes and accuracies.
     estimator : estimator, default=None
-        Classifier with ``predict_proba`` whose accuracy is explained, and whose predictions tell of the class shares. It
-        is cloned and trained on the source rows of all folds but one; a fitted one in
+        Classifier with ``predict_proba`` whose accuracy is explained, and whose predictions tell of the class shares.
+        It is cloned and trained on the source rows of all folds but one; a fitted one in
         `sklearn.frozen.FrozenEstimator` predicts as it is, and the source rows of `X` must then be rows that it was not
         trained on. ``None``: logistic regression on the rows as numbers (see Notes).
     level : float, default=0.95
@@ -85,19 +85,18 @@ def diagnose_shift(
     Raises
     ------
     ValueError
-        If a domain has fewer than 10 rows or the source one class, a column holds infinity or dates, `X` is no table and
-        there is no estimator with features of it, or an argument is not valid.
+        If a domain has fewer than 10 rows or the source one class, a column holds infinity or dates, `X` is no table
+        and there is no estimator with features of it, or an argument is not valid.
 
-    Notes
-    -----
-    *The verdict.* Each kind of shift leaves something as it was, which is tested: that held-out rows of the domains cannot
-    be told apart, by a classifier's scores [1]_ or by the classes that are predicted for them [2]_ (concept); that they
-    cannot after source rows are weighted by class, and that labelled rows of one class look and are predicted alike in
-    both domains (label); that given x the label does not depend on the domain, by the generalised covariance measure
-    [3]_ (covariate). The kind that no test speaks against is the cause. Where label shift is as good an explanation as
-    covariate shift, it is taken where class shares leave less than half of the AUC above 1/2: it is the smaller change.
-    On generated shifts with one cause, from synthetic and real rows, ``benchmarks/shift_diagnosis.py`` counts how often
-    the verdict is right. "no" means that nothing is seen, by enough rows to see a change of some 10 to 15 points.
+    Notes ----- *The verdict.* Each kind of shift leaves something as it was, which is tested: that held-out rows of the
+    domains cannot be told apart, by a classifier's scores [1]_ or by the classes that are predicted for them [2]_
+    (concept); that they cannot after source rows are weighted by class, and that labelled rows of one class look and
+    are predicted alike in both domains (label); that given x the label does not depend on the domain, by the
+    generalised covariance measure [3]_ (covariate). The kind that no test speaks against is the cause. Where label
+    shift is as good an explanation as covariate shift, it is taken where class shares leave less than half of the AUC
+    above 1/2: it is the smaller change. On generated shifts with one cause, from synthetic and real rows,
+    ``benchmarks/shift_diagnosis.py`` counts how often the verdict is right. "no" means that nothing is seen, by enough
+    rows to see a change of some 10 to 15 points.
 
     *Without labels of the target* a changed P(y | x) is not identifiable: the verdict on it is "cannot tell", and the
     others hold if it did not change. Rows that a query chose are no random sample: of what is said with labels, the
@@ -106,15 +105,15 @@ def diagnose_shift(
     *Class shares* are estimated as if label shift were all there is, see `skada_active.metrics.em_shares` and
     `skada_active.metrics.bbse_shares`.
 
-    *Parts of the accuracy's fall* are approximate. Source rows, weighted by class or by the density ratio of the domains
-    (from the held-out classifier, at most 20), have the accuracy that the target would have if only that had changed;
-    where neither is excluded by the verdict, Shapley's mean over both orders is taken, and the rest is put down to
-    P(y | x). So the errors of the weights are in it.
+    *Parts of the accuracy's fall* are approximate. Source rows, weighted by class or by the density ratio of the
+    domains (from the held-out classifier, at most 20), have the accuracy that the target would have if only that had
+    changed; where neither is excluded by the verdict, Shapley's mean over both orders is taken, and the rest is put
+    down to P(y | x). So the errors of the weights are in it.
 
     *Rows like no source row* are those whose mean distance to their 5 nearest rows of one half of the source is larger
-    than is usual in the other half: conformal p-values, of which Benjamini and Hochberg's rule picks so that at most 5 %
-    of the picked are expected to be rows of the source's distribution [4]_. They may be of a new class, and may as well
-    lie where the source is thin: covariate shift that reaches beyond the source flags rows, too.
+    than is usual in the other half: conformal p-values, of which Benjamini and Hochberg's rule picks so that at most 5
+    % of the picked are expected to be rows of the source's distribution [4]_. They may be of a new class, and may as
+    well lie where the source is thin: covariate shift that reaches beyond the source flags rows, too.
 
     *Rows as numbers*: normal scores of numeric columns, so that neither units nor outliers count, marks of gaps, and 0
     and 1 for the values of categories; beyond 50 columns, their first 50 principal components. The domains are told
@@ -152,7 +151,7 @@ def diagnose_shift(
 
 def _check_settings(level: Any, significance: Any, cv: Any, max_rows: Any, n_bootstrap: Any) -> None:
     for name, share in (("level", level), ("significance", significance)):
-        if not isinstance(share, Real) or isinstance(share, bool) or not 0 < share < 1:
+        if not isinstance(share, float | np.floating) or not 0 < share < 1:
             raise ValueError(f"{name} must be a number between 0 and 1, got {share!r}.")
     for name, count, least in (("cv", cv, 2), ("max_rows", max_rows, 100), ("n_bootstrap", n_bootstrap, 20)):
         if not isinstance(count, Integral) or isinstance(count, bool) or count < least:

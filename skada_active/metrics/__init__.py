@@ -1,4 +1,4 @@
-"""Accuracies on the target: scores, estimates with few labels or none, learning curves as numbers, a history's values."""
+"""Accuracies on the target: scores, estimates with few labels or none, learning curves, values of a history."""
 
 from skada_active.metrics.accuracy import per_class_accuracy, target_accuracy
 from skada_active.metrics.curves import area_under_curve, mean_interval

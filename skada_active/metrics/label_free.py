@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skada_active.labels import encode_labels
 from skada_active.metrics.label_shift import bbse_from_codes, calibrate_proba, check_source_proba, em_from_ratios
 
 __all__ = [
@@ -106,8 +105,8 @@ def difference_of_confidences(
     Notes
     -----
     Known failure: confidence seldom falls as far as accuracy does, so the estimate is too high after a large shift; a
-    changed P(y | x) leaves no trace in it. The paper learns the slope between the two differences from shifts with known
-    labels; here it is 1, the slope of a calibrated model. O((s + t) C).
+    changed P(y | x) leaves no trace in it. The paper learns the slope between the two differences from shifts with
+    known labels; here it is 1, the slope of a calibrated model. O((s + t) C).
 
     References
     ----------
@@ -158,8 +157,8 @@ def committee_agreement(
     Notes
     -----
     Known failure: members that share a mistake agree on it, so the estimate is too high where all of them go wrong
-    together; so do members of a convex model, such as logistic regressions that differ in their seeds alone, which agree
-    everywhere: train them on different samples of rows. O(M (s + t)) for each class.
+    together; so do members of a convex model, such as logistic regressions that differ in their seeds alone, which
+    agree everywhere: train them on different samples of rows. O(M (s + t)) for each class.
 
     References
     ----------
@@ -249,7 +248,7 @@ def label_shift_accuracy(
         prior = np.bincount(codes, minlength=source.shape[1]) / len(codes)
         found = em_from_ratios(calibrate_proba(source, codes, target)[1] / prior, prior)
     recalls = np.bincount(codes, weights=_is_right(source, codes)) / np.bincount(codes)
-    return _rounded(found @ recalls)
+    return _rounded(float(found @ recalls))
 
 
 def _is_right(proba: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -93,16 +93,18 @@ def label_free_accuracy(
 
     Notes
     -----
-    `cv` fits on the source, twice the number of members for ``"agreement"``. The accuracy is that of the clones, trained
-    on (cv - 1) / cv of the source.
+    `cv` fits on the source; for ``"agreement"`` two for each member. The accuracy is that of the clones, trained on
+    (cv - 1) / cv of the source.
 
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
     >>> from skada_active.datasets import make_label_shift
     >>> from skada_active.metrics import label_free_accuracy
-    >>> X, y, sample_domain = make_label_shift(cluster_std=3.0, random_state=0)
-    >>> print(label_free_accuracy(LogisticRegression(), X, y, sample_domain, method="em", random_state=0))
+    >>> X, y, sample_domain = make_label_shift(cluster_std=1.5, random_state=3)
+    >>> estimate = label_free_accuracy(LogisticRegression(), X, y, sample_domain, random_state=0)
+    >>> estimate.method, bool(estimate.low < estimate.value < estimate.high)
+    ('atc', True)
     """
     _check_settings(method, cv, n_bootstrap, level)
     X, labels, roles = check_inputs(X, y, sample_domain)
@@ -153,5 +155,5 @@ def _check_settings(method: Any, cv: Any, n_bootstrap: Any, level: Any) -> None:
     for name, count, least in (("cv", cv, 2), ("n_bootstrap", n_bootstrap, 20)):
         if not isinstance(count, Integral) or isinstance(count, bool) or count < least:
             raise ValueError(f"{name} must be an integer >= {least}, got {count!r}.")
-    if not isinstance(level, Real) or isinstance(level, bool) or not 0 < level < 1:
+    if not isinstance(level, float | np.floating) or not 0 < level < 1:
         raise ValueError(f"level must be a number between 0 and 1, got {level!r}.")

@@ -1,4 +1,4 @@
-"""Class shares of the target without its labels: from the confusion of the source (BBSE), and by maximum likelihood (EM)."""
+"""Class shares of the target without its labels: from the source's confusion (BBSE), by maximum likelihood (EM)."""
 
 from __future__ import annotations
 
