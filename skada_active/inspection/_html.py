@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any
 
 from skada_active.inspection._text import CAUSES, MAX_SHOWN, QUESTIONS, accuracy_rows, counts, p_text, pointed, shown
-
-if TYPE_CHECKING:
-    from skada_active.inspection.shift_report import ShiftReport
 
 __all__ = ["as_html"]
 
@@ -30,7 +27,7 @@ _COLORS = {"yes": "#f4b183", "no": "#b7dfb9", "cannot tell": "#d9d9d9"}
 _BAR_EM = 6
 
 
-def as_html(report: ShiftReport) -> str:
+def as_html(report: Any) -> str:
     """Return the report as one element of HTML."""
     parts = [
         f"<p>{escape(counts(report))}; intervals of {100 * report.level:g} %.</p>",
@@ -46,7 +43,7 @@ def as_html(report: ShiftReport) -> str:
     return f'<div class="skada-shift"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
 
-def _columns(report: ShiftReport) -> Iterable[str]:
+def _columns(report: Any) -> Iterable[str]:
     if not report.columns:
         return
     yield "<h4>Columns that moved most</h4>"
@@ -66,7 +63,7 @@ def _columns(report: ShiftReport) -> Iterable[str]:
     yield _more(len(report.columns))
 
 
-def _class_shares(report: ShiftReport) -> Iterable[str]:
+def _class_shares(report: Any) -> Iterable[str]:
     if not report.class_shares:
         return
     yield "<h4>Class shares</h4>"
@@ -81,13 +78,13 @@ def _class_shares(report: ShiftReport) -> Iterable[str]:
     yield _more(len(report.class_shares))
 
 
-def _accuracies(report: ShiftReport) -> Iterable[str]:
+def _accuracies(report: Any) -> Iterable[str]:
     if report.accuracies is not None:
         yield "<h4>Accuracy</h4>"
         yield _table(["", ""], [[escape(what.strip()), escape(value)] for what, value in accuracy_rows(report)], 1)
 
 
-def _strangers(report: ShiftReport) -> Iterable[str]:
+def _strangers(report: Any) -> Iterable[str]:
     yield "<h4>Target rows like no source row</h4>"
     ids = report.strangers.ids[:MAX_SHOWN].tolist()
     strangest = f"; the strangest are the rows {', '.join(map(str, ids))}" if ids else ""

@@ -162,7 +162,7 @@ def conditional_p(
     r"""Return the p-value of 'given x, the label does not depend on the domain', and how many rows speak to it.
 
     Products :math:`(1\{y = c\} - P(c \mid x)) (d - P(d \mid x))` of held-out residuals have mean 0 given x, even if
-    one of the two models is poor (generalised covariance measure). They are weighted by 1 and by the class probabilities
+    one of the two models is poor (generalised covariance measure). They are weighted by 1 and the class probabilities
     of the source's classifier, whose regions other labels would show in, and the largest of the standardised sums is
     compared with what it is for domains that are drawn by P(d | x) (conditional randomisation test). The number is
     :math:`\sum_i P(d | x_i) (1 - P(d | x_i))`.

@@ -67,7 +67,9 @@ class Seen:
     sample : Sample
         The rows.
     rows : ndarray of shape (n, D)
-        The rows as numbers.
+        The rows as numbers, by ranks.
+    places : ndarray of shape (n, E)
+        The rows as numbers among which distances count.
     columns : list of Column or None
         Their columns; None where they are no table.
     proba : ndarray of shape (n, C) or None
@@ -80,6 +82,7 @@ class Seen:
 
     sample: Sample
     rows: NDArray[np.float64]
+    places: NDArray[np.float64]
     columns: list[Column] | None
     proba: NDArray[np.float64] | None
     classes: NDArray[Any] | None
@@ -117,21 +120,21 @@ def draw_sample(
 def look_at(sample: Sample, estimator: Any, n_folds: int, rng: np.random.RandomState) -> Seen:
     """Return what is known of the rows: their columns, the rows as numbers, and held-out class probabilities."""
     columns = read_columns(sample.X)
-    if columns is None:
-        sample, estimator, rows = _features(sample, estimator, rng)
-    else:
-        if not columns:
-            raise ValueError("X has no columns; give at least one.")
-        rows = embedded(columns)
+    features = columns
+    if features is None:
+        sample, estimator, features = _features(sample, estimator, rng)
+    if not features:
+        raise ValueError("X has no columns; give at least one.")
+    rows, places = embedded(features), embedded(features, ~sample.roles.is_target)
     if sample.y is None:
-        return Seen(sample, rows, columns, None, None, np.full(len(rows), -1))
+        return Seen(sample, rows, places, columns, None, None, np.full(len(rows), -1))
     inputs = sample.X if estimator is not None else rows
     model = LogisticRegression(max_iter=1000) if estimator is None else estimator
     proba, classes = held_out_proba(model, inputs, sample.y, sample.roles, n_folds, rng)
-    return Seen(sample, rows, columns, proba, classes, _codes(sample, classes))
+    return Seen(sample, rows, places, columns, proba, classes, _codes(sample, classes))
 
 
-def _features(sample: Sample, estimator: Any, rng: np.random.RandomState) -> tuple[Sample, Any, NDArray[np.float64]]:
+def _features(sample: Sample, estimator: Any, rng: np.random.RandomState) -> tuple[Sample, Any, list[Column]]:
     """Return rows that are no table by the features of the estimator, which learns from half of the source if need be.
 
     Rows that it learned from are no longer looked at: their features fit too well.
@@ -159,7 +162,7 @@ def _features(sample: Sample, estimator: Any, rng: np.random.RandomState) -> tup
         sample = sample.take(np.setdiff1d(np.arange(len(sample.ids)), train))
     features = ModelReader.from_estimator(estimator).outputs(sample.X, {"features"})["features"]
     flat = np.asarray(features, dtype=np.float64).reshape(len(sample.ids), -1)
-    return sample, estimator, embedded(read_columns(flat) or [])
+    return sample, estimator, read_columns(flat) or []
 
 
 def _codes(sample: Sample, classes: NDArray[Any]) -> NDArray[np.int64]:

@@ -91,7 +91,7 @@ def weighted_auc(
     of_source, of_target = (weight[mask] / weight[mask].sum() for mask in (~is_target, is_target))
     above = _share_below(scores[is_target], scores[~is_target], of_source)
     below = 1 - _share_below(scores[~is_target], scores[is_target], of_target)
-    auc = float(of_target @ above)
+    auc = float(np.clip(np.round(of_target @ above, 12), 0, 1))
     variance = np.square(of_target) @ np.square(above - auc) + np.square(of_source) @ np.square(below - auc)
     return auc, float(np.sqrt(variance))
 

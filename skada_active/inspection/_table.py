@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.special import ndtri
+from scipy.stats import rankdata
 from sklearn.decomposition import PCA
-from sklearn.preprocessing import QuantileTransformer
 
 from skada_active.labels import is_missing, known_values, label_kinds
 from skada_active.utils.rows import is_dataset, table_columns
@@ -18,8 +19,8 @@ __all__ = ["Column", "embedded", "read_columns"]
 
 #: Embedded rows have at most so many columns, and a category so many values of its own.
 MAX_WIDTH, MAX_VALUES = 50, 20
-#: Normal scores end here, so that no single row is far from all others.
-_FARTHEST = 3.5
+#: What is farther than this from the median of the source, in deviations, is far enough.
+_FARTHEST = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,21 +69,19 @@ def read_columns(X: Any) -> list[Column] | None:
     return [_column(str(position), X[:, position], False) for position in range(X.shape[1])]
 
 
-def embedded(columns: list[Column]) -> NDArray[np.float64]:
-    """Return the rows as numbers (n, D): normal scores of numbers, gaps at their median and marked, 0 and 1 for values.
+def embedded(columns: list[Column], of_source: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """Return the rows as numbers (n, D): gaps at the median of their column and marked, 0 and 1 for values.
 
-    Columns have variance 1; beyond 50 they are replaced by their first 50 principal components. Only the order of the
-    numbers counts, so that neither units nor outliers do.
+    Numbers become normal scores, so that neither units nor outliers count; or, with a mask of the source rows (n,),
+    they are scaled by the quartiles of the source, so that what is far from it stays far. Columns have variance 1 in
+    the first case; beyond 50 they are replaced by their first 50 principal components.
     """
-    n = len(columns[0].values)
-    parts = [np.empty((n, 0))]
     numbers = [column.values for column in columns if column.categories is None and not column.is_missing.all()]
+    parts = [np.empty((len(columns[0].values), 0))]
     if numbers:
         table = np.column_stack(numbers)
         table = np.where(np.isnan(table), np.nanmedian(table, axis=0), table)
-        # Of its own many-valued table, so that equal values get equal scores.
-        scores = QuantileTransformer(n_quantiles=min(n, 1000), output_distribution="normal", subsample=None)
-        parts.append(np.clip(scores.fit_transform(table), -_FARTHEST, _FARTHEST))
+        parts.append(_scores(table) if of_source is None else _scaled(table, of_source))
     for column in columns:
         gaps = column.is_missing
         if gaps.any():
@@ -91,12 +90,32 @@ def embedded(columns: list[Column]) -> NDArray[np.float64]:
             counts = np.bincount(column.values[~gaps], minlength=len(column.categories))
             frequent = np.argsort(-counts, kind="stable")[:MAX_VALUES]
             parts.append((column.values[:, None] == frequent).astype(np.float64))
-    return _narrowed(np.hstack(parts))
+    rows = np.hstack(parts)
+    return _narrowed(_standardized(rows) if of_source is None else rows)
+
+
+def _scores(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the normal scores of every column; equal values have equal ones."""
+    return ndtri((rankdata(table, axis=0) - 0.5) / len(table))
+
+
+def _scaled(table: NDArray[np.float64], of_source: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return columns centred at the median of the source, over the quartiles' distance there, at most 10 from 0."""
+    largest = np.maximum(np.abs(table).max(axis=0), np.finfo(np.float64).tiny)
+    table = table / largest  # so that no distance is infinite
+    lower, middle, upper = np.quantile(table[of_source], [0.25, 0.5, 0.75], axis=0)
+    spread = upper - lower
+    for deviation in (table[of_source].std(axis=0), table.std(axis=0)):
+        spread = np.where(spread > 1e-12, spread, 1.349 * deviation)
+    return np.clip(1.349 * (table - middle) / np.maximum(spread, 1e-12), -_FARTHEST, _FARTHEST)
+
+
+def _standardized(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    deviation = rows.std(axis=0)
+    return (rows - rows.mean(axis=0))[:, deviation > 1e-9] / deviation[deviation > 1e-9]
 
 
 def _narrowed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    deviation = rows.std(axis=0)
-    rows = (rows - rows.mean(axis=0))[:, deviation > 1e-9] / deviation[deviation > 1e-9]
     if not rows.shape[1]:
         return np.zeros((len(rows), 1))
     if min(rows.shape) > MAX_WIDTH:

@@ -1,14 +1,15 @@
-"""Report of a shift as lines of text, and the words that it shares with the report as HTML."""
+"""Report of a shift as lines of text, and the words that it shares with the report as HTML.
+
+A report is a `ShiftReport`, whose module imports this one.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from skada_active.inspection._drop import Estimated
-    from skada_active.inspection.shift_report import ShiftReport
+from skada_active.inspection._drop import Estimated
 
 __all__ = ["CAUSES", "QUESTIONS", "accuracy_rows", "as_text", "p_text", "pointed", "shown"]
 
@@ -29,12 +30,12 @@ QUESTIONS = {
 }
 
 
-def as_text(report: ShiftReport) -> str:
+def as_text(report: Any) -> str:
     """Return the report as lines of text."""
     return "\n".join(_lines(report))
 
 
-def _lines(report: ShiftReport) -> Iterator[str]:
+def _lines(report: Any) -> Iterator[str]:
     yield f"{counts(report)}, intervals of {100 * report.level:g} %"
     yield f"Verdict: {CAUSES[report.cause]}"
     for name, question in QUESTIONS.items():
@@ -69,7 +70,7 @@ def _more(n: int) -> Iterator[str]:
         yield f"  ... and {n - MAX_SHOWN} more in to_dict()"
 
 
-def counts(report: ShiftReport) -> str:
+def counts(report: Any) -> str:
     """Return what was compared."""
     return (
         f"Shift of {report.n_target} target rows, {report.n_labeled} of them labelled, against {report.n_source} "
@@ -77,7 +78,7 @@ def counts(report: ShiftReport) -> str:
     )
 
 
-def accuracy_rows(report: ShiftReport) -> list[tuple[str, str]]:
+def accuracy_rows(report: Any) -> list[tuple[str, str]]:
     """Return what is said of the accuracies, line by line."""
     accuracies = report.accuracies
     assert accuracies is not None

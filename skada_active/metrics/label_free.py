@@ -36,7 +36,7 @@ def average_thresholded_confidence(
     source_proba : array-like of shape (s, C)
         Class probabilities of source rows that the model was not trained on.
     source_y : array-like of shape (s,)
-        Their labels; every class has at least one row.
+        Their labels.
     target_proba : array-like of shape (t, C)
         Class probabilities of the target rows.
     score : {"max_confidence", "neg_entropy"}, default="max_confidence"
@@ -70,7 +70,7 @@ def average_thresholded_confidence(
     >>> average_thresholded_confidence(source, [0, 0, 1, 1], [[0.95, 0.05], [0.55, 0.45]])
     0.5
     """
-    source, codes, target = check_source_proba(source_proba, source_y, target_proba, classes)
+    source, codes, target = check_source_proba(source_proba, source_y, target_proba, classes, every_class=False)
     if score not in ("max_confidence", "neg_entropy"):
         raise ValueError(f'score must be "max_confidence" or "neg_entropy", got {score!r}.')
     return _above_threshold(_confidence(source, score), _is_right(source, codes), _confidence(target, score))
@@ -86,7 +86,7 @@ def difference_of_confidences(
     source_proba : array-like of shape (s, C)
         Class probabilities of source rows that the model was not trained on.
     source_y : array-like of shape (s,)
-        Their labels; every class has at least one row.
+        Their labels.
     target_proba : array-like of shape (t, C)
         Class probabilities of the target rows.
     classes : array-like of shape (C,), default=None
@@ -119,7 +119,7 @@ def difference_of_confidences(
     >>> difference_of_confidences(source, [0, 0, 1, 0], [[0.6, 0.4], [0.5, 0.5]])
     0.55
     """
-    source, codes, target = check_source_proba(source_proba, source_y, target_proba, classes)
+    source, codes, target = check_source_proba(source_proba, source_y, target_proba, classes, every_class=False)
     fall = source.max(axis=1).mean() - target.max(axis=1).mean()
     return _rounded(_is_right(source, codes).mean() - fall)
 

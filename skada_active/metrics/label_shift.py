@@ -269,7 +269,11 @@ def check_proba(name: str, proba: ArrayLike) -> NDArray[np.float64]:
 
 
 def check_source_proba(
-    source_proba: ArrayLike, source_y: ArrayLike, target_proba: ArrayLike, classes: Any = None
+    source_proba: ArrayLike,
+    source_y: ArrayLike,
+    target_proba: ArrayLike,
+    classes: Any = None,
+    every_class: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     """Return the probabilities of both domains and the class positions of the source rows, checked together."""
     source, target = check_proba("source_proba", source_proba), check_proba("target_proba", target_proba)
@@ -288,7 +292,7 @@ def check_source_proba(
         )
     codes = encode_labels(labels, names)
     counts = np.bincount(codes, minlength=len(names))
-    if not counts.all():
+    if every_class and not counts.all():
         raise ValueError(
             f"source_y has no row of class {names.tolist()[int(counts.argmin())]!r}; leave the column of that class "
             "out and scale the rows to 1, or give source rows of all classes."
