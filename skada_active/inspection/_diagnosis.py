@@ -225,7 +225,7 @@ class Diagnosis:
         return listed
 
     def _strangers(self) -> Strangers:
-        p_values = stranger_p_values(self.seen.places[self.source], self.seen.places[self.target], self.rng)
+        p_values = stranger_p_values(self.seen.places[self.source], self.seen.places[self.target])
         flagged = np.flatnonzero(strangers_among(p_values, _FALSE_STRANGERS))
         flagged = flagged[np.argsort(p_values[flagged], kind="stable")]
         is_flagged = np.isin(np.arange(len(p_values)), flagged)

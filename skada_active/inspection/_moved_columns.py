@@ -102,13 +102,11 @@ def _measured(
 
 def _cohens_d(source: NDArray[np.float64], target: NDArray[np.float64], level: float) -> tuple[float, float, float]:
     n = len(source), len(target)
-    both = np.concatenate([source, target])
-    # Halves, so that no difference of finite numbers is infinite.
-    largest = np.abs(both).max()
-    both = both / (2 * largest) if largest > 0 else both
+    both = np.concatenate([source, target]) / 16  # so that no fence of finite numbers is infinite
     lower, upper = np.quantile(both, [0.25, 0.75])
     if upper > lower:
         both = np.clip(both, lower - _FENCE * (upper - lower), upper + _FENCE * (upper - lower))
+    both = both / max(np.abs(both).max(), np.finfo(np.float64).tiny)  # outliers are drawn in: nothing is lost
     first, second = both[: n[0]], both[n[0] :]
     gap = second.mean() - first.mean()
     deviation = np.sqrt((np.square(first - first.mean()).sum() + np.square(second - second.mean()).sum()) / sum(n))

@@ -11,18 +11,14 @@ __all__ = ["stranger_p_values", "strangers_among"]
 _NEIGHBORS = 5
 
 
-def stranger_p_values(
-    source: NDArray[np.float64], target: NDArray[np.float64], rng: np.random.RandomState
-) -> NDArray[np.float64]:
+def stranger_p_values(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return, of every target row (t,), the conformal p-value of 'it is a row like those of the source'.
 
-    The score of a row is its mean distance to the 5 nearest rows among one half of the source; the p-value is the share
-    of the rows of the other half that score as high, the row itself counted among them.
+    The score of a row is its mean distance to the 5 nearest source rows, other than itself; the p-value is the share of
+    the source rows that score as high, the row itself counted among them.
     """
-    order = rng.permutation(len(source))
-    reference, held_out = source[order[: len(order) // 2]], source[order[len(order) // 2 :]]
-    search = NearestNeighbors(n_neighbors=min(_NEIGHBORS, len(reference)), algorithm="brute").fit(reference)
-    usual = np.sort(search.kneighbors(held_out)[0].mean(axis=1))
+    search = NearestNeighbors(n_neighbors=min(_NEIGHBORS, len(source) - 1), algorithm="brute").fit(source)
+    usual = np.sort(search.kneighbors()[0].mean(axis=1))
     scores = search.kneighbors(target)[0].mean(axis=1)
     as_high = len(usual) - np.searchsorted(usual, scores, "left")
     return (1 + as_high) / (1 + len(usual))

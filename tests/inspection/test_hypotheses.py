@@ -58,9 +58,9 @@ def p_values(rng, **change):
 
 def test_tests_reject_at_their_level_where_nothing_changed():
     rng = np.random.RandomState(0)
-    drawn = [p_values(rng) for _ in range(60)]
+    drawn = [p_values(rng) for _ in range(30)]
     for name in drawn[0]:
-        assert np.mean([values[name] < 0.05 for values in drawn]) <= 0.15, name
+        assert np.mean([values[name] < 0.05 for values in drawn]) <= 0.2, name
 
 
 @pytest.mark.parametrize(
