@@ -95,8 +95,8 @@ def bbse_from_codes(
     counts = np.bincount(codes, minlength=n_classes)
     system, wanted = confusion.T / counts, target.mean(axis=0)
     if np.linalg.matrix_rank(system) < n_classes:  # of many solutions, the one that is nearest to the source
-        system = np.vstack([system, np.ones(n_classes), _NUDGE * np.eye(n_classes)])
-        wanted = np.concatenate([wanted, [1.0], _NUDGE * counts / counts.sum()])
+        system = np.vstack([system, np.full(n_classes, 100.0), _NUDGE * np.eye(n_classes)])
+        wanted = np.concatenate([wanted, [100.0], _NUDGE * counts / counts.sum()])
     shares, _ = nnls(system, wanted)
     return shares / shares.sum()
 
