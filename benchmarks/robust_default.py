@@ -3,16 +3,17 @@
 ``python benchmarks/robust_default.py --data FOLDER`` reads archives with ``X_<domain>`` and ``y_<domain>`` from a
 folder (`_robust_tasks.py` names them, and how many rows are taken) and buys 50 labels in 5 rounds with a pipeline of
 logistic regression, with `HistGradientBoostingClassifier` and with `AdaptationClassifier`. The tasks come in two halves
-that were named before the first run: the default was chosen by ``choose``, ``report`` is what it is measured on.
+that were named before the first run: ``choose``, by which the default was chosen, and ``report``, which measures it.
 
 Printed for each half and model: the mean accuracy of a strategy over the tasks, its difference from random rows (pairs
 of the same task and seed), its worst task against random rows with the interval over the seeds (95 %, Student's t), and
 on how many tasks it is more than a point below random rows even at the upper end of that interval. Then the bought rows
 at the weight of all source rows together (``target_weight="balanced"``), pooled with them, and alone.
 
-Each run is a line in ``--results``, known by task, model, strategy, weight, seed and settings, which change with any
-parameter: a benchmark that was interrupted goes on where it stopped. What a model cannot supply to a strategy (columns
-with gaps, for distances) is recorded as such and counted.
+Each run is a line in ``--results``, known by task, model, strategy, weight, rounds, seed and settings, which change
+with any parameter: a benchmark that was interrupted goes on where it stopped. What a model cannot supply to a strategy
+(columns with gaps, for distances) is recorded as such and counted. Change `VERSION` when the package computes something
+else with the same parameters.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ from skada_active.metrics import area_under_curve, mean_interval
 
 Row = dict[str, Any]
 VERSION = 1
-BUDGET, ROUNDS = 50, 5
+BUDGET = 50
 WEIGHTS = {"balanced": "balanced", "pooled": None}
-KEY = ("task", "model", "strategy", "weight", "seed", "settings")
+KEY = ("task", "model", "strategy", "weight", "rounds", "seed", "settings")
 FIGURES = {"unqueried": "never queried", "transductive": "all target rows", "area": "area under the curve"}
 TASKS = {str(task): task for tasks in HALVES.values() for task in tasks}
 
@@ -53,7 +54,8 @@ def key_of(row: Row) -> tuple[Any, ...]:
 def make_loop(task: Task, key: Row) -> ActiveAdaptationLoop:
     weight = {"target_weight": WEIGHTS[key["weight"]]} if has_weights() else {}
     model, strategy = make_model(key["model"], task), make_strategy(key["strategy"])
-    return ActiveAdaptationLoop(model, strategy, budget=BUDGET, n_rounds=ROUNDS, random_state=key["seed"], **weight)
+    rounds = key["rounds"]
+    return ActiveAdaptationLoop(model, strategy, budget=BUDGET, n_rounds=rounds, random_state=key["seed"], **weight)
 
 
 def wanted_runs(arguments: argparse.Namespace) -> list[Row]:
@@ -76,7 +78,8 @@ def wanted_runs(arguments: argparse.Namespace) -> list[Row]:
     ):
         if model == "network" and weight != weights[0]:
             continue  # domain-aware: its batches balance the roles whatever the weight
-        key = {"task": str(task), "model": model, "strategy": strategy, "weight": weight, "seed": seed}
+        key = {"task": str(task), "model": model, "strategy": strategy, "weight": weight}
+        key |= {"rounds": arguments.rounds, "seed": seed}
         runs.append({**key, "settings": f"{VERSION}-{digest_of(make_loop(task, key))}"})
     return runs
 
@@ -219,6 +222,7 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="*", default=list(STRATEGIES), choices=list(STRATEGIES), metavar="NAME")
     parser.add_argument("--weights", nargs="*", default=["balanced"], choices=list(WEIGHTS))
     parser.add_argument("--figures", nargs="*", default=["unqueried"], choices=list(FIGURES))
+    parser.add_argument("--rounds", type=int, default=5, help="in how many rounds the labels are bought")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
