@@ -30,13 +30,14 @@ import _one_thread  # noqa: F401
 import numpy as np
 import torch
 from _report import digest_of, read_results, show
-from _robust_candidates import MODELS, STRATEGIES, has_weights, make_model, make_strategy
+from _robust_candidates import MODELS, STRATEGIES
 from _robust_tasks import HALVES, Task, load_task
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.metrics import area_under_curve, mean_interval
+from skada_active.query import default_strategy
 
 Row = dict[str, Any]
 VERSION = 1
@@ -52,35 +53,35 @@ def key_of(row: Row) -> tuple[Any, ...]:
 
 
 def make_loop(task: Task, key: Row) -> ActiveAdaptationLoop:
-    weight = {"target_weight": WEIGHTS[key["weight"]]} if has_weights() else {}
-    model, strategy = make_model(key["model"], task), make_strategy(key["strategy"])
-    rounds = key["rounds"]
-    return ActiveAdaptationLoop(model, strategy, budget=BUDGET, n_rounds=rounds, random_state=key["seed"], **weight)
+    return ActiveAdaptationLoop(
+        MODELS[key["model"]](task),
+        STRATEGIES[key["strategy"]](),
+        budget=BUDGET,
+        n_rounds=key["rounds"],
+        target_weight=WEIGHTS[key["weight"]],
+        random_state=key["seed"],
+    )
 
 
 def wanted_runs(arguments: argparse.Namespace) -> list[Row]:
-    """Return the keys of the runs, seed after seed; strategies and weights that the package lacks are left out."""
+    """Return the keys of the runs, seed after seed, so that the first seeds make a table by themselves."""
     runs = []
-    weights = [weight for weight in arguments.weights if weight == "pooled" or has_weights()]
-    if len(weights) < len(arguments.weights):
-        print("left out: the loop has no target_weight, rows are pooled", flush=True)
-    absent = [name for name in arguments.strategies if make_strategy(name) is None and name != "default"]
-    if absent:
-        print(f"left out, for the package has no such strategy: {', '.join(absent)}", flush=True)
-    strategies = [name for name in arguments.strategies if name not in absent]
     tasks = [task for half in arguments.halves for task in HALVES[half]]
     for seed, model, strategy, weight, task in itertools.product(
         range(arguments.first_seed, arguments.first_seed + arguments.seeds),
         arguments.models,
-        strategies,
-        weights,
+        arguments.strategies,
+        arguments.weights,
         tasks,
     ):
-        if model == "network" and weight != weights[0]:
+        if model == "network" and weight != arguments.weights[0]:
             continue  # domain-aware: its batches balance the roles whatever the weight
         key = {"task": str(task), "model": model, "strategy": strategy, "weight": weight}
         key |= {"rounds": arguments.rounds, "seed": seed}
-        runs.append({**key, "settings": f"{VERSION}-{digest_of(make_loop(task, key))}"})
+        loop = make_loop(task, key)
+        if loop.strategy is None:  # runs of another default are no runs of this one
+            loop.strategy = default_strategy(loop.estimator)
+        runs.append({**key, "settings": f"{VERSION}-{digest_of(loop)}"})
     return runs
 
 
@@ -107,7 +108,7 @@ def run(folder: Path, key: Row) -> Row:
             labels, curve = loop.learning_curve("transductive")
             if key["model"] != "network" and key["strategy"] == "random":
                 unqueried = np.setdiff1d(np.flatnonzero(sample_domain < 0), loop.queried_ids_)
-                figures["alone"] = bought_alone(loop, X, y, unqueried, make_model(key["model"], task))
+                figures["alone"] = bought_alone(loop, X, y, unqueried, MODELS[key["model"]](task))
     except ValueError as error:
         return {**key, "unavailable": f"{error}"[:200]}
     row = {**key, **{name: round(np.ravel(values)[-1], 5) for name, values in figures.items()}}
