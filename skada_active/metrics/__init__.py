@@ -1,4 +1,4 @@
-"""Accuracies on the target: scores, estimates from audited rows, learning curves as numbers, what a history keeps."""
+"""Accuracies on the target: scores, estimates with few labels or none, learning curves, values of a history."""
 
 from skada_active.metrics.accuracy import per_class_accuracy, target_accuracy
 from skada_active.metrics.curves import area_under_curve, mean_interval
@@ -10,6 +10,14 @@ from skada_active.metrics.estimate import (
     weighted_estimate,
 )
 from skada_active.metrics.history import history_records
+from skada_active.metrics.label_free import (
+    average_thresholded_confidence,
+    committee_agreement,
+    difference_of_confidences,
+    label_shift_accuracy,
+)
+from skada_active.metrics.label_free_accuracy import label_free_accuracy
+from skada_active.metrics.label_shift import bbse_shares, calibrate_proba, em_shares
 from skada_active.metrics.stability import prediction_stability
 
 __all__ = [
@@ -17,7 +25,15 @@ __all__ = [
     "area_under_curve",
     "audit_estimate",
     "audit_metric_estimate",
+    "average_thresholded_confidence",
+    "bbse_shares",
+    "calibrate_proba",
+    "committee_agreement",
+    "difference_of_confidences",
+    "em_shares",
     "history_records",
+    "label_free_accuracy",
+    "label_shift_accuracy",
     "mean_interval",
     "per_class_accuracy",
     "prediction_stability",

@@ -105,6 +105,10 @@ class RecordedOutputs(ClassifierMixin, BaseEstimator):
         self.classes_ = estimator.classes_
         self._outputs: dict[str, NDArray[Any]] = {}
 
+    def fit(self, X: Any, y: Any) -> RecordedOutputs:
+        """Return itself: it is fitted."""
+        return self
+
     def __getattr__(self, name: str) -> Any:
         if name not in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
             raise AttributeError(name)
