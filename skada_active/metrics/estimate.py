@@ -64,6 +64,8 @@ class AccuracyEstimate:
         return format(self.value, spec) if spec else str(self)
 
     def __str__(self) -> str:
+        if not 0 <= self.low <= self.high <= 1:  # a loss, which is no share
+            return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
         value = "unknown" if math.isnan(self.value) else f"{100 * self.value:.0f} %"
         return f"{value} ({100 * self.low:.0f} to {100 * self.high:.0f})"
 
@@ -77,7 +79,7 @@ class AccuracyEstimate:
 
 
 def systematic_sample(confidence: ArrayLike, n_samples: int, random_state: RandomStateLike = None) -> NDArray[np.int64]:
-    """Return rows at equal steps along the confidence from a random start: each is drawn with the same probability.
+    """Return rows at about equal steps along the confidence: each row is drawn with the same probability.
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ def systematic_sample(confidence: ArrayLike, n_samples: int, random_state: Rando
     n_samples : int
         How many rows to draw; all if there are no more.
     random_state : int, RandomState instance or None, default=None
-        Seed of the start, and of the order of equal confidences.
+        Seed of the start, of the order of equal confidences, and of where within a step a row is taken.
 
     Returns
     -------
@@ -97,6 +99,8 @@ def systematic_sample(confidence: ArrayLike, n_samples: int, random_state: Rando
     n = len(values)
     n_samples = min(n_samples, n)
     order = np.lexsort((rng.permutation(n), values))
+    # Neighbours change places at random: an order that stands allows only as many samples as a step is long.
+    order = order[np.lexsort((rng.permutation(n), np.arange(n) // max(1, n // max(n_samples, 1))))]
     ranks = np.floor((np.arange(n_samples) + rng.uniform()) * (n / max(n_samples, 1))).astype(np.int64)
     return np.sort(order[np.minimum(ranks, n - 1)])
 

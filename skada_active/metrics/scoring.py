@@ -119,6 +119,7 @@ class RecordedOutputs(ClassifierMixin, BaseEstimator):
                 self._outputs[name] = np.asarray(method(self.X))
             return self._outputs[name][rows]
 
+        recorded.__name__ = name
         return recorded
 
     def __sklearn_is_fitted__(self) -> bool:
