@@ -33,7 +33,7 @@ def task(cause, n=400, seed=0):
 
 
 def diagnose(X, y, sample_domain, **params):
-    return diagnose_shift(X, sample_domain, y, **{"n_bootstrap": 20, "random_state": 0, **params})
+    return diagnose_shift(X, sample_domain, y, **{"n_bootstrap": 20, "cv": 2, "random_state": 0, **params})
 
 
 @pytest.fixture(scope="module")
