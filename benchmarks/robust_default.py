@@ -3,16 +3,17 @@
 ``python benchmarks/robust_default.py --data FOLDER`` reads archives with ``X_<domain>`` and ``y_<domain>`` from a
 folder (`_robust_tasks.py` names them, and how many rows are taken) and buys 50 labels in 5 rounds with a pipeline of
 logistic regression, with `HistGradientBoostingClassifier` and with `AdaptationClassifier`. The tasks come in two halves
-that were named before the first run: the default was chosen by ``choose``, ``report`` is what it is measured on.
+that were named before the first run: ``choose``, by which the default was chosen, and ``report``, which measures it.
 
 Printed for each half and model: the mean accuracy of a strategy over the tasks, its difference from random rows (pairs
 of the same task and seed), its worst task against random rows with the interval over the seeds (95 %, Student's t), and
 on how many tasks it is more than a point below random rows even at the upper end of that interval. Then the bought rows
 at the weight of all source rows together (``target_weight="balanced"``), pooled with them, and alone.
 
-Each run is a line in ``--results``, known by task, model, strategy, weight, seed and settings, which change with any
-parameter: a benchmark that was interrupted goes on where it stopped. What a model cannot supply to a strategy (columns
-with gaps, for distances) is recorded as such and counted.
+Each run is a line in ``--results``, known by task, model, strategy, weight, rounds, seed and settings, which change
+with any parameter: a benchmark that was interrupted goes on where it stopped. What a model cannot supply to a strategy
+(columns with gaps, for distances) is recorded as such and counted. Change `VERSION` when the package computes something
+else with the same parameters.
 """
 
 from __future__ import annotations
@@ -29,19 +30,20 @@ import _one_thread  # noqa: F401
 import numpy as np
 import torch
 from _report import digest_of, read_results, show
-from _robust_candidates import MODELS, STRATEGIES, has_weights, make_model, make_strategy
+from _robust_candidates import MODELS, STRATEGIES
 from _robust_tasks import HALVES, Task, load_task
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.metrics import area_under_curve, mean_interval
+from skada_active.query import default_strategy
 
 Row = dict[str, Any]
 VERSION = 1
-BUDGET, ROUNDS = 50, 5
+BUDGET = 50
 WEIGHTS = {"balanced": "balanced", "pooled": None}
-KEY = ("task", "model", "strategy", "weight", "seed", "settings")
+KEY = ("task", "model", "strategy", "weight", "rounds", "seed", "settings")
 FIGURES = {"unqueried": "never queried", "transductive": "all target rows", "area": "area under the curve"}
 TASKS = {str(task): task for tasks in HALVES.values() for task in tasks}
 
@@ -51,33 +53,35 @@ def key_of(row: Row) -> tuple[Any, ...]:
 
 
 def make_loop(task: Task, key: Row) -> ActiveAdaptationLoop:
-    weight = {"target_weight": WEIGHTS[key["weight"]]} if has_weights() else {}
-    model, strategy = make_model(key["model"], task), make_strategy(key["strategy"])
-    return ActiveAdaptationLoop(model, strategy, budget=BUDGET, n_rounds=ROUNDS, random_state=key["seed"], **weight)
+    return ActiveAdaptationLoop(
+        MODELS[key["model"]](task),
+        STRATEGIES[key["strategy"]](),
+        budget=BUDGET,
+        n_rounds=key["rounds"],
+        target_weight=WEIGHTS[key["weight"]],
+        random_state=key["seed"],
+    )
 
 
 def wanted_runs(arguments: argparse.Namespace) -> list[Row]:
-    """Return the keys of the runs, seed after seed; strategies and weights that the package lacks are left out."""
+    """Return the keys of the runs, seed after seed, so that the first seeds make a table by themselves."""
     runs = []
-    weights = [weight for weight in arguments.weights if weight == "pooled" or has_weights()]
-    if len(weights) < len(arguments.weights):
-        print("left out: the loop has no target_weight, rows are pooled", flush=True)
-    absent = [name for name in arguments.strategies if make_strategy(name) is None and name != "default"]
-    if absent:
-        print(f"left out, for the package has no such strategy: {', '.join(absent)}", flush=True)
-    strategies = [name for name in arguments.strategies if name not in absent]
     tasks = [task for half in arguments.halves for task in HALVES[half]]
     for seed, model, strategy, weight, task in itertools.product(
         range(arguments.first_seed, arguments.first_seed + arguments.seeds),
         arguments.models,
-        strategies,
-        weights,
+        arguments.strategies,
+        arguments.weights,
         tasks,
     ):
-        if model == "network" and weight != weights[0]:
+        if model == "network" and weight != arguments.weights[0]:
             continue  # domain-aware: its batches balance the roles whatever the weight
-        key = {"task": str(task), "model": model, "strategy": strategy, "weight": weight, "seed": seed}
-        runs.append({**key, "settings": f"{VERSION}-{digest_of(make_loop(task, key))}"})
+        key = {"task": str(task), "model": model, "strategy": strategy, "weight": weight}
+        key |= {"rounds": arguments.rounds, "seed": seed}
+        loop = make_loop(task, key)
+        if loop.strategy is None:  # runs of another default are no runs of this one
+            loop.strategy = default_strategy(loop.estimator)
+        runs.append({**key, "settings": f"{VERSION}-{digest_of(loop)}"})
     return runs
 
 
@@ -104,7 +108,7 @@ def run(folder: Path, key: Row) -> Row:
             labels, curve = loop.learning_curve("transductive")
             if key["model"] != "network" and key["strategy"] == "random":
                 unqueried = np.setdiff1d(np.flatnonzero(sample_domain < 0), loop.queried_ids_)
-                figures["alone"] = bought_alone(loop, X, y, unqueried, make_model(key["model"], task))
+                figures["alone"] = bought_alone(loop, X, y, unqueried, MODELS[key["model"]](task))
     except ValueError as error:
         return {**key, "unavailable": f"{error}"[:200]}
     row = {**key, **{name: round(np.ravel(values)[-1], 5) for name, values in figures.items()}}
@@ -219,6 +223,7 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="*", default=list(STRATEGIES), choices=list(STRATEGIES), metavar="NAME")
     parser.add_argument("--weights", nargs="*", default=["balanced"], choices=list(WEIGHTS))
     parser.add_argument("--figures", nargs="*", default=["unqueried"], choices=list(FIGURES))
+    parser.add_argument("--rounds", type=int, default=5, help="in how many rounds the labels are bought")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)

@@ -2,7 +2,13 @@
 
 from skada_active.metrics.accuracy import per_class_accuracy, target_accuracy
 from skada_active.metrics.curves import area_under_curve, mean_interval
-from skada_active.metrics.estimate import AccuracyEstimate, audit_estimate, systematic_sample
+from skada_active.metrics.estimate import (
+    AccuracyEstimate,
+    audit_estimate,
+    audit_metric_estimate,
+    systematic_sample,
+    weighted_estimate,
+)
 from skada_active.metrics.history import history_records
 from skada_active.metrics.label_free import (
     average_thresholded_confidence,
@@ -18,6 +24,7 @@ __all__ = [
     "AccuracyEstimate",
     "area_under_curve",
     "audit_estimate",
+    "audit_metric_estimate",
     "average_thresholded_confidence",
     "bbse_shares",
     "calibrate_proba",
@@ -32,4 +39,5 @@ __all__ = [
     "prediction_stability",
     "systematic_sample",
     "target_accuracy",
+    "weighted_estimate",
 ]

@@ -6,13 +6,15 @@ from collections.abc import Collection, Mapping
 from numbers import Real
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import check_scoring
 
 from skada_active.labels import native_labels
 from skada_active.utils.warn import warn_user
 
-__all__ = ["BUILT_IN", "Scoring"]
+__all__ = ["BUILT_IN", "RecordedOutputs", "Scoring"]
 
 #: Metrics that are measured anyway.
 BUILT_IN = ("accuracy", "balanced_accuracy")
@@ -82,6 +84,46 @@ class Scoring:
             return dict.fromkeys(self.names, float("nan"))
         self.names = list(found)
         return {name: float(value) for name, value in found.items()}
+
+
+class RecordedOutputs(ClassifierMixin, BaseEstimator):
+    """Outputs of a fitted classifier for some rows, as a classifier that reads the numbers of these rows.
+
+    Scorers evaluate it on many subsets without another pass through the model.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted classifier.
+    X : array-like of shape (n, ...) or dataset
+        Rows.
+    """
+
+    def __init__(self, estimator: Any, X: Any) -> None:
+        self.estimator = estimator
+        self.X = X
+        self.classes_ = estimator.classes_
+        self._outputs: dict[str, NDArray[Any]] = {}
+
+    def fit(self, X: Any, y: Any) -> RecordedOutputs:
+        """Return itself: it is fitted."""
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+            raise AttributeError(name)
+        method = getattr(self.estimator, name)  # an AttributeError where the model has none
+
+        def recorded(rows: NDArray[np.int64]) -> NDArray[Any]:
+            if name not in self._outputs:
+                self._outputs[name] = np.asarray(method(self.X))
+            return self._outputs[name][rows]
+
+        recorded.__name__ = name
+        return recorded
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
 
 
 def _refuse_taken(names: Collection[Any]) -> None:

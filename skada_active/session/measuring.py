@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +11,8 @@ from numpy.typing import NDArray
 
 from skada_active.domains import Roles
 from skada_active.metrics.accuracy import are_correct
-from skada_active.metrics.estimate import AccuracyEstimate, audit_estimate
+from skada_active.metrics.estimate import AccuracyEstimate, audit_estimate, audit_metric_estimate
+from skada_active.metrics.scoring import RecordedOutputs, Scoring
 from skada_active.metrics.stability import prediction_stability
 from skada_active.pool import snapshot
 from skada_active.pool.readers import ModelReader
@@ -62,13 +65,37 @@ def pool_confidence(estimator: Any, X: Any, roles: Roles) -> NDArray[np.float32]
     return confidence
 
 
-def audit_scores(estimator: Any, X: Any, audit: Audit, confidence: NDArray[np.float32]) -> dict[str, Any]:
+def audit_scores(
+    estimator: Any, X: Any, audit: Audit, confidence: NDArray[np.float32], scoring: Scoring | None = None
+) -> dict[str, Any]:
     """Return what the audited labels say of a fitted estimator, as keys of an entry of the history."""
     predicted = predictions(estimator, X, audit.rows)
+    correct = are_correct(audit.labels, predicted)
+    metrics = {"balanced_accuracy": partial(_balanced, audit.labels.tolist(), correct)}
+    if scoring is not None and len(audit.rows):
+        recorded = RecordedOutputs(estimator, take_rows(X, audit.rows))
+        metrics |= {name: partial(_scored, scoring, name, recorded, audit.labels) for name in scoring.names}
     return {
-        "audit_counts": (int(are_correct(audit.labels, predicted).sum()), len(audit.rows), len(audit.pool)),
+        "audit_counts": (int(correct.sum()), len(audit.rows), len(audit.pool)),
         "accuracy": {"audit": _accuracy(audit, predicted, confidence)},
+        **{
+            name: {"audit": audit_metric_estimate(measure, audit.labels, len(audit.pool))}
+            for name, measure in metrics.items()
+        },
     }
+
+
+def _balanced(labels: list[Any], correct: NDArray[np.bool_], rows: NDArray[np.int64]) -> float:
+    of_class: dict[Any, list[bool]] = {}
+    for row in rows.tolist():
+        of_class.setdefault(labels[row], []).append(bool(correct[row]))
+    return float(np.mean([np.mean(right) for right in of_class.values()])) if of_class else float("nan")
+
+
+def _scored(scoring: Scoring, name: str, model: Any, labels: NDArray[Any], rows: NDArray[np.int64]) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class that is left out has no recall, and the like
+        return scoring.measure(model, rows, labels[rows], "audited", False).get(name, float("nan"))
 
 
 def stability(before: NDArray[Any], after: NDArray[Any], audit: Audit) -> dict[str, Any]:

@@ -278,8 +278,10 @@ class Trainer:
         if self.settings.audit:
             self._confidence = None, None
             confidence = self._confidence_of(estimator, roles)
-            measured = audit_scores(estimator, self.X, state.audit(finished.number), confidence)
-            entry |= measured | {"accuracy": entry["accuracy"] | measured["accuracy"]}
+            measured = audit_scores(estimator, self.X, state.audit(finished.number), confidence, self.scoring)
+            entry |= {
+                name: {**entry[name], **value} if isinstance(value, dict) else value for name, value in measured.items()
+            }
             entry["audit_ids"] = np.array([row for row in finished.bought_ids if row in finished.audit_ids], dtype=int)
         if self.settings.stopping is not None:
             audit = state.audit(finished.number)

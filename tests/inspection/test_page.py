@@ -14,6 +14,7 @@ from sklearn.svm import SVC
 from skada_active import ActiveAdaptationLoop, AdaptationClassifier
 from skada_active.domains import mask_target
 from skada_active.inspection import report
+from skada_active.loop import StoppingRule
 from skada_active.query import MarginSampling, RandomSampling
 
 EVIL = np.array(["<script>alert(1)</script>", "$x^{", '_"onload="x'], dtype=object)
@@ -193,15 +194,15 @@ def test_classes_settings_versions_and_seconds_are_there(page, blobs):
     assert "done: the budget is spent" in page.text
 
 
-class Enough:
+class Enough(StoppingRule):
     """Stopping rule that always holds."""
 
-    def check(self, history):
+    def _check(self, history):
         return "it was <enough>" if len(history) > 1 else None
 
 
 def test_the_reason_to_stop_is_given(write, make_loop):
-    assert "stopped: it was <enough>" in write(make_loop(stopping=Enough())).text
+    assert "it was <enough>." in write(make_loop(stopping=Enough())).text
 
 
 def test_without_a_control_the_page_says_so(plain):

@@ -365,7 +365,7 @@ print(sorted(set(sys.modules) - before))
         [
             (lambda: packed(ATTACKS["re-exported Popen"]), "names numpy.distutils"),
             (lambda: packed(ATTACKS["unpickling"], p=pickled_npz()), "names numpy.lib"),
-            (lambda: dumps([StandardScaler(), {}, []]), "is a StandardScaler, not a LogisticRegression"),
+            (lambda: dumps([StandardScaler(), {}, [], None]), "is a StandardScaler, not a LogisticRegression"),
             (lambda: dumps(LogisticRegression()), ""),
             (lambda: b"no file of skops", "damaged"),
         ],

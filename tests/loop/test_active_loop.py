@@ -217,7 +217,7 @@ def test_history_has_an_entry_per_round(fit, make):
 
 
 def test_utilities_are_those_of_the_chosen_rows(fit, blobs):
-    loop = fit(linear(n_rounds=1))
+    loop = fit(linear(strategy=MarginSampling(), n_rounds=1))
     proba = np.sort(LogisticRegression().fit(blobs[0][:60], blobs[1][:60]).predict_proba(blobs[0]), axis=1)
     utilities = 1 - (proba[:, -1] - proba[:, -2])
     np.testing.assert_allclose(loop.history_[0]["utilities"], utilities[loop.queried_ids_])

@@ -227,7 +227,7 @@ def test_every_knob_is_in_the_table(name):
 def test_a_recipe_has_every_parameter_of_the_loop_and_passes_those_of_the_classifier_on(name):
     recipe, loop, classifier = make(name), ActiveAdaptationLoop(), AdaptationClassifier()
     held = recipe.get_params(deep=False)
-    assert loop.get_params(deep=False).keys() - held.keys() == {"estimator", "strategy"}
+    assert loop.get_params(deep=False).keys() - held.keys() == {"estimator", "strategy", "target_weight"}
     decided = {"objective", "anchors", *(("labeled_loss", "head", "head_temperature") if name == "sage" else ())}
     assert classifier.get_params(deep=False).keys() - held.keys() <= decided
     shared = held.keys() & recipe.estimator.get_params(deep=False).keys() - {"verbose", "random_state"}

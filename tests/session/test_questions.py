@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from skada_active import ActiveAdaptationLoop
 from skada_active.deep import AdaptationClassifier
 from skada_active.domains import mask_target
-from skada_active.query import RandomSampling
+from skada_active.query import MarginSampling, RandomSampling
 
 OWN = ["id", "prediction", "probability", "utility", "round", "label"]
 
@@ -46,7 +46,7 @@ def begin(blobs):
 
 
 def test_a_question_comes_with_what_the_model_makes_of_it(begin, blobs):
-    session = begin()
+    session = begin(strategy=MarginSampling())
     ids = session.ask()
     table, proba = session.questions(), session.estimator_.predict_proba(blobs[0][ids])
     assert table.columns.tolist() == [OWN[0], "x0", "x1", "x2", *OWN[1:]]
