@@ -40,21 +40,41 @@ def estimate_shares(
     n_draws: int,
     rng: np.random.RandomState,
 ) -> ClassShares:
-    """Return the class shares from held-out class probabilities of both domains and the classes of the source rows."""
+    """Return the class shares from held-out class probabilities of both domains and the classes of the source rows.
+
+    Bootstrap samples of both are calibrated and solved anew. Where the source does not say that the classes are told
+    apart, any shares are possible, and the replicates are any.
+    """
     n_classes = source.shape[1]
-    calibrated, of_target = calibrate_proba(source, codes, target, classes=np.arange(n_classes))
-    prior = np.bincount(codes, minlength=n_classes) / len(codes)
-    em = em_from_ratios(of_target / prior, prior)
+    em, calibrated = _em(source, codes, target)
     em_draws, bbse_draws = np.empty((n_draws, n_classes)), np.empty((n_draws, n_classes))
     for draw in range(n_draws):
         rows, picked = _resampled(codes, rng), rng.randint(len(target), size=len(target))
+        em_draws[draw], _ = _em(source[rows], codes[rows], target[picked])
         bbse_draws[draw] = bbse_from_codes(source[rows], codes[rows], target[picked])
-        # What the source sample says of itself by EM is off by chance, and the target by as much.
-        counts = np.bincount(codes[rows], minlength=n_classes) / len(rows)
-        drift = em_from_ratios(calibrated[rows] / prior, counts, tol=1e-4, max_iter=100) - counts
-        found = em_from_ratios(of_target[picked] / prior, np.maximum(em, 1e-6), tol=1e-4, max_iter=100)
-        em_draws[draw] = np.clip(found - drift, 0, 1)
+    anything = rng.dirichlet(np.ones(n_classes), size=n_draws)
+    em_draws = em_draws if _tells_apart(calibrated, codes) else anything
+    bbse_draws = bbse_draws if _tells_apart(np.eye(n_classes)[source.argmax(axis=1)], codes) else anything
+    prior = np.bincount(codes, minlength=n_classes) / len(codes)
     return ClassShares(prior, em, bbse_from_codes(source, codes, target), em_draws, bbse_draws)
+
+
+def _em(
+    source: NDArray[np.float64], codes: NDArray[np.int64], target: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the shares by EM, and the calibrated probabilities of the source."""
+    n_classes = source.shape[1]
+    calibrated, of_target = calibrate_proba(source, codes, target, classes=np.arange(n_classes))
+    prior = np.bincount(codes, minlength=n_classes) / len(codes)
+    return em_from_ratios(of_target / prior, prior, tol=1e-5, max_iter=300), calibrated
+
+
+def _tells_apart(outputs: NDArray[np.float64], codes: NDArray[np.int64]) -> bool:
+    """Tell whether the mean outputs (C,) of the classes are independent, by more than chance."""
+    in_class = np.eye(outputs.shape[1])[codes] / np.bincount(codes, minlength=outputs.shape[1])
+    means = in_class.T @ outputs
+    errors = np.square(in_class).T @ np.square(outputs - means[codes]).sum(axis=1)
+    return bool(np.linalg.svd(means, compute_uv=False)[-1] > 2 * np.sqrt(errors.max()))
 
 
 def with_labels(

@@ -243,8 +243,7 @@ class Diagnosis:
         notes = []
         if len(self.source) < len(roles.source) or len(self.target) < len(roles.target):
             notes.append(
-                f"{len(self.source)} source and {len(self.target)} target rows, drawn at random, were looked at; "
-                "max_rows says how many."
+                f"{len(self.source)} source rows and {len(self.target)} target rows were looked at, drawn at random."
             )
         if self.seen.proba is None:
             notes.append("Without y, nothing is said of classes, and which kind of shift it is cannot be told.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from skada_active.inspection._text import CAUSES, MAX_SHOWN, QUESTIONS, accuracy_rows, counts, p_text, pointed, shown
+from skada_active.inspection._text import MAX_SHOWN, QUESTIONS, accuracy_rows, counts, headline, p_text, pointed, shown
 
 __all__ = ["as_html"]
 
@@ -31,7 +31,7 @@ def as_html(report: Any) -> str:
     """Return the report as one element of HTML."""
     parts = [
         f"<p>{escape(counts(report))}; intervals of {100 * report.level:g} %.</p>",
-        f'<p class="cause"><strong>Verdict:</strong> {escape(CAUSES[report.cause])}</p>',
+        f'<p class="cause"><strong>Verdict:</strong> {escape(headline(report))}</p>',
         _table(["", ""], [[escape(text), _mark(getattr(report.verdict, name))] for name, text in QUESTIONS.items()], 0),
         f"<p>Domains told apart: AUC {shown(report.auc, '.2f')}, p {escape(p_text(report.evidence.p_rows))}.</p>",
         *_columns(report),
@@ -74,7 +74,7 @@ def _class_shares(report: Any) -> Iterable[str]:
         ]
         for share in report.class_shares[:MAX_SHOWN]
     ]
-    yield _table(["class", "source", "target, by EM", "by BBSE", "of labelled rows"], rows, 1)
+    yield _table(["class", "source", "target, if they alone changed: by EM", "by BBSE", "of labelled rows"], rows, 1)
     yield _more(len(report.class_shares))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from skada_active.inspection._drop import Estimated
 
-__all__ = ["CAUSES", "QUESTIONS", "accuracy_rows", "as_text", "p_text", "pointed", "shown"]
+__all__ = ["QUESTIONS", "accuracy_rows", "as_text", "counts", "headline", "p_text", "pointed", "shown"]
 
 #: Columns and classes that are shown; `to_dict` has all of them.
 MAX_SHOWN = 8
@@ -22,6 +22,11 @@ CAUSES = {
     "several": "several causes: no single one explains what is seen",
     "none": "no shift is seen",
     "cannot tell": "cannot tell",
+}
+#: The same where nobody knows whether P(y | x) changed.
+_OPEN = {
+    "covariate": "covariate shift: the rows moved; whether the labels follow them as before is not known",
+    "label": "label shift: class shares explain how the rows moved, if p(x | y) stayed as it was",
 }
 QUESTIONS = {
     "covariate": "p(x) moved beyond class shares",
@@ -37,7 +42,7 @@ def as_text(report: Any) -> str:
 
 def _lines(report: Any) -> Iterator[str]:
     yield f"{counts(report)}, intervals of {100 * report.level:g} %"
-    yield f"Verdict: {CAUSES[report.cause]}"
+    yield f"Verdict: {headline(report)}"
     for name, question in QUESTIONS.items():
         yield f"  {question:<40} {getattr(report.verdict, name)}"
     yield f"Domains told apart: AUC {shown(report.auc, '.2f')}, p {p_text(report.evidence.p_rows)}"
@@ -48,7 +53,7 @@ def _lines(report: Any) -> Iterator[str]:
             yield f"  {column.name:<24} {shown(column, '+.2f', 'effect'):<26} p {p_text(column.p_value):<8} {missing}"
         yield from _more(len(report.columns))
     if report.class_shares:
-        yield "Class shares in the source -> in the target, by EM; by BBSE; of labelled rows:"
+        yield "Class shares in the source -> in the target if they alone changed, by EM; by BBSE; of labelled rows:"
         for share in report.class_shares[:MAX_SHOWN]:
             labeled = "-" if share.labeled is None else shown(share.labeled, ".2f")
             yield (
@@ -68,6 +73,12 @@ def _lines(report: Any) -> Iterator[str]:
 def _more(n: int) -> Iterator[str]:
     if n > MAX_SHOWN:
         yield f"  ... and {n - MAX_SHOWN} more in to_dict()"
+
+
+def headline(report: Any) -> str:
+    """Return the verdict in words; what cannot be known without labels of the target is not claimed."""
+    is_open = report.verdict.concept == "cannot tell" and report.cause in _OPEN
+    return _OPEN[report.cause] if is_open else CAUSES[report.cause]
 
 
 def counts(report: Any) -> str:

@@ -15,6 +15,8 @@ __all__ = ["bbse_shares", "calibrate_proba", "check_proba", "check_source_proba"
 
 #: Probabilities below this one are raised to it before a logarithm is taken.
 _TINY = 1e-12
+#: Weight of the source's shares in a system of equations.
+_NUDGE = 1e-3
 
 
 def bbse_shares(
@@ -63,7 +65,8 @@ def bbse_shares(
     Notes
     -----
     Known failure: where P(x | y) changes, too, the answer is wrong without a sign of it. Classes that the classifier
-    takes for each other cannot be told apart; the shares are then one solution among many. O((s + t) C + C³).
+    takes for each other cannot be told apart; the shares are then the solution that is nearest to those of the source.
+    O((s + t) C + C³).
 
     References
     ----------
@@ -89,9 +92,13 @@ def bbse_from_codes(
         source, target = (np.eye(n_classes)[proba.argmax(axis=1)] for proba in (source, target))
     confusion = np.zeros((n_classes, n_classes))
     np.add.at(confusion, codes, source)
-    shares, _ = nnls(confusion.T / np.bincount(codes, minlength=n_classes), target.mean(axis=0))
-    # All zero only where nothing that is predicted for the target ever was for the source.
-    return shares / shares.sum() if shares.sum() > 0 else np.full(n_classes, 1 / n_classes)
+    counts = np.bincount(codes, minlength=n_classes)
+    system, wanted = confusion.T / counts, target.mean(axis=0)
+    if np.linalg.matrix_rank(system) < n_classes:  # of many solutions, the one that is nearest to the source
+        system = np.vstack([system, np.full(n_classes, 100.0), _NUDGE * np.eye(n_classes)])
+        wanted = np.concatenate([wanted, [100.0], _NUDGE * counts / counts.sum()])
+    shares, _ = nnls(system, wanted)
+    return shares / shares.sum()
 
 
 def em_shares(

@@ -99,6 +99,7 @@ def test_without_labels_of_the_target_what_takes_them_is_not_said():
         assert report.class_shares[0].labeled is None
         assert "not identifiable without labels" in repr(report)
         assert report.n_labeled == 0
+        assert "follow them as before" not in repr(report) or "is not known" in repr(report)
     X, y, sample_domain = make_label_shift(400, 400, random_state=1)
     assert diagnose(X, mask_target(y, sample_domain), sample_domain).cause == "label"
 

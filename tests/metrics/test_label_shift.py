@@ -69,11 +69,13 @@ def test_known_rows_count_in_em_as_rows_without_doubt(rows):
 def test_shares_stay_between_0_and_1_where_the_system_has_a_negative_solution():
     source = [[0.6, 0.4], [0.4, 0.6], [0.4, 0.6]]
     shares = bbse_shares(source, [0, 0, 1], [[0.9, 0.1]])
-    np.testing.assert_allclose(shares, [1, 0])
+    np.testing.assert_allclose(shares, [1, 0], atol=1e-6)
 
 
-def test_predictions_that_the_source_never_had_leave_the_shares_open():
-    np.testing.assert_allclose(bbse_shares([[1.0, 0], [1, 0]], [0, 1], [[0.0, 1]]), [0.5, 0.5])
+@pytest.mark.parametrize("target", [[[0.0, 1]], [[1.0, 0]]])
+def test_predictions_that_say_nothing_of_the_classes_leave_the_shares_of_the_source(target):
+    shares = bbse_shares([[1.0, 0], [1, 0], [1, 0], [1, 0]], [0, 0, 0, 1], target)
+    np.testing.assert_allclose(shares, [0.75, 0.25], atol=1e-3)
 
 
 def test_labels_may_be_texts_and_lack_no_class_that_is_named(rows):
