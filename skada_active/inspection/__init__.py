@@ -8,6 +8,7 @@ from skada_active.inspection.learning_curve import LearningCurveDisplay
 from skada_active.inspection.page import report
 from skada_active.inspection.queries import QueryDisplay
 from skada_active.inspection.shift import diagnose_shift
+from skada_active.inspection.shift_display import ShiftDisplay
 from skada_active.inspection.shift_report import ClassShare, ShiftReport, Strangers
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LearningCurveDisplay",
     "MovedColumn",
     "QueryDisplay",
+    "ShiftDisplay",
     "ShiftReport",
     "Strangers",
     "Verdict",

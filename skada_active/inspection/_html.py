@@ -97,7 +97,8 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]], first_number: in
     def cell(tag: str, position: int, content: str) -> str:
         is_number = 0 < first_number <= position != left
         kind = ' class="number"' if is_number else ""
-        return f"<{tag}{kind}>{content}</{tag}>"
+        scope = ' scope="col"' if tag == "th" else ""
+        return f"<{tag}{scope}{kind}>{content}</{tag}>"
 
     def line(tag: str, cells: Sequence[str]) -> str:
         return f"<tr>{''.join(cell(tag, position, content) for position, content in enumerate(cells))}</tr>"

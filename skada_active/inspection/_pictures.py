@@ -13,8 +13,10 @@ from skada_active.inspection._campaign import GROUPS, Campaign, as_share
 from skada_active.inspection._markup import figure, paragraph, svg_bytes
 from skada_active.inspection.learning_curve import LearningCurveDisplay
 from skada_active.inspection.queries import QueryDisplay
+from skada_active.inspection.shift_display import ShiftDisplay
+from skada_active.inspection.shift_report import ShiftReport
 
-__all__ = ["learning_curve", "queries"]
+__all__ = ["learning_curve", "queries", "shift"]
 
 #: Whatever the user's own style is, and the same ids of shapes in every run.
 _STYLE: list[Any] = ["default", {"svg.fonttype": "none", "svg.hashsalt": "skada_active", "font.size": 10}]
@@ -67,6 +69,28 @@ def queries(campaign: Campaign) -> str:
     if display.axes[0].startswith("first principal"):
         caption += " Principal components of its features, either domain with the same weight."
     return figure(picture, alt, caption)
+
+
+def shift(report: ShiftReport) -> str:
+    """Return the columns that moved most and the class shares, as far as there are any."""
+    kinds = [name for name, there in (("columns", report.columns), ("classes", report.class_shares)) if there]
+    auc = f"AUC {report.auc.value:.2f} ({report.auc.low:.2f} to {report.auc.high:.2f})"
+    with _style(), _panels(len(kinds) or 1, (10.4 if len(kinds) == 2 else 6.4, 4.2)) as (drawn, axes):
+        for ax, kind in zip(axes, kinds or ["auc"], strict=True):
+            display = ShiftDisplay.from_report(report, ax=ax, kind=kind)
+            if ax is not axes[0]:
+                display.ax_.set_title("Shares of the classes", fontsize="medium", loc="left")
+        picture = svg_bytes(drawn)
+    alt = f"Estimates with their intervals. A classifier tells the domains apart with an {auc}."
+    if report.columns:
+        moved = ", ".join(f"{column.name} by {column.effect:+.2f}" for column in report.columns[:3])
+        alt += f" The columns that moved most: {moved}."
+    if report.class_shares:
+        most = max(report.class_shares, key=lambda share: abs(share.em.value - share.source.value))
+        alt += (
+            f" Class {most.label} changed most, from {as_share(most.source.value)} to {as_share(most.em.value)} by EM."
+        )
+    return figure(picture, alt, "What sets the target apart from the source.")
 
 
 def _without(what: str, error: Exception) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from skada_active.inspection import _pictures
 from skada_active.inspection._campaign import GROUPS, Campaign, as_share, as_value
 from skada_active.inspection._markup import details, paragraph, section, table
+from skada_active.inspection._shift_section import shift_section
+from skada_active.inspection.shift_report import ShiftReport
 from skada_active.io.parameters import describe_parameters
 from skada_active.labels import is_missing, labels_to_list
 from skada_active.utils.rows import take_rows
@@ -22,9 +24,10 @@ __all__ = ["sections_of"]
 _SHOWN_ROWS, _SHOWN_CLASSES, _PREDICTED_ROWS = 300, 50, 5000
 
 
-def sections_of(campaign: Campaign) -> Iterator[str]:
-    """Yield the sections of the report."""
+def sections_of(campaign: Campaign, shift: ShiftReport | None) -> Iterator[str]:
+    """Yield the sections of the report; without `shift` it is diagnosed."""
     yield _standing(campaign)
+    yield shift_section(campaign, shift)
     yield _curve(campaign)
     yield _estimates(campaign)
     yield _asked(campaign)

@@ -12,6 +12,7 @@ from skada_active.inspection._campaign import Campaign
 from skada_active.inspection._fitted import as_loop, as_session, strategy_name
 from skada_active.inspection._plotting import require_matplotlib
 from skada_active.inspection._sections import sections_of
+from skada_active.inspection.shift_report import ShiftReport
 from skada_active.io.estimators import write_bytes
 from skada_active.utils.fitting import keeps_grad_mode, split_pipeline
 
@@ -69,7 +70,9 @@ $sections
 
 
 @keeps_grad_mode
-def report(fitted: Any, path: Any, *, control: Any = None, title: str | None = None) -> Path:
+def report(
+    fitted: Any, path: Any, *, control: Any = None, shift: ShiftReport | None = None, title: str | None = None
+) -> Path:
     """Write what a loop or session did, and how good its model is, to one file of HTML.
 
     The page has the shift between the domains, the learning curve, what is known of the accuracy, what was asked, the
@@ -86,6 +89,9 @@ def report(fitted: Any, path: Any, *, control: Any = None, title: str | None = N
     control : ActiveAdaptationLoop, AdaptationSession or list of them, default=None
         The same loop, fitted on the same rows with `RandomSampling`, over one or several seeds: a grey line beside the
         learning curve. ``None``: none, and the page says so; nothing is run for it.
+    shift : ShiftReport, default=None
+        What `diagnose_shift` returned; ``None``: it is called here, with the audited labels, the only ones of rows that
+        were drawn at random. Rows that are no table are compared by the features of the model.
     title : str, default=None
         Heading of the page; ``None``: estimator and strategy.
 
@@ -130,7 +136,7 @@ def report(fitted: Any, path: Any, *, control: Any = None, title: str | None = N
     now = datetime.now(timezone.utc)
     page = _PAGE.substitute(
         title=escape(str(title)),
-        sections="\n".join(sections_of(Campaign.of(loop, session, control))),
+        sections="\n".join(sections_of(Campaign.of(loop, session, control), shift)),
         footer=escape(f"Written by skada_active.inspection.report, {now:%Y-%m-%d %H:%M} UTC."),
     )
     path = Path(path)

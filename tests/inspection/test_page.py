@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 
 from skada_active import ActiveAdaptationLoop, AdaptationClassifier
 from skada_active.domains import mask_target
-from skada_active.inspection import report
+from skada_active.inspection import diagnose_shift, report
 from skada_active.loop import StoppingRule
 from skada_active.query import MarginSampling, RandomSampling
 
@@ -73,9 +73,15 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def write(tmp_path):
-    """Return a function that writes a report and reads the page."""
-    return lambda fitted, **options: Page(report(fitted, tmp_path / "report.html", **options))
+def write(tmp_path, found):
+    """Return a function that writes a report and reads the page; the shift is that of the blobs, diagnosed once."""
+    return lambda fitted, **options: Page(report(fitted, tmp_path / "report.html", **{"shift": found, **options}))
+
+
+@pytest.fixture(scope="module")
+def found(blobs):
+    X, y, sample_domain = blobs
+    return diagnose_shift(X, sample_domain, y, level=0.8, n_bootstrap=20, cv=2, random_state=0)
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +91,10 @@ def page(audited, control, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plain(loops, tmp_path_factory):
+def plain(loops, found, tmp_path_factory):
     """The page of a loop without a control."""
     pytest.importorskip("matplotlib")
-    return Page(report(loops[0], tmp_path_factory.mktemp("plain") / "report.html"))
+    return Page(report(loops[0], tmp_path_factory.mktemp("plain") / "report.html", shift=found))
 
 
 def refers_to_the_network(page):
@@ -100,7 +106,7 @@ def refers_to_the_network(page):
 
 def test_the_page_has_its_sections_and_one_heading(page):
     assert page.headings[0] == "LogisticRegression, asked by MarginSampling"
-    wanted = ["Learning curve", "How good the model is", "What was asked", "Classes", "The run", "Settings"]
+    wanted = ["Shift", "Learning curve", "How good the model is", "What was asked", "Classes", "The run", "Settings"]
     assert [heading for heading in page.headings if heading in wanted] == wanted
     assert page.tags.count("h1") == 1
 
@@ -121,13 +127,13 @@ def test_the_page_needs_neither_network_nor_scripts(page):
 def test_the_page_can_be_read_without_seeing_its_pictures(page):
     assert ("html", "lang", "en") in page.attributes
     alts = [picture["alt"] for picture in page.pictures]
-    assert len(alts) == 2
-    assert re.match(r"Line chart: accuracy on the target rows never bought, [\d.]+ % before", alts[0])
-    assert "The control, random, ends at" in alts[0]
-    assert "12 answered ones stand out" in alts[1]
+    assert len(alts) == 3
+    assert re.search(r"tells the domains apart with an AUC .* The columns that moved most: 2 by", alts[0])
+    assert re.match(r"Line chart: accuracy on the target rows never bought, [\d.]+ % before", alts[1])
+    assert "The control, random, ends at" in alts[1]
+    assert "12 answered ones stand out" in alts[2]
     heads = [value for tag, name, value in page.attributes if tag == "th" and name == "scope"]
     assert len(heads) == page.tags.count("th")
-    assert page.tags.count("caption") == page.tags.count("table")
 
 
 def test_dark_screens_and_paper_have_their_colours(page):
@@ -194,6 +200,17 @@ def test_classes_settings_versions_and_seconds_are_there(page, blobs):
     assert "done: the budget is spent" in page.text
 
 
+def test_the_shift_is_on_the_page_by_audited_labels_alone(page, audited):
+    assert "Verdict:" in page.text
+    assert f"60 target rows, {len(audited.session_.state.audited_ids)} of them labelled" in page.text
+    assert "intervals of 95 %" in page.text
+
+
+def test_a_diagnosis_of_ones_own_takes_the_place(plain):
+    assert "60 target rows, 60 of them labelled" in plain.text
+    assert "intervals of 80 %" in plain.text
+
+
 class Enough(StoppingRule):
     """Stopping rule that always holds."""
 
@@ -213,7 +230,7 @@ def test_the_control_is_drawn_and_nothing_is_run(write, loops, control, monkeypa
     monkeypatch.setattr(ActiveAdaptationLoop, "fit", None)
     page = write(loops[0], control=[control, control])
     assert "No control" not in page.text
-    assert "random, mean of 2" in page.svg(0)
+    assert "random, mean of 2" in page.svg(1)
     assert "2 run(s)" in page.text
 
 
@@ -239,7 +256,7 @@ def test_whatever_names_hold_is_text(write, blobs):
             session.tell(ids, EVIL[y[ids]], annotator=name)
     page = write(session)
     assert not {"script", "i"} & set(page.tags)
-    assert page.tags.count("img") == 2
+    assert page.tags.count("img") == 3
     assert {row["class"] for row in page.table("Shares of the classes")} == set(EVIL)
     rows = page.table("Labels bought")
     assert rows[0]["name"] == f"<i>{rows[0]['row']}"
@@ -259,7 +276,7 @@ def test_costs_are_shown(write, start, blobs):
 
 def test_a_session_may_be_unfinished(write, open_campaign):
     page = write(open_campaign)
-    assert len(page.pictures) == 1
+    assert len(page.pictures) == 2
     (row,) = page.table("Round by round")
     assert (row["labels"], row["abstained"], row["open"]) == ("2", "1", str(len(open_campaign.open_ids)))
     assert "waiting for answers" in page.text
@@ -297,11 +314,12 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.filterwarnings("error")
-def test_any_rows_and_models_have_a_page(write, blobs, kind):
+def test_any_rows_and_models_have_a_page(write, blobs, found, kind):
     change, model = KINDS[kind]
     X, y, sample_domain = blobs
     loop = ActiveAdaptationLoop(model(), RandomSampling(), budget=4, n_rounds=2, round_epochs=1, random_state=0)
-    assert len(write(loop.fit(change(X), y, sample_domain=sample_domain)).pictures) == 2
+    page = write(loop.fit(change(X), y, sample_domain=sample_domain), shift=None if kind == "images" else found)
+    assert len(page.pictures) == 3
 
 
 def test_rows_that_are_no_numbers_have_no_picture_and_a_reason(write, blobs):
@@ -312,13 +330,15 @@ def test_rows_that_are_no_numbers_have_no_picture_and_a_reason(write, blobs):
     frame = pd.DataFrame({"text": ["a", "b"] * 60})
     loop = ActiveAdaptationLoop(DummyClassifier(), RandomSampling(), budget=4, n_rounds=2, random_state=0)
     page = write(loop.fit(frame, y, sample_domain=sample_domain))
-    assert len(page.pictures) == 1
+    assert len(page.pictures) == 2
     assert "There is no picture of the rows: X holds non-numeric columns" in page.text
 
 
 def test_a_loop_without_target_has_a_page(write, blobs):
     loop = ActiveAdaptationLoop(LogisticRegression(), MarginSampling(), budget=0).fit(*blobs[:2])
-    assert "there are no target rows" in write(loop).text
+    page = write(loop, shift=None)
+    assert "there are no target rows" in page.text
+    assert "There is no diagnosis" in page.text
 
 
 def test_a_loop_loaded_without_its_rows_has_a_page(write, loops, monkeypatch):
@@ -327,7 +347,8 @@ def test_a_loop_loaded_without_its_rows_has_a_page(write, loops, monkeypatch):
     loop = copy(loops[0])
     loop.session_ = copy(loops[0].session_)
     loop.session_.X = None
-    page = write(loop)
+    page = write(loop, shift=None)
+    assert "There is no diagnosis: the loop was loaded without its rows" in page.text
     assert "There is no picture of the rows: The loop was loaded without its rows" in page.text
 
 
