@@ -607,8 +607,8 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         schedule = self.budget
         if not isinstance(schedule, BudgetSchedule):
             schedule = BudgetSchedule(self.budget, self.n_rounds)
-        # Without a seed one is drawn from a generator of its own, never from numpy's global one.
         rounds = schedule.rounds(pool_cost)
+        # Without a seed one is drawn from a generator of its own, never from numpy's global one.
         rng = np.random.RandomState() if self.random_state is None else check_random_state(self.random_state)
         estimator = _default_estimator() if self.estimator is None else clone(self.estimator)
         return SessionSettings(

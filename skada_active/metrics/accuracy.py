@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,9 +18,11 @@ from skada_active.utils.scores import known_positions, score_known
 __all__ = [
     "accuracies",
     "are_correct",
+    "class_codes",
     "class_counts",
     "known_accuracies",
     "listed",
+    "mean_recall",
     "per_class_accuracy",
     "target_accuracy",
 ]
@@ -142,12 +145,9 @@ def accuracies(
     scores: dict[str, dict[str, float | None]] = {name: dict.fromkeys(_GROUPS) for name in names}
     for group, (of_all, rows, labels, predicted) in groups.items():
         if len(labels):
-            correct, values = are_correct(labels, predicted), labels.tolist()
-            # scikit-learn's balanced accuracy refuses such labels, and warns of predicted classes that no row has.
-            number = {label: position for position, label in enumerate(dict.fromkeys(values))}
-            codes = np.array([number[label] for label in values])
-            recalls = np.bincount(codes, weights=correct) / np.bincount(codes)
-            measured = {"accuracy": float(correct.mean()), "balanced_accuracy": float(recalls.mean())}
+            correct = are_correct(labels, predicted)
+            balanced = mean_recall(class_codes(labels), correct)
+            measured = {"accuracy": float(correct.mean()), "balanced_accuracy": balanced}
             if scoring is not None:
                 measured |= scoring.measure(estimator, take_rows(of_all, rows), labels, group, must_succeed)
             for name, value in measured.items():
@@ -159,6 +159,21 @@ def class_counts(labels: NDArray[Any]) -> dict[Any, int]:
     """Return how often each label was revealed."""
     classes, counts = np.unique(labels, return_counts=True)
     return dict(zip(classes.tolist(), counts.tolist(), strict=True))
+
+
+def class_codes(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return known labels (n,) of any one type as numbers from 0, in the order in which they come, shape (n,)."""
+    values = labels.tolist()
+    number = {label: position for position, label in enumerate(dict.fromkeys(values))}
+    return np.array([number[label] for label in values], dtype=np.int64)
+
+
+def mean_recall(codes: NDArray[np.int64], correct: NDArray[np.bool_]) -> float:
+    """Return the mean over the classes that have rows of the share that is right; NaN without a row."""
+    # scikit-learn's balanced accuracy refuses labels held as objects, and warns of predicted classes without rows.
+    counts = np.bincount(codes)
+    has_rows = counts > 0
+    return float((np.bincount(codes, weights=correct)[has_rows] / counts[has_rows]).mean()) if len(codes) else math.nan
 
 
 def known_accuracies(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from functools import reduce
-from inspect import signature
 from numbers import Integral
 from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
@@ -257,20 +256,19 @@ class QueryStrategy(BaseEstimator):
         return 0.0
 
     def _extra_fields(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        rng: np.random.RandomState,
+        target_weight: Any = None,
     ) -> dict[str, NDArray[Any]]:
         """Return the fields that the strategy `fills` by itself, such as a committee's votes; none here.
 
-        A strategy that trains models for them may take the loop's `target_weight`, too.
+        `target_weight` is the loop's, for models that are trained for them.
         """
         return {}
-
-    def _filled_fields(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState, target_weight: Any
-    ) -> dict[str, NDArray[Any]]:
-        takes_weight = "target_weight" in signature(self._extra_fields).parameters
-        weight = {"target_weight": target_weight} if takes_weight else {}
-        return self._extra_fields(estimator, X, y, roles, rng, **weight)
 
     # What the loop shares with `fit` and `query`.
 
@@ -333,7 +331,7 @@ class QueryStrategy(BaseEstimator):
         fills = self.fills and self.filled_for(estimator)
         if fills and len(roles.candidates):
             rng = self._rng(self._own_seed(random_state))
-            extra = self._filled_fields(estimator, X, y, roles, rng, target_weight)
+            extra = self._extra_fields(estimator, X, y, roles, rng, target_weight)
         on_device = self.on_device
         if on_device and not ModelReader.from_estimator(estimator).on_accelerator:
             on_device = frozenset()

@@ -252,7 +252,13 @@ class ADMA(QueryStrategy):
         return product_seconds(view, n_products) + _SECONDS_A_PAIR * len(view) * n_classes * (n_classes - 1) / 2
 
     def _extra_fields(
-        self, estimator: Any, X: Any, y: NDArray[Any], roles: Roles, rng: np.random.RandomState
+        self,
+        estimator: Any,
+        X: Any,
+        y: NDArray[Any],
+        roles: Roles,
+        rng: np.random.RandomState,
+        target_weight: Any = None,
     ) -> dict[str, NDArray[Any]]:
         """Return the rows of `X` of candidates and source."""
         return {"inputs": _flat(X, roles.candidates), "source_inputs": _flat(X, roles.source)}

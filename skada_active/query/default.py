@@ -16,6 +16,9 @@ from skada_active.query.uncertainty import MarginSampling
 
 __all__ = ["default_strategy"]
 
+#: Kinds of columns that hold texts: objects, and strings of numpy and of pandas.
+_TEXTS = "OUST"
+
 
 def default_strategy(estimator: Any, X: Any = None) -> QueryStrategy:
     """Return the query strategy that is robust for a model: rarely the best on a task, and not below random rows.
@@ -32,7 +35,8 @@ def default_strategy(estimator: Any, X: Any = None) -> QueryStrategy:
     QueryStrategy
         Half `CLUE` and half `BADGE` for models with an embedding and a linear head (`AdaptationClassifier`, logistic
         regression and their pipelines). Half random rows and half `MarginSampling` for all others with probabilities,
-        and for sparse rows, whose embedding would be as wide as the table. `RandomSampling` without probabilities.
+        and for sparse rows and texts, whose embedding may be as wide as a vocabulary. `RandomSampling` without
+        probabilities.
 
     Notes
     -----
@@ -51,6 +55,15 @@ def default_strategy(estimator: Any, X: Any = None) -> QueryStrategy:
     supplies = ModelReader.from_estimator(estimator).supplies
     if "proba" not in supplies:
         return RandomSampling()
-    if "head_weight" in supplies and not issparse(X):
+    if "head_weight" in supplies and not _may_be_wide(X):
         return Mixed([(CLUE(), 0.5), (BADGE(), 0.5)])
     return Mixed([(RandomSampling(), 0.5), (MarginSampling(), 0.5)])
+
+
+def _may_be_wide(X: Any) -> bool:
+    """Tell whether a pipeline may embed rows sparsely: sparse rows, a list of texts, a table with a column of them."""
+    if issparse(X):
+        return True
+    if hasattr(X, "iloc"):
+        return any(getattr(dtype, "kind", "") in _TEXTS for dtype in X.dtypes)
+    return hasattr(X, "dtype") and X.dtype.kind in _TEXTS

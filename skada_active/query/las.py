@@ -237,7 +237,7 @@ class LAS(QueryStrategy):
         if self.by is None:
             return {}
         rng = self.by._rng(self.by._own_seed(rng))
-        return self.by._filled_fields(estimator, X, y, roles, rng, target_weight)
+        return self.by._extra_fields(estimator, X, y, roles, rng, target_weight)
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         if self.by is not None:

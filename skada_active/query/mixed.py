@@ -155,7 +155,7 @@ class Mixed(CompositeStrategy):
         for part in self.strategies:
             if part.fills and part.filled_for(estimator):
                 seed = part._rng(part._own_seed(rng))
-                fields |= part._filled_fields(estimator, X, y, roles, seed, target_weight)
+                fields |= part._extra_fields(estimator, X, y, roles, seed, target_weight)
         return fields
 
     def _select(self, view: PoolView, n_queries: int, rng: np.random.RandomState) -> NDArray[np.int64]:

@@ -173,7 +173,7 @@ class PowerSampling(QueryStrategy):
         target_weight: Any = None,
     ) -> dict[str, NDArray[Any]]:
         rng = self._scorer._rng(self._scorer._own_seed(rng))
-        return self._scorer._filled_fields(estimator, X, y, roles, rng, target_weight)
+        return self._scorer._extra_fields(estimator, X, y, roles, rng, target_weight)
 
     def _utilities(self, view: PoolView) -> NDArray[np.float64]:
         self._check_scorer()

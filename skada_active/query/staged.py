@@ -156,7 +156,7 @@ class Staged(CompositeStrategy):
         rng: np.random.RandomState,
         target_weight: Any = None,
     ) -> dict[str, NDArray[Any]]:
-        return self.in_round(1)._filled_fields(estimator, X, y, roles, rng, target_weight)
+        return self.in_round(1)._extra_fields(estimator, X, y, roles, rng, target_weight)
 
     def _exceed(self, n_queries: int, view: PoolView) -> None:
         first = self.in_round(1)

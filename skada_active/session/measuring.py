@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skada_active.domains import Roles
-from skada_active.metrics.accuracy import are_correct
+from skada_active.metrics.accuracy import are_correct, class_codes, mean_recall
 from skada_active.metrics.estimate import AccuracyEstimate, audit_estimate, audit_metric_estimate
 from skada_active.metrics.scoring import RecordedOutputs, Scoring
 from skada_active.metrics.stability import prediction_stability
@@ -71,10 +73,12 @@ def audit_scores(
     """Return what the audited labels say of a fitted estimator, as keys of an entry of the history."""
     predicted = predictions(estimator, X, audit.rows)
     correct = are_correct(audit.labels, predicted)
-    metrics = {"balanced_accuracy": partial(_balanced, audit.labels.tolist(), correct)}
+    codes = class_codes(audit.labels)
+    metrics: dict[str, Any] = {"balanced_accuracy": lambda rows: mean_recall(codes[rows], correct[rows])}
     if scoring is not None and len(audit.rows):
         recorded = RecordedOutputs(estimator, take_rows(X, audit.rows))
-        metrics |= {name: partial(_scored, scoring, name, recorded, audit.labels) for name in scoring.names}
+        measure = partial(_scores, scoring, recorded, audit.labels)
+        metrics |= {name: partial(_score, measure, name) for name in measure(np.arange(len(audit.rows)))}
     return {
         "audit_counts": (int(correct.sum()), len(audit.rows), len(audit.pool)),
         "accuracy": {"audit": _accuracy(audit, predicted, confidence)},
@@ -85,17 +89,14 @@ def audit_scores(
     }
 
 
-def _balanced(labels: list[Any], correct: NDArray[np.bool_], rows: NDArray[np.int64]) -> float:
-    of_class: dict[Any, list[bool]] = {}
-    for row in rows.tolist():
-        of_class.setdefault(labels[row], []).append(bool(correct[row]))
-    return float(np.mean([np.mean(right) for right in of_class.values()])) if of_class else float("nan")
-
-
-def _scored(scoring: Scoring, name: str, model: Any, labels: NDArray[Any], rows: NDArray[np.int64]) -> float:
+def _scores(scoring: Scoring, model: Any, labels: NDArray[Any], rows: NDArray[np.int64]) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class that is left out has no recall, and the like
-        return scoring.measure(model, rows, labels[rows], "audited", False).get(name, float("nan"))
+        return scoring.measure(model, rows, labels[rows], "audited", False)
+
+
+def _score(measure: Callable[..., dict[str, float]], name: str, rows: NDArray[np.int64]) -> float:
+    return measure(rows).get(name, math.nan)
 
 
 def stability(before: NDArray[Any], after: NDArray[Any], audit: Audit) -> dict[str, Any]:

@@ -38,6 +38,8 @@ __all__ = ["TrainedModel", "Trainer", "fit_strategy_model", "fit_without_new"]
 
 logger = logging.getLogger(__name__)
 
+_Known = tuple[NDArray[Any], Roles, NDArray[np.int64]]
+
 
 class TrainedModel(NamedTuple):
     """Fitted estimator, and what it was trained on.
@@ -184,20 +186,20 @@ class Trainer:
         return self.settings.warm_start and continues_training(self.model.estimator)
 
     def _train_start(self, state: SessionState) -> None:
-        start, (y, roles, _) = time.perf_counter(), state.as_of(0)
-        estimator = self._fitted(y, roles)
-        initial = self._entry(estimator, state, Round(0), time.perf_counter() - start)
-        baseline = None
-        if self.settings.audit:
-            baseline = Baseline.of(estimator, self.X, roles, self._confidence_of(estimator, roles))
+        start, known = time.perf_counter(), state.as_of(0)
+        estimator = self._fitted(known[0], known[1])
+        initial = self._entry(estimator, known, state.audit(0), Round(0), time.perf_counter() - start)
+        baseline = Baseline.of(estimator, self.X, known[1], self._confidence[1]) if self.settings.audit else None
+        if self.settings.stopping is not None:
+            initial["stability"] = None
         self.model = TrainedModel(estimator, initial, [], [], baseline)
         self._log()
 
     def _train_round(self, state: SessionState, finished: Round, purchases: list[list[Any]]) -> None:
         start, estimator = time.perf_counter(), self.model.estimator
-        y, roles, _ = state.as_of(finished.number)
-        watched = self.settings.stopping is not None
-        before = self._predicted(estimator, state.audit(finished.number)) if watched else None
+        known = y, roles, _ = state.as_of(finished.number)
+        audit, is_watched = state.audit(finished.number), self.settings.stopping is not None
+        before = predictions(estimator, self.X, audit.pool) if is_watched else None
         if finished.teaches:
             new_class = not np.isin(y[roles.labeled_target], estimator.classes_).all()
             if new_class or not self._goes_on():
@@ -209,11 +211,12 @@ class Trainer:
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
-        entry = self._entry(estimator, state, finished, time.perf_counter() - start, before)
+        entry = self._entry(estimator, known, audit, finished, time.perf_counter() - start)
+        if before is not None:
+            entry["stability"] = stability(before, predictions(estimator, self.X, audit.pool), audit)
         initial, baseline = self.model.initial, self.model.baseline
         if baseline is not None:
-            measured = baseline.estimate(state.audit(finished.number))
-            initial = {**initial, "accuracy": {**initial["accuracy"], "audit": measured}}
+            initial = {**initial, "accuracy": {**initial["accuracy"], "audit": baseline.estimate(audit)}}
         asks_next, previous = self.settings.strategy.in_round(finished.number + 1), None
         if "previous_proba" in asks_next.needs and asks_next.estimator is None:
             # Where it was trained in place, there is no model of the round before any more.
@@ -239,21 +242,15 @@ class Trainer:
 
     def confidence(self, state: SessionState) -> NDArray[np.float32]:
         """Return the model's confidence in its prediction of every row (n,) that may be asked about."""
-        return self._confidence_of(self.model.estimator, state.as_of(len(self.model.history))[1])
-
-    def _confidence_of(self, estimator: Any, roles: Roles) -> NDArray[np.float32]:
-        if self._confidence[0] is not estimator:
-            self._confidence = estimator, pool_confidence(estimator, self.X, roles)
+        estimator = self.model.estimator
+        if self._confidence[0] is not estimator:  # it comes from a checkpoint
+            self._confidence = estimator, pool_confidence(estimator, self.X, state.as_of(len(self.model.history))[1])
         return self._confidence[1]
 
-    def _predicted(self, estimator: Any, audit: Audit) -> NDArray[Any]:
-        return predictions(estimator, self.X, audit.pool)
-
     def _entry(
-        self, estimator: Any, state: SessionState, finished: Round, train_seconds: float, before: Any = None
+        self, estimator: Any, known: _Known, audit: Audit, finished: Round, train_seconds: float
     ) -> dict[str, Any]:
-        """Return the entry of a round in the history; `before`: what the model of the round before predicted."""
-        y, roles, query_round = state.as_of(finished.number)
+        y, roles, query_round = known
         scores = accuracies(
             estimator,
             self.X,
@@ -276,18 +273,11 @@ class Trainer:
             **scores,
         }
         if self.settings.audit:
-            self._confidence = None, None
-            confidence = self._confidence_of(estimator, roles)
-            measured = audit_scores(estimator, self.X, state.audit(finished.number), confidence, self.scoring)
-            entry |= {
-                name: {**entry[name], **value} if isinstance(value, dict) else value for name, value in measured.items()
-            }
+            confidence = pool_confidence(estimator, self.X, roles)
+            self._confidence = estimator, confidence
+            for name, value in audit_scores(estimator, self.X, audit, confidence, self.scoring).items():
+                entry[name] = {**entry.get(name, {}), **value} if isinstance(value, dict) else value
             entry["audit_ids"] = np.array([row for row in finished.bought_ids if row in finished.audit_ids], dtype=int)
-        if self.settings.stopping is not None:
-            audit = state.audit(finished.number)
-            entry["stability"] = (
-                before if before is None else stability(before, self._predicted(estimator, audit), audit)
-            )
         return entry
 
     def _log(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from skada_active import ActiveAdaptationLoop
 from skada_active.datasets import make_shifted_blobs
@@ -275,3 +276,23 @@ def test_people_are_shown_the_estimate_beside_the_source_model(caplog):
     assert words in str(session.status())
     assert words in caplog.messages[-1]
     assert "4 of them to measure the model" in str(session.status())
+
+
+def test_any_metric_of_scoring_is_estimated_by_the_audit():
+    def share_of_zeros(estimator, X, y):
+        return float(np.mean(estimator.predict(X) == 0))
+
+    session = run(begin(0.5, scoring={"f1_macro": "f1_macro", "zeros": share_of_zeros}))
+    audit = session.state.audit(4)
+    predicted = session.estimator_.predict(X[audit.rows])
+    entry = session.history_[-1]
+    assert entry["zeros"]["audit"].value == pytest.approx(np.mean(predicted == 0))
+    assert entry["f1_macro"]["audit"].value == pytest.approx(f1_score(audit.labels, predicted, average="macro"))
+    assert entry["balanced_accuracy"]["audit"].value == pytest.approx(balanced_accuracy_score(audit.labels, predicted))
+
+
+def test_a_single_function_of_scoring_is_audited_in_a_session_without_other_labels():
+    session = run(begin(0.5, scoring=lambda estimator, X, y: float(estimator.score(X, y))))
+    audit = session.state.audit(4)
+    plain = np.mean(session.estimator_.predict(X[audit.rows]) == audit.labels)
+    assert session.history_[-1]["score"]["audit"].value == pytest.approx(plain)
