@@ -92,6 +92,7 @@ STRATEGIES: dict[str, Callable[[], query.QueryStrategy | None]] = {
     "random then BADGE": _then(query.RandomSampling, query.BADGE),
     "KMeans then BADGE": _then(query.KMeansSampling, query.BADGE),
     "KMeans then CLUE + BADGE": _then(query.KMeansSampling, _clue_badge),
+    "KMeans + CLUE then CLUE + BADGE": _then(_halves(query.KMeansSampling, query.CLUE), _clue_badge),
     "TypiClust then BADGE": _then(query.TypiClust, query.BADGE),
     "TypiClust then CLUE + BADGE": _then(query.TypiClust, _clue_badge),
 }
