@@ -93,6 +93,9 @@ STRATEGIES: dict[str, Callable[[], query.QueryStrategy | None]] = {
     "KMeans then BADGE": _then(query.KMeansSampling, query.BADGE),
     "KMeans then CLUE + BADGE": _then(query.KMeansSampling, _clue_badge),
     "KMeans + CLUE then CLUE + BADGE": _then(_halves(query.KMeansSampling, query.CLUE), _clue_badge),
+    "KMeans then CLUE": _then(query.KMeansSampling, query.CLUE),
+    "random then CLUE": _then(query.RandomSampling, query.CLUE),
+    "KMeans + CLUE then CLUE": _then(_halves(query.KMeansSampling, query.CLUE), query.CLUE),
     "TypiClust then BADGE": _then(query.TypiClust, query.BADGE),
     "TypiClust then CLUE + BADGE": _then(query.TypiClust, _clue_badge),
 }
