@@ -70,6 +70,11 @@ class Objective(BaseEstimator):
         self.trade_off = trade_off
 
     @property
+    def needs_source(self) -> bool:
+        """Whether the loss means nothing where the data have no source row: by default that of one that reads some."""
+        return self.reads_source
+
+    @property
     def supplies(self) -> frozenset[str]:
         """Names of the `PoolView` fields that the trained module can fill."""
         return frozenset()
