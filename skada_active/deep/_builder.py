@@ -203,7 +203,7 @@ def _build_module(config: NetConfig, inputs: InputProfile, n_classes: int) -> Ad
         head = nn.Linear(n_features, n_classes)
     module = AdaptationModule(backbone, head, statistics_frozen=config.batch_statistics == "frozen")
     module.n_features = n_features
-    return module
+    return module.train()
 
 
 def _freeze(module: nn.Module, parts: Sequence[str]) -> None:
