@@ -55,16 +55,25 @@ def check_fit_data(
 
 
 def check_source_rows(objective: Any, roles: Roles) -> None:
-    """Raise a ValueError if an objective compares the domains and there is no source row."""
+    """Warn that what compares source and target does nothing without source rows; what cannot do without is an error.
+
+    The error is a ValueError.
+    """
     parts = [part for _, part in objective.objectives] if isinstance(objective, ObjectiveSum) else [objective]
-    comparing = [repr(part) for part in parts if part is not None and part.trade_off and part.needs_source]
-    if comparing and not len(roles.source):
-        kinds = [kind for kind in vars(objectives).values() if isinstance(kind, type) and issubclass(kind, Objective)]
-        others = [kind.__name__ for kind in kinds if kind is not Objective and not kind().needs_source]
+    comparing = [part for part in parts if part is not None and part.trade_off and part.compares_domains]
+    if not comparing or len(roles.source):
+        return
+    kinds = [kind for kind in vars(objectives).values() if isinstance(kind, type) and issubclass(kind, Objective)]
+    without = ", ".join(kind.__name__ for kind in kinds if kind is not Objective and not kind().compares_domains)
+    remedy = f"give some (sample_domain >= 0), or choose an objective that does without: {without}, or None."
+    if needing := [part for part in comparing if part.needs_source]:
         raise ValueError(
-            f"objective compares source and target rows by {' and '.join(comparing)}, but there is no source row; give "
-            f"some (sample_domain >= 0), or choose an objective that does without: {', '.join(others)}, or None."
+            f"objective={needing[0]!r} is made for the number of source domains, but there is no source row; {remedy}"
         )
+    warn_user(
+        f"objective={comparing[0]!r} compares source and target rows, but there is no source row, so it does nothing; "
+        f"{remedy}"
+    )
 
 
 def check_class_weight(class_weight: Any) -> None:
@@ -121,7 +130,7 @@ def _positions(roles: Roles, domains: NDArray[np.int64]) -> NDArray[np.int64]:
     unknown = [number for number in numbers.tolist() if number not in positions]
     if unknown:
         raise ValueError(
-            f"sample_domain holds the source domain {unknown[0]}, but the network was made for {domains.tolist()}; "
-            "call fit to train a new one. New target domains (below 0) it takes."
+            f"sample_domain holds domain {unknown[0]}, but the network was made for {domains.tolist()}; "
+            "call fit to train a new one (target domains, below 0, may be new)."
         )
     return np.array([positions[number] for number in numbers.tolist()], dtype=np.int64)[inverse]

@@ -306,14 +306,16 @@ class AdaptationClassifier(
         Raises
         ------
         ValueError
-            If no row has a label, or data, labels and domains do not fit together.
+            If no row has a label and there is no `init`, data, labels and domains do not fit together, or the
+            objective is made for the number of source domains and there is none.
         TypeError
             If `X` has no rows that can be taken by number, or they are no numbers.
 
         Warns
         -----
         UserWarning
-            If the objective reads target rows and there are none, or the domains are numbered 0 and 1 alone.
+            If the objective reads target rows, or compares them with source rows, and there are none, or the domains
+            are numbered 0 and 1 alone.
 
         Notes
         -----
@@ -362,7 +364,7 @@ class AdaptationClassifier(
         Raises
         ------
         ValueError
-            If a label or a domain is new to the network.
+            If a label or a source domain is new to the network.
 
         Notes
         -----

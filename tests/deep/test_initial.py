@@ -144,10 +144,17 @@ def test_source_rows_may_come_too(model, make_data):
     assert both.loss_terms_["domain_loss"] > 0
 
 
-@pytest.mark.parametrize("objective", [DANN(), M3SDA(), GSDA(), MCC() + DANN(discriminator="per_source")], ids=str)
-def test_what_compares_domains_asks_for_source_rows(model, data, objective):
-    with pytest.raises(ValueError, match=r"there is no source row; give some .* does without: .*MCC.*VAT"):
+@pytest.mark.parametrize("objective", [M3SDA(), MCC() + DANN(discriminator="per_source")], ids=str)
+def test_what_is_made_for_the_number_of_sources_asks_for_source_rows(model, data, objective):
+    with pytest.raises(ValueError, match=r"there is no source row; give .* does without: .*MCC.*VAT"):
         starting(model, objective).fit(*data)
+
+
+@pytest.mark.parametrize("objective", [DANN(), GSDA(), MCC() + DANN()], ids=str)
+def test_what_compares_domains_says_that_it_does_nothing(model, data, objective):
+    with pytest.warns(UserWarning, match=r"so it does nothing; give some .* does without: .*MCC.*VAT"):
+        fitted = starting(model, objective).fit(*data)
+    assert np.isfinite(fitted.predict_proba(data[0])).all()
 
 
 def test_a_file_is_as_good_as_the_network(model, data, tmp_path):
@@ -234,7 +241,7 @@ def test_target_domains_that_a_network_never_saw_are_target(model, data):
 
 def test_a_source_domain_that_a_network_never_saw_is_refused(model, make_data):
     X, y, _ = make_data()
-    with pytest.raises(ValueError, match="source domain 5, but the network was made for"):
+    with pytest.raises(ValueError, match="domain 5, but the network was made for"):
         model.partial_fit(X, np.abs(y), np.full(len(X), 5))
 
 

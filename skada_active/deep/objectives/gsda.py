@@ -119,7 +119,6 @@ class GSDA(AdversarialObjective):
     """
 
     reads_source: ClassVar[bool] = False  # the entropy is that of target rows alone
-    needs_source = True  # but the entropy alone is not GSDA
     loss_name: ClassVar[str | None] = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
