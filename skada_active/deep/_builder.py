@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from typing import Any, Protocol
 
 import torch
@@ -50,11 +52,13 @@ class NetConfig(InputConfig, Protocol):
     unlabeled_pool: str
     mix_alpha: float
     batch_statistics: str
+    frozen: Sequence[str]
     n_heads: int | None
     train_transform: Any
     anchors: AnchorSet | None
     max_epochs: int
     lr: float
+    backbone_lr: float
     batch_size: int
     target_batch_size: int | None
     optimizer: Any
@@ -91,8 +95,16 @@ def available_device(device: str) -> str:
     return "cpu"
 
 
-def build_net(config: NetConfig, inputs: InputProfile, *, n_classes: int, n_domains: int, device: str) -> AdaptationNet:
-    """Return an initialized net; its weights come from torch's global generator.
+def build_net(
+    config: NetConfig,
+    inputs: InputProfile,
+    *,
+    n_classes: int,
+    n_domains: int,
+    device: str,
+    weights: dict[str, Any] | None = None,
+) -> AdaptationNet:
+    """Return an initialized net; its weights come from torch's global generator, or are those of another network.
 
     The objective, augmentation and anchors of `config` become its own, and may be fitted.
     """
@@ -100,6 +112,9 @@ def build_net(config: NetConfig, inputs: InputProfile, *, n_classes: int, n_doma
     params = _with_own_callbacks(own_net_params(config), {})
     net_class = params.pop("net_class", AdaptationNet)
     module = _build_module(config, inputs, n_classes)
+    if weights is not None:
+        module.load_state_dict(weights)
+    _freeze(module, config.frozen)
     objective = None
     target_role = None
     if config.objective is not None:
@@ -125,6 +140,7 @@ def build_net(config: NetConfig, inputs: InputProfile, *, n_classes: int, n_doma
         "batch_statistics": config.batch_statistics,
         "optimizer": optimizer,
         "optimizer__weight_decay": config.weight_decay,
+        "optimizer__param_groups": _learning_rates(config),
         "train_split": None,
         "verbose": config.verbose,
         **optimizer_params,
@@ -185,9 +201,31 @@ def _build_module(config: NetConfig, inputs: InputProfile, n_classes: int) -> Ad
         head: nn.Linear | CosineHead = CosineHead(n_features, n_classes, config.head_temperature)
     else:
         head = nn.Linear(n_features, n_classes)
-    module = AdaptationModule(backbone, head)
+    module = AdaptationModule(backbone, head, statistics_frozen=config.batch_statistics == "frozen")
     module.n_features = n_features
-    return module
+    return module.train()
+
+
+def _freeze(module: nn.Module, parts: Sequence[str]) -> None:
+    """Keep parts of a network from being trained; a name that no weight has is an error."""
+    for part in parts:
+        short = part if part.partition(".")[0] in ("head", "backbone") else f"backbone.{part}"
+        matching = [
+            weight for name, weight in module.named_parameters() if fnmatch(name, short) or fnmatch(name, f"{short}.*")
+        ]
+        if not matching:
+            names = sorted({name.rpartition(".")[0] for name, _ in module.named_parameters()})
+            raise ValueError(f"frozen holds {part!r}, but no part of the network has such a name; there are {names}.")
+        for weight in matching:
+            weight.requires_grad_(False)
+
+
+def _learning_rates(config: NetConfig) -> list[tuple[str, dict[str, float]]]:
+    """Return the groups of weights, by the patterns of their names, that have a learning rate of their own."""
+    if config.backbone_lr == 1.0:
+        return []
+    of_new, of_backbone = {"lr": config.lr}, {"lr": config.lr * config.backbone_lr}
+    return [("backbone.bottleneck.*", of_new), ("backbone.*", of_backbone)]
 
 
 def _given_backbone(module: Any, shape: tuple[int, ...]) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -148,9 +148,17 @@ class InputProfile:
         return self.intake.row_shape
 
     @classmethod
-    def from_rows(cls, config: InputConfig, X: Any) -> tuple[InputProfile, Any]:
-        """Return the profile for rows like those of `X`, and these as the network takes them."""
+    def from_rows(
+        cls, config: InputConfig, X: Any, given: tuple[Intake, bool] | None = None
+    ) -> tuple[InputProfile, Any]:
+        """Return the profile for rows like those of `X`, and these as the network takes them.
+
+        With `given`, the intake of a trained network and whether it standardises, the profile is that of this network.
+        """
         shape = _shape_of_items(X) if is_dataset(X) else X.shape[1:]
+        if given is not None:
+            given[0].check_shape(shape)
+            return cls.blank(config, *given)._for_rows(X)
         intake, layer = Intake(shape, config.module is None), None
         if intake.is_default:
             _check_default(shape)
@@ -158,11 +166,7 @@ class InputProfile:
             workers = (config.net_params or {}).get("iterator_train__num_workers", 0)
             moments = ColumnMoments(row_blocks(intake.read(X) if is_dataset(X) else X, shape, {"num_workers": workers}))
             intake, layer = _standardized(moments, shape, config.standardize)
-        rows = intake.read(X)
-        augmentation = _augmentation(config, shape)
-        if hasattr(augmentation, "fit"):
-            augmentation = augmentation.fit(rows)
-        return cls(intake, layer, augmentation), rows
+        return cls(intake, layer, _augmentation(config, shape))._for_rows(X)
 
     @classmethod
     def blank(cls, config: InputConfig, intake: Intake, standardizes: bool) -> InputProfile:
@@ -170,6 +174,12 @@ class InputProfile:
         width = intake.row_shape[0]
         layer = Standardize(torch.zeros(width), torch.ones(width)) if standardizes else None
         return cls(intake, layer, _augmentation(config, intake.row_shape))
+
+    def _for_rows(self, X: Any) -> tuple[InputProfile, Any]:
+        """Return the profile with its augmentation fitted to rows, and these as the network takes them."""
+        rows = self.intake.read(X)
+        fits = hasattr(self.augmentation, "fit")
+        return (replace(self, augmentation=self.augmentation.fit(rows)) if fits else self), rows
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool, intake: Intake | None = None) -> Any:

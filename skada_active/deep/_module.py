@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep.batches import Batch
@@ -25,15 +26,27 @@ class AdaptationModule(nn.Module):
         Maps inputs to the embedding (n, D).
     head : nn.Module
         Final linear classifier; before a `CosineHead` the embedding is normalised.
+    statistics_frozen : bool, default=False
+        Whether batch normalisation goes by its running statistics in training, too, and leaves them as they are.
     """
 
     #: Width D of the embedding, known once a row has been embedded.
     n_features: int
 
-    def __init__(self, backbone: nn.Module, head: nn.Linear | CosineHead) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Linear | CosineHead, *, statistics_frozen: bool = False) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
         self.normalize = isinstance(head, CosineHead)
+        self.statistics_frozen = statistics_frozen
+
+    def train(self, mode: bool = True) -> AdaptationModule:
+        """Set the mode of all parts, but leave batch normalisation with frozen statistics in that of evaluation."""
+        super().train(mode)
+        if self.statistics_frozen:
+            for part in self.modules():
+                if isinstance(part, _BatchNorm):
+                    part.eval()
+        return self
 
     @property
     def input_scale(self) -> Tensor | None:

@@ -109,8 +109,8 @@ def load_state(state: dict[str, Any], make_net: Callable[[], AdaptationNet]) -> 
 
 def is_alike(first: Any, second: Any) -> bool:
     """Return whether two parameters are surely alike: the same object, or of one content, whatever was fitted."""
-    if first is second:
-        return True
+    if first is second or first is None or second is None:
+        return first is second
     try:
         a, b = (joblib.hash(clone(it, safe=False) if hasattr(it, "get_params") else it) for it in (first, second))
     except Exception:  # what cannot be pickled is not surely alike

@@ -11,29 +11,69 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from skada_active.deep import objectives
+from skada_active.deep._initial import check_columns
 from skada_active.deep._inputs import check_rows
 from skada_active.deep.batches import DomainDataset
+from skada_active.deep.objectives import Objective, ObjectiveSum
 from skada_active.domains import Roles, check_inputs
 from skada_active.labels import encode_labels, native_labels
 from skada_active.utils.rows import is_dataset
 from skada_active.utils.warn import warn_user
 
-__all__ = ["check_class_weight", "check_fit_data", "class_weights", "training_data", "warn_if_no_label_counts"]
+__all__ = [
+    "check_class_weight",
+    "check_fit_data",
+    "check_source_rows",
+    "class_weights",
+    "training_data",
+    "warn_if_no_label_counts",
+    "with_new_targets",
+]
 
 
 def check_fit_data(
-    estimator: Any, X: Any, y: Any, sample_domain: Any, *, reset: bool
+    estimator: Any, X: Any, y: Any, sample_domain: Any, *, reset: bool, initial: Any = None
 ) -> tuple[Any, NDArray[Any], Roles]:
-    """Return checked rows, labels and roles; with `reset` the estimator remembers the columns of `X`."""
-    intake = None if reset else estimator._intake
-    X, y, roles = check_inputs(check_rows(estimator, X, reset=reset, intake=intake), y, sample_domain)
-    if not len(roles.labeled):
+    """Return checked rows, labels and roles; with `reset` the estimator remembers the columns of `X`.
+
+    With `initial`, the trained model that it starts from, they are rows like those of that one.
+    """
+    trained = estimator if not reset else initial
+    if initial is not None:
+        check_columns(initial, X)
+    rows = check_rows(estimator, X, reset=reset, intake=None if trained is None else trained._intake)
+    X, y, roles = check_inputs(rows, y, sample_domain)
+    if len(roles.labeled):
+        check_classification_targets(native_labels(y[roles.labeled]))
+    elif trained is None:
         raise ValueError(
-            "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0) or "
-            "target rows with a label."
+            "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0), "
+            "target rows with a label, or a trained network as init."
         )
-    check_classification_targets(native_labels(y[roles.labeled]))
     return X, y, roles
+
+
+def check_source_rows(objective: Any, roles: Roles) -> None:
+    """Warn that what compares source and target does nothing without source rows; what cannot do without is an error.
+
+    The error is a ValueError.
+    """
+    parts = [part for _, part in objective.objectives] if isinstance(objective, ObjectiveSum) else [objective]
+    comparing = [part for part in parts if part is not None and part.trade_off and part.compares_domains]
+    if not comparing or len(roles.source):
+        return
+    kinds = [kind for kind in vars(objectives).values() if isinstance(kind, type) and issubclass(kind, Objective)]
+    without = ", ".join(kind.__name__ for kind in kinds if kind is not Objective and not kind().compares_domains)
+    remedy = f"give some (sample_domain >= 0), or choose an objective that does without: {without}, or None."
+    if needing := [part for part in comparing if part.needs_source]:
+        raise ValueError(
+            f"objective={needing[0]!r} is made for the number of source domains, but there is no source row; {remedy}"
+        )
+    warn_user(
+        f"objective={comparing[0]!r} compares source and target rows, but there is no source row, so it does nothing; "
+        f"{remedy}"
+    )
 
 
 def check_class_weight(class_weight: Any) -> None:
@@ -79,6 +119,11 @@ def training_data(
     )
 
 
+def with_new_targets(domains: NDArray[np.int64], roles: Roles) -> NDArray[np.int64]:
+    """Return the numbers of the domains with those of target domains that the network did not know, at the end."""
+    return np.concatenate([domains, np.setdiff1d(roles.domain[roles.target], domains)])
+
+
 def _positions(roles: Roles, domains: NDArray[np.int64]) -> NDArray[np.int64]:
     numbers, inverse = np.unique(roles.domain, return_inverse=True)
     positions = {number: position for position, number in enumerate(domains.tolist())}
@@ -86,6 +131,6 @@ def _positions(roles: Roles, domains: NDArray[np.int64]) -> NDArray[np.int64]:
     if unknown:
         raise ValueError(
             f"sample_domain holds domain {unknown[0]}, but the network was made for {domains.tolist()}; "
-            "call fit to train a new one."
+            "call fit to train a new one (target domains, below 0, may be new)."
         )
     return np.array([positions[number] for number in numbers.tolist()], dtype=np.int64)[inverse]

@@ -97,8 +97,8 @@ class RoleBatches:
     """Role-balanced batches: every step sees rows of every role, however rare it is.
 
     Each role is a stream of its own, reshuffled whenever it is exhausted, so that a few labelled target rows come back
-    again and again. An epoch has as many steps as the largest labelled role needs to be seen once, at
-    least `MIN_STEPS`.
+    again and again. An epoch has as many steps as the largest labelled role needs to be seen once (without
+    any label, the target rows), at least `MIN_STEPS`.
 
     Parameters
     ----------
@@ -137,9 +137,10 @@ class RoleBatches:
         labeled = ["labeled"] if joint else ["source", "labeled_target"]
         self.streams = [data.role(name, among) for name in labeled]
         largest = max(len(rows) for rows in self.streams)
-        self.n_steps = max(MIN_STEPS, -(-largest // batch_size))
         if target_role is not None:
             self.streams.append(data.role(target_role, among))
+        largest = largest or len(self.streams[-1])
+        self.n_steps = max(MIN_STEPS, -(-largest // batch_size))
         self.sizes = [min(batch_size, len(rows)) for rows in self.streams]
         if target_role is not None:
             self.sizes[-1] = min(target_size or batch_size, len(self.streams[-1]))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from numbers import Integral, Real
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skada_active.deep._builder import (
@@ -20,6 +22,7 @@ from skada_active.deep._builder import (
     own_net_params,
     resolve_device,
 )
+from skada_active.deep._initial import inherited_parameters, initial_model
 from skada_active.deep._inputs import InputProfile, Intake, check_rows
 from skada_active.deep._prediction import net_outputs
 from skada_active.deep._seeding import run_seeded
@@ -27,9 +30,11 @@ from skada_active.deep._state import is_alike, load_state, net_state
 from skada_active.deep._validation import (
     check_class_weight,
     check_fit_data,
+    check_source_rows,
     class_weights,
     training_data,
     warn_if_no_label_counts,
+    with_new_targets,
 )
 from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
@@ -69,6 +74,12 @@ class AdaptationClassifier(
         Backbone that maps input rows to the embedding (n, D); an instance is copied, a callable gets the shape of one
         row and returns a module. ``None``: a linear bottleneck of width 256 with batch normalisation for tabular rows,
         a small `ConvNet` for images.
+    init : FrozenEstimator, str or path, default=None
+        Trained network to start from: a fitted `AdaptationClassifier`, in `sklearn.frozen.FrozenEstimator` so that
+        clones keep it, or the file that `skada_active.io.save` wrote of one. The new network has its backbone, head,
+        weights, classes and standardisation, and every `fit` starts from them; `module`, `standardize`, `head` and
+        `head_temperature` are the other's. No source row is needed then, nor any label: without one the objective alone
+        trains, and without an objective the network stays what it is. ``None``: random weights.
     standardize : bool or "auto", default="auto"
         Whether columns (channels of images) are standardised, by the statistics of the first `X` fitted, before they
         enter the default network; so neither an offset nor a unit matters. ``"auto"``: each is centred and divided by
@@ -100,10 +111,15 @@ class AdaptationClassifier(
         random crops and flips, for example. Predictions and queries see the rows as they are.
     anchors : AnchorSet, default=None
         Lets confident target rows join the labelled ones (LADA); ``None``: the labelled ones alone.
-    batch_statistics : {"per_domain", "mixed"}, default="mixed"
+    batch_statistics : {"per_domain", "mixed", "frozen"}, default="mixed"
         Which rows batch normalisation takes together in training: the source rows and the target rows each by
         themselves (where a step has two of either), or all rows of the step. Predictions are normalised by the running
-        statistics, to which either domain then adds its own in turn, so that they lie between the two.
+        statistics, to which either domain then adds its own in turn, so that they lie between the two. ``"frozen"``:
+        the running statistics of the initial network normalise in training too, and do not change.
+    frozen : sequence of str, default=()
+        Parts of the network that are not trained: ``"head"``, ``"backbone"``, or parts of the backbone by the names of
+        its `named_parameters` before a dot, with wildcards (``"backbone.0.layer[123]"``). Batch normalisation in
+        them still adapts its running statistics, unless ``batch_statistics="frozen"``.
     n_heads : int, default=None
         Number of further linear heads, at least 2, that are trained beside the head by the labelled loss and do not
         train the embedding: the committee that TQS reads. They differ by their initial weights, by random weights of
@@ -112,6 +128,9 @@ class AdaptationClassifier(
         Epochs of `fit`; an epoch has as many steps as the largest labelled role needs to be seen once, at least 10.
     lr : float, default=1e-3
         Learning rate.
+    backbone_lr : float, default=1.0
+        Multiplier of the learning rate for the backbone, but for a part of it that is named ``bottleneck``, which is
+        new as the head is: pretrained weights are usually trained at 0.1 of it.
     batch_size : int, default=64
         Rows of each role in a step.
     target_batch_size : int, default=None
@@ -177,6 +196,7 @@ class AdaptationClassifier(
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "objective": [Objective, ObjectiveSum, None],
         "module": [callable, None],
+        "init": [FrozenEstimator, str, PathLike, None],
         "standardize": ["boolean", StrOptions({"auto"})],
         "labeled_loss": [StrOptions({"s+t", "joint"})],
         "source_weight": [Interval(Real, 0, None, closed="left")],
@@ -188,10 +208,12 @@ class AdaptationClassifier(
         "mix_alpha": [Interval(Real, 0, None, closed="left")],
         "train_transform": [callable, None],
         "anchors": [AnchorSet, None],
-        "batch_statistics": [StrOptions({"per_domain", "mixed"})],
+        "batch_statistics": [StrOptions({"per_domain", "mixed", "frozen"})],
+        "frozen": ["array-like"],
         "n_heads": [Interval(Integral, 2, None, closed="left"), None],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="left")],
+        "backbone_lr": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "target_batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
@@ -207,6 +229,7 @@ class AdaptationClassifier(
         objective: Objective | ObjectiveSum | None = None,
         *,
         module: Any = None,
+        init: Any = None,
         standardize: bool | str = "auto",
         labeled_loss: str = "s+t",
         source_weight: float = 1.0,
@@ -219,9 +242,11 @@ class AdaptationClassifier(
         train_transform: Any = None,
         anchors: AnchorSet | None = None,
         batch_statistics: str = "mixed",
+        frozen: Sequence[str] = (),
         n_heads: int | None = None,
         max_epochs: int = 20,
         lr: float = 1e-3,
+        backbone_lr: float = 1.0,
         batch_size: int = 64,
         target_batch_size: int | None = None,
         optimizer: Any = "adam",
@@ -233,6 +258,7 @@ class AdaptationClassifier(
     ) -> None:
         self.objective = objective
         self.module = module
+        self.init = init
         self.standardize = standardize
         self.labeled_loss = labeled_loss
         self.source_weight = source_weight
@@ -245,9 +271,11 @@ class AdaptationClassifier(
         self.train_transform = train_transform
         self.anchors = anchors
         self.batch_statistics = batch_statistics
+        self.frozen = frozen
         self.n_heads = n_heads
         self.max_epochs = max_epochs
         self.lr = lr
+        self.backbone_lr = backbone_lr
         self.batch_size = batch_size
         self.target_batch_size = target_batch_size
         self.optimizer = optimizer
@@ -278,14 +306,16 @@ class AdaptationClassifier(
         Raises
         ------
         ValueError
-            If no row has a label, or data, labels and domains do not fit together.
+            If no row has a label and there is no `init`, data, labels and domains do not fit together, or the
+            objective is made for the number of source domains and there is none.
         TypeError
             If `X` has no rows that can be taken by number, or they are no numbers.
 
         Warns
         -----
         UserWarning
-            If the objective reads target rows and there are none, or the domains are numbered 0 and 1 alone.
+            If the objective reads target rows, or compares them with source rows, and there are none, or the domains
+            are numbered 0 and 1 alone.
 
         Notes
         -----
@@ -294,7 +324,8 @@ class AdaptationClassifier(
         """
         self._validate_params()
         check_class_weight(self.class_weight)
-        X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True)
+        initial = initial_model(self.init)
+        X, y, roles = check_fit_data(self, X, y, sample_domain, reset=True, initial=initial)
         if message := usual_coding(roles):
             warn_user(message)
         elif self.objective is not None and self.objective.reads_target and not len(roles.target):
@@ -302,7 +333,7 @@ class AdaptationClassifier(
                 f"objective={self.objective!r} reads target rows, but there are none, so it does nothing; number their "
                 "sample_domain below 0, or leave the objective out."
             )
-        X = self._start(X, y, np.unique(native_labels(y[roles.labeled])), roles)
+        X = self._start(X, y, None, roles, initial)
         return self._train(X, y, roles, own_net_params(self).get("max_epochs", self.max_epochs))
 
     def partial_fit(
@@ -333,7 +364,7 @@ class AdaptationClassifier(
         Raises
         ------
         ValueError
-            If a label or a domain is new to the network.
+            If a label or a source domain is new to the network.
 
         Notes
         -----
@@ -346,12 +377,9 @@ class AdaptationClassifier(
         self._validate_params()
         check_class_weight(self.class_weight)
         first = not hasattr(self, "net_")
-        X, y, roles = check_fit_data(self, X, y, sample_domain, reset=first)
-        if first:
-            classes = native_labels(y[roles.labeled]) if classes is None else np.asarray(classes)
-            X = self._start(X, y, np.unique(classes), roles)
-        else:
-            X = self._intake.read(X)
+        initial = initial_model(self.init) if first else None
+        X, y, roles = check_fit_data(self, X, y, sample_domain, reset=first, initial=initial)
+        X = self._start(X, y, classes, roles, initial) if first else self._intake.read(X)
         return self._train(X, y, roles, epochs)
 
     def predict(self, X: Any, sample_domain: Any = None, *, allow_source: bool = False) -> NDArray[Any]:
@@ -482,8 +510,11 @@ class AdaptationClassifier(
         check_is_fitted(self, "net_")
         return getattr(self.net_.criterion_.objective, name)()
 
-    def _start(self, X: Any, y: NDArray[Any], classes: NDArray[Any], roles: Roles) -> Any:
+    def _start(self, X: Any, y: NDArray[Any], classes: ArrayLike | None, roles: Roles, initial: Any) -> Any:
         """Make the network for rows like those of `X`, and return these as it takes them."""
+        if initial is not None:
+            classes = initial.classes_
+        classes = np.unique(native_labels(y[roles.labeled]) if classes is None else np.asarray(classes))
         encode_labels(y[roles.labeled], classes)  # refused before there is a network that cannot learn them
         self.classes_ = classes
         self.domains_ = np.concatenate([np.unique(roles.domain[roles.source]), np.unique(roles.domain[roles.target])])
@@ -491,8 +522,10 @@ class AdaptationClassifier(
         self._n_calls = 0
         # What `set_params` changes later counts from the next network.
         self._config = self._unfitted()
+        if initial is not None:
+            self._config.set_params(**inherited_parameters(initial, self))
         device = resolve_device(self._config)
-        inputs, rows, self.net_ = run_seeded(lambda: self._profile_and_net(X, device), self._seed, device)
+        inputs, rows, self.net_ = run_seeded(lambda: self._profile_and_net(X, device, initial), self._seed, device)
         # A net is made again from these, without its rows, see `__setstate__`.
         intake, standardizes = {**vars(inputs.intake)}, inputs.standardize is not None
         self._inputs: dict[str, Any] = {"intake": intake, "standardizes": standardizes}
@@ -504,6 +537,10 @@ class AdaptationClassifier(
         return Intake(**self._inputs["intake"])
 
     def _train(self, X: Any, y: NDArray[Any], roles: Roles, epochs: int) -> Self:
+        self.domains_ = with_new_targets(self.domains_, roles)
+        if not len(roles.labeled) and self._config.objective is None:
+            return self  # nothing to learn from, not even the statistics of a batch
+        check_source_rows(self._config.objective, roles)
         data = training_data(X, y, roles, classes=self.classes_, domains=self.domains_, device=self.device_)
         self.net_.class_weight = class_weights(self.class_weight, self.classes_, native_labels(y[roles.labeled]))
         warn_if_no_label_counts(data, self.net_.source_weight, self.net_.class_weight)
@@ -516,13 +553,17 @@ class AdaptationClassifier(
             raise TrainingError(f"{model}: {error}") from error
         return self
 
-    def _profile_and_net(self, X: Any, device: str) -> tuple[InputProfile, Any, AdaptationNet]:
-        inputs, rows = InputProfile.from_rows(self._config, X)
-        return inputs, rows, self._build(inputs, device)
+    def _profile_and_net(self, X: Any, device: str, initial: Any) -> tuple[InputProfile, Any, AdaptationNet]:
+        given = None if initial is None else (initial._intake, initial._inputs["standardizes"])
+        inputs, rows = InputProfile.from_rows(self._config, X, given)
+        weights = None if initial is None else initial.net_.module_.state_dict()
+        return inputs, rows, self._build(inputs, device, weights)
 
-    def _build(self, inputs: InputProfile, device: str) -> AdaptationNet:
-        sizes = {"n_classes": len(self.classes_), "n_domains": len(self.domains_)}
-        return build_net(self._config, inputs, device=device, **sizes)
+    def _build(self, inputs: InputProfile, device: str, weights: dict[str, Any] | None = None) -> AdaptationNet:
+        # Target domains may come later, where there is none at first.
+        n_sources = int((self.domains_ >= 0).sum())
+        sizes = {"n_classes": len(self.classes_), "n_domains": max(len(self.domains_), n_sources + 1)}
+        return build_net(self._config, inputs, device=device, weights=weights, **sizes)
 
     def _unfitted(self) -> Self:
         params = self.get_params(deep=False)
@@ -553,6 +594,7 @@ class AdaptationClassifier(
     @keeps_grad_mode
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         memo[id(self)] = twin = type(self).__new__(type(self))
+        memo[id(self.init)] = self.init  # what is frozen is shared
         try:
             # Unlike the state, this keeps objects that the modules of a user hold.
             attributes = copy.deepcopy(vars(self), memo)

@@ -205,13 +205,15 @@ class Step:
         Returns
         -------
         Tensor
-            Scalar.
+            Scalar; 0 without any row.
         """
         n_source = self.batch.n_source
         of_class = None if self.class_weight is None else self.class_weight[self.known_labels]
         for further in (of_class, self.labeled_weight):
             if further is not None:
                 weight = further if weight is None else weight * further
+        if not len(losses):
+            return losses.sum()  # a mean of nothing is no number
         if self.joint:
             if self.source_weight != 1.0:
                 weight = losses.new_ones(len(losses)) if weight is None else weight.clone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,6 +43,7 @@ class TrainingKnobs:
 
     preprocessor: Any = "auto"
     module: Any = None
+    init: Any = None
     standardize: bool | str = "auto"
     source_weight: float = 1.0
     unlabeled_pool: str = "all"
@@ -50,9 +52,11 @@ class TrainingKnobs:
     mix_alpha: float = 0.2
     train_transform: Any = None
     batch_statistics: str = "mixed"
+    frozen: Sequence[str] = ()
     n_heads: int | None = None
     max_epochs: int = 10
     lr: float = 3e-4
+    backbone_lr: float = 1.0
     batch_size: int = 64
     target_batch_size: int | None = None
     optimizer: Any = "adam"

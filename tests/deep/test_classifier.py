@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 from skada_active.deep import DANN, MCC, AdaptationClassifier, AnchorSet
@@ -326,9 +327,15 @@ def test_balanced_weights_allow_for_a_class_that_comes_later(data):
     assert model.predict_proba(data[0]).shape == (64, 4)
 
 
+def trained():
+    rng = np.random.default_rng(0)
+    return classifier(max_epochs=1).fit(rng.normal(size=(9, 4)).astype(np.float32), np.arange(9) % 3)
+
+
 CHANGES = {
     "objective": MCC(),
     "module": SmallNet(),
+    "init": FrozenEstimator(trained()),
     "standardize": True,
     "labeled_loss": "joint",
     "source_weight": 0.1,
@@ -341,9 +348,11 @@ CHANGES = {
     "train_transform": torch.neg,
     "anchors": AnchorSet(confidence=0.0),
     "batch_statistics": "mixed" if AdaptationClassifier().batch_statistics == "per_domain" else "per_domain",
+    "frozen": ["backbone"],
     "n_heads": 2,
     "max_epochs": 3,
     "lr": 1e-2,
+    "backbone_lr": 0.1,
     "batch_size": 5,
     "target_batch_size": 16,
     "optimizer": "sgd",
@@ -405,6 +414,7 @@ def test_parameters_of_the_net_are_not_changed(data):
 BAD = [
     *(("objective", value) for value in ("mcc", MCC)),
     *(("module", value) for value in (3, "mlp")),
+    *(("init", value) for value in (3, AdaptationClassifier())),
     ("standardize", "yes"),
     ("labeled_loss", "st"),
     *(("source_weight", value) for value in (-1.0, "all")),
@@ -417,6 +427,8 @@ BAD = [
     *(("anchors", value) for value in ("local", AnchorSet)),
     *(("max_epochs", value) for value in (-1, 2.5, None)),
     *(("lr", value) for value in (-1e-3, "auto")),
+    ("backbone_lr", -0.1),
+    ("frozen", "head"),
     *(("batch_size", value) for value in (0, -1, 2.5)),
     *(("target_batch_size", value) for value in (0, 2.5)),
     *(("optimizer", value) for value in ("rmsprop", None)),

@@ -23,6 +23,7 @@ class AdversarialObjective(Objective):
     """Objective that trains domain discriminators, and the features against them: base class."""
 
     reads_source: ClassVar[bool] = True  # one domain alone cannot be told from another
+    compares_domains = True
     hidden: Sequence[int]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -70,6 +70,16 @@ class Objective(BaseEstimator):
         self.trade_off = trade_off
 
     @property
+    def compares_domains(self) -> bool:
+        """Whether the loss does nothing where the data have no source row: by default that of one that reads some."""
+        return self.reads_source
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether the loss is made for the number of source domains, so that there must be source rows."""
+        return False
+
+    @property
     def supplies(self) -> frozenset[str]:
         """Names of the `PoolView` fields that the trained module can fill."""
         return frozenset()

@@ -105,6 +105,11 @@ class DANN(AdversarialObjective):
         self.discriminator = discriminator
         self.discriminator_input = discriminator_input
 
+    @property
+    def needs_source(self) -> bool:
+        """Whether it is made for the number of source domains: with several discriminators or outputs."""
+        return self.discriminator != "binary"
+
     def build(self, n_features: int, n_classes: int, n_domains: int) -> nn.Module:
         """Return the module of the loss with its discriminator."""
         kinds: dict[str, Callable[..., _DANN]] = {

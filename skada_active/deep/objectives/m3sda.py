@@ -51,6 +51,7 @@ class M3SDA(Objective):
     """
 
     reads_source: ClassVar[bool] = True
+    needs_source = True
     loss_name: ClassVar[str | None] = "moment_loss"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

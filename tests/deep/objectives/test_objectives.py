@@ -97,8 +97,14 @@ def test_source_only_training_works(objective):
 
 
 @every_objective
-def test_target_only_training_works(objective):
+@pytest.mark.filterwarnings("ignore:objective=")
+def test_target_only_training_works_or_says_what_it_needs(objective):
     X, y, domain = make_data(sources=())
+    parts = [part for _, part in getattr(objective, "objectives", [("", objective)])]
+    if any(part is not None and part.needs_source for part in parts):
+        with pytest.raises(ValueError, match="there is no source row"):
+            fitted(objective, (X, y, domain))
+        return
     assert np.isfinite(fitted(objective, (X, y, domain)).predict_proba(X)).all()
 
 

@@ -149,6 +149,7 @@ def test_further_training_does_not_change_a_view(make_data, field):
 @pytest.mark.parametrize(
     ("objective", "change"), [(TSF(trade_off=0), {}), (TSF(), {"source": False}), (TSF(), {"epochs": 0})]
 )
+@pytest.mark.filterwarnings("ignore:objective=")
 def test_an_untrained_discriminator_is_refused_with_a_remedy(make_data, field, objective, change):
     X, y, domain = make_data()
     if change.get("source") is False:
