@@ -9,7 +9,6 @@ from scipy.sparse import issparse
 
 from skada_active.pool.readers import ModelReader
 from skada_active.query._base import QueryStrategy
-from skada_active.query.badge import BADGE
 from skada_active.query.clue import CLUE
 from skada_active.query.k_means import KMeansSampling
 from skada_active.query.mixed import Mixed
@@ -38,15 +37,15 @@ def default_strategy(estimator: Any, X: Any = None) -> QueryStrategy:
     -------
     QueryStrategy
         For models with an embedding and a linear head (`AdaptationClassifier`, logistic regression and their pipelines)
-        `KMeansSampling` in the first round, then half `CLUE` and half `BADGE`. Half random rows and half
-        `MarginSampling` for all others with probabilities, and for sparse rows and texts, whose embedding may be as
-        wide as a vocabulary. `RandomSampling` without probabilities.
+        `KMeansSampling` in the first round, then `CLUE`. Half random rows and half `MarginSampling` for all others with
+        probabilities, and for sparse rows and texts, whose embedding may be as wide as a vocabulary. `RandomSampling`
+        without probabilities.
 
     Notes
     -----
     Any single score can be worse than random rows where its model is wrong about the target: it asks about one region,
-    or one class, for rounds. Clusters weighted by doubt and gradients that repel each other fail on different tasks;
-    before the first answer both trust a model of another domain, and plain clusters do not.
+    or one class, for rounds. Clusters weighted by doubt spread over the pool, but before the first answer the doubt is
+    that of a model of another domain; plain clusters do not trust it.
     ``benchmarks/robust_default.py`` chose the rule on one half of its tasks and reports it on the other.
 
     Examples
@@ -55,13 +54,13 @@ def default_strategy(estimator: Any, X: Any = None) -> QueryStrategy:
     >>> from sklearn.svm import LinearSVC
     >>> from skada_active.query import default_strategy
     >>> default_strategy(LogisticRegression()), default_strategy(LinearSVC())
-    (Staged(stages=[(KMeansSampling(), 1), (Mixed(parts=[(CLUE(), 0.5), (BADGE(), 0.5)]), None)]), RandomSampling())
+    (Staged(stages=[(KMeansSampling(), 1), (CLUE(), None)]), RandomSampling())
     """
     supplies = ModelReader.from_estimator(estimator).supplies
     if "proba" not in supplies:
         return RandomSampling()
     if "head_weight" in supplies and not _may_be_wide(X):
-        return Staged([(KMeansSampling(), 1), (Mixed([(CLUE(), 0.5), (BADGE(), 0.5)]), None)])
+        return Staged([(KMeansSampling(), 1), (CLUE(), None)])
     return Mixed([(RandomSampling(), 0.5), (MarginSampling(), 0.5)])
 
 

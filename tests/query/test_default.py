@@ -18,7 +18,7 @@ from skada_active.datasets import make_shifted_blobs
 from skada_active.deep import AdaptationClassifier
 from skada_active.query import default_strategy
 
-WITH_HEAD = "Staged(stages=[(KMeansSampling(), 1), (Mixed(parts=[(CLUE(), 0.5), (BADGE(), 0.5)]), None)])"
+WITH_HEAD = "Staged(stages=[(KMeansSampling(), 1), (CLUE(), None)])"
 BY_PROBABILITY = "Mixed(parts=[(RandomSampling(), 0.5), (MarginSampling(), 0.5)])"
 NUMBERS = np.zeros((4, 2))
 
@@ -40,13 +40,13 @@ NUMBERS = np.zeros((4, 2))
     ],
 )
 def test_the_rule_follows_from_what_the_model_supplies(estimator, X, expected):
-    assert " ".join(repr(default_strategy(estimator, X)).split()) == expected
+    assert repr(default_strategy(estimator, X)) == expected
 
 
 def test_a_loop_says_what_it_asked_by():
     X, y, sample_domain = make_shifted_blobs(random_state=0)
     loop = ActiveAdaptationLoop(LogisticRegression(), budget=4, n_rounds=2, random_state=0)
-    assert " ".join(repr(loop.fit(X, y, sample_domain=sample_domain).strategy_).split()) == WITH_HEAD
+    assert repr(loop.fit(X, y, sample_domain=sample_domain).strategy_) == WITH_HEAD
     assert loop.strategy is None
 
 
