@@ -68,7 +68,7 @@ class SourceModel(FrozenEstimator):
     >>> source = SourceModel.from_fit(LogisticRegression(), X[is_source], y[is_source], random_state=0)  # at site A
     >>> loop = ActiveAdaptationLoop(source.adaptable(), budget=10, random_state=0)  # at site B
     >>> loop = loop.fit(X[~is_source], y[~is_source], sample_domain=sample_domain[~is_source])
-    >>> len(loop.queried_ids_), bool(loop.score(X[~is_source], y[~is_source]) > source.score(X[~is_source], y[~is_source]))
+    >>> len(loop.queried_ids_), loop.score(X[~is_source], y[~is_source]) > source.score(X[~is_source], y[~is_source])
     (10, True)
     """
 
