@@ -469,6 +469,11 @@ class AdaptationClassifier(
         """Device that the network is on."""
         return next(self.net_.module_.parameters()).device
 
+    @property
+    def fits_without_labels(self) -> bool:
+        """Whether `fit` needs no label: an initial network knows the classes."""
+        return self.init is not None
+
     # What `pool.snapshot` reads.
 
     @property

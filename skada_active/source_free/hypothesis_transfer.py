@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.decomposition import TruncatedSVD
 from sklearn.frozen import FrozenEstimator
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from skada_active.domains import check_inputs
 from skada_active.labels import encode_labels, native_labels
 from skada_active.pool.readers import ModelReader
-from skada_active.source_free.transfer import Transfer, choose_C, fit_transfer
+from skada_active.source_free.transfer import Transfer, choose_C, fit_transfer, log_proba
 from skada_active.utils._sklearn import Interval, StrOptions, check_feature_names, check_n_features
 from skada_active.utils.methods import DomainMetadata
 from skada_active.utils.random import check_rng
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HypothesisTransfer"]
 
-#: Least probability of a class: what a tree has never seen in a leaf is not impossible.
-_LEAST = 1e-4
 #: Dimensions that sparse features, such as those of texts, are reduced to.
 _N_COMPONENTS = 100
 
@@ -181,9 +179,7 @@ class HypothesisTransfer(
         self._check_source_model()
         self._validate_params()
         X = as_rows(X)
-        if not is_dataset(X) and len(getattr(X, "shape", ())) > 1:
-            check_feature_names(self, X, reset=True)
-            check_n_features(self, X, reset=True)
+        self._check_columns(X, reset=True)
         X, y, roles = check_inputs(X, y, sample_domain)
         rows = roles.target if len(roles.target) else np.arange(len(roles))
         labeled = np.flatnonzero(roles.is_labeled[rows])
@@ -197,8 +193,8 @@ class HypothesisTransfer(
         self.classes_ = np.unique(labels) if self.source_model is None else self.source_model.classes_
         codes = encode_labels(labels, self.classes_)
         rng = check_rng(self.random_state)
-        self._prepare(take_rows(X, rows), rng)
-        Z, offset, _ = self._read(take_rows(X, rows[labeled]))
+        Z, offset, _ = self._read(take_rows(X, rows), rng)
+        Z, offset = Z[labeled], offset[labeled]
         self.C_ = float(choose_C(Z, offset, codes, self.cv, rng) if isinstance(self.C, str) else self.C)
         start = Transfer(np.zeros((len(self.classes_), Z.shape[1])), np.zeros(len(self.classes_)), 1.0)
         self.coef_, self.intercept_, scale = fit_transfer(Z, offset, codes, self.C_) if len(codes) else start
@@ -248,9 +244,7 @@ class HypothesisTransfer(
         """Return the named outputs for the rows of `X`, all from one pass of the source model."""
         check_is_fitted(self, "coef_")
         X = as_rows(X)
-        if hasattr(self, "n_features_in_"):
-            check_feature_names(self, X, reset=False)
-            check_n_features(self, X, reset=False)
+        self._check_columns(X, reset=False)
         Z, offset, proba = self._read(X)
         logits = Transfer(self.coef_, self.intercept_, 1 / self.temperature_).logits(Z, offset)
         if self.n_labels_ or proba is None:
@@ -285,6 +279,11 @@ class HypothesisTransfer(
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    def _check_columns(self, X: Any, *, reset: bool) -> None:
+        if not is_dataset(X) and len(getattr(X, "shape", ())) > 1:  # texts have no columns
+            check_feature_names(self, X, reset=reset)
+            check_n_features(self, X, reset=reset)
+
     def _check_source_model(self) -> None:
         source = self.source_model
         if source is not None and not isinstance(source, FrozenEstimator):
@@ -298,26 +297,31 @@ class HypothesisTransfer(
                 "sklearn.calibration.CalibratedClassifierCV, fitted at the source."
             )
 
-    def _prepare(self, X: Any, rng: np.random.RandomState) -> None:
-        """Learn how features are reduced and standardised, from all rows of the target."""
-        for name in ("scaler_", "svd_"):
-            vars(self).pop(name, None)
-        features, _ = self._source_outputs(X)
-        n_components = min(_N_COMPONENTS, min(features.shape) - 1)
-        if sparse.issparse(features) and n_components > 0:
-            self.svd_ = TruncatedSVD(n_components, random_state=rng.randint(np.iinfo(np.int32).max)).fit(features)
-        if features.shape[1]:
-            self.scaler_ = StandardScaler().fit(self._dense(features))
+    def _read(
+        self, X: Any, rng: np.random.RandomState | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any] | None]:
+        """Return standardised features (n, D), and log-probabilities and probabilities (n, C) of the source model.
 
-    def _read(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any] | None]:
-        """Return standardised features (n, D), and log-probabilities and probabilities (n, C) of the source model."""
+        With `rng`, it is learned from these rows how features are reduced and standardised.
+        """
         features, proba = self._source_outputs(X)
+        if rng is not None:
+            self._prepare(features, rng)
         Z = self._dense(features)
         if hasattr(self, "scaler_"):
             Z = np.nan_to_num(self.scaler_.transform(Z), copy=False)  # a gap is no more than the mean
         if proba is None:
             return Z, np.zeros((len(Z), len(self.classes_))), None
-        return Z, log_softmax(np.log(np.maximum(np.asarray(proba, dtype=np.float64), _LEAST)), axis=1), proba
+        return Z, log_proba(proba), proba
+
+    def _prepare(self, features: Any, rng: np.random.RandomState) -> None:
+        for name in ("scaler_", "svd_"):
+            vars(self).pop(name, None)
+        n_components = min(_N_COMPONENTS, min(features.shape) - 1)
+        if sparse.issparse(features) and n_components > 0:
+            self.svd_ = TruncatedSVD(n_components, random_state=rng.randint(np.iinfo(np.int32).max)).fit(features)
+        if features.shape[1]:
+            self.scaler_ = StandardScaler().fit(self._dense(features))
 
     def _dense(self, features: Any) -> NDArray[np.float64]:
         if hasattr(self, "svd_"):

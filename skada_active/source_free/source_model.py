@@ -28,6 +28,7 @@ from skada_active.source_free.summary import (
     held_out_accuracy,
     moments_by_class,
 )
+from skada_active.source_free.transfer import log_proba
 from skada_active.utils.fitting import fit_estimator, is_frozen, seed_estimator, split_pipeline
 from skada_active.utils.random import check_rng
 from skada_active.utils.rows import take_rows
@@ -215,8 +216,7 @@ class SourceModel(FrozenEstimator):
 
     def calibrated_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the class probabilities (n, C) at the temperature of the summary."""
-        with np.errstate(divide="ignore"):
-            return softmax(np.log(self.estimator.predict_proba(X)) / self.summary.temperature, axis=1)
+        return softmax(log_proba(self.estimator.predict_proba(X)) / self.summary.temperature, axis=1)
 
     def target_shares(self, X: Any) -> NDArray[np.float64]:
         """Return the class shares (C,) that the target rows `X` have under label shift, by EM; see `em_shares`.

@@ -13,12 +13,13 @@ from scipy.stats import binomtest
 from sklearn.preprocessing import StandardScaler
 
 from skada_active.metrics import AccuracyEstimate
+from skada_active.source_free.transfer import log_proba
 
 __all__ = ["SourceSummary", "calibration_temperature", "held_out_accuracy", "moments_by_class"]
 
 #: Between which logarithms the temperature is looked for: from a twentieth to twenty.
 _LOG_TEMPERATURES = (-3.0, 3.0)
-_TINY, _LEVEL = np.finfo(np.float64).tiny, 0.95
+_LEVEL = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,11 +111,13 @@ def moments_by_class(
 def calibration_temperature(proba: NDArray[Any], codes: NDArray[np.int64]) -> float:
     """Return the temperature of least log loss of class probabilities (n, C) on rows whose classes are known.
 
+    Probabilities below 1e-4 count as 1e-4.
+
     References
     ----------
     .. [1] Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, Sec. 4.2.
     """
-    logs, rows = np.log(np.maximum(proba, _TINY)), np.arange(len(codes))
+    logs, rows = log_proba(proba), np.arange(len(codes))
 
     def log_loss(log_temperature: float) -> float:
         # A weak pull to 1: classes that are told apart without an error would make the model ever surer.

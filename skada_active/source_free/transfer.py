@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from skada_active.metrics.held_out import spread_folds
 
-__all__ = ["Transfer", "choose_C", "fit_transfer"]
+__all__ = ["Transfer", "choose_C", "fit_transfer", "log_proba"]
 
+#: Least probability of a class: what a tree has never seen in a leaf is not impossible.
+_LEAST = 1e-4
 #: Values of C that cross-validation compares; 0: no weights, but a scale and a bias.
 _GRID = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 #: With fewer labels than this there is nothing to hold out.
@@ -41,6 +43,11 @@ class Transfer(NamedTuple):
     def logits(self, Z: Rows, offset: Rows) -> Rows:
         """Return the logits (n, C) of rows with features (n, D) and log-probabilities (n, C)."""
         return self.scale * offset + Z @ self.weight.T + self.bias
+
+
+def log_proba(proba: ArrayLike) -> Rows:
+    """Return the logarithms of class probabilities (n, C), of which none counts as less than 1e-4."""
+    return log_softmax(np.log(np.maximum(np.asarray(proba, dtype=np.float64), _LEAST)), axis=1)
 
 
 def fit_transfer(Z: Rows, offset: Rows, codes: NDArray[np.int64], C: float) -> Transfer:
