@@ -1,8 +1,8 @@
-"""Compare going on from a model alone with training on all source rows: accuracy with 0 to 100 random target labels.
+"""Compare going on from a model alone with training on all source rows, with 0 to 100 random target labels.
 
-``python benchmarks/source_free.py --data FOLDER`` takes the tasks of `_robust_tasks.py`. On each, a pipeline of logistic
-regression, boosted trees and the default network are fitted on the source rows; then random target rows are labelled.
-Measured on the other target rows:
+``python benchmarks/source_free.py --data FOLDER`` takes the tasks of `_robust_tasks.py`, and of their target rows those
+of classes that the source has. On each, a pipeline of logistic regression, boosted trees and the default network are
+fitted on the source rows; then random target rows are labelled. Measured on the other target rows:
 
 * *source*: the model as it is;
 * *rows*: the same kind of model fitted on all source rows and the labels, which count as much as all source rows
@@ -57,6 +57,8 @@ def adapted(model: Any, X: Any, y: Any, sample_domain: Any) -> dict[str, Any]:
 
 def run(data: Path, task: Task, name: str, seed: int, sizes: list[int]) -> list[tuple[str, str, int, Figures]]:
     X, y, sample_domain = load_task(data, task)
+    kept = np.isin(y, y[sample_domain >= 0])
+    X, y, sample_domain = X[kept], y[kept], sample_domain[kept]
     source, target = np.flatnonzero(sample_domain >= 0), np.flatnonzero(sample_domain < 0)
     order, template = np.random.RandomState(seed).permutation(target), MODELS[name](task)
     if hasattr(split_pipeline(template)[1], "random_state"):
