@@ -469,6 +469,11 @@ class AdaptationClassifier(
         """Device that the network is on."""
         return next(self.net_.module_.parameters()).device
 
+    @property
+    def fits_without_labels(self) -> bool:
+        """Whether `fit` needs no label: an initial network knows the classes."""
+        return self.init is not None
+
     # What `pool.snapshot` reads.
 
     @property
@@ -509,6 +514,19 @@ class AdaptationClassifier(
         """Return a field that the objective supplies for any rows: ``class_discriminator`` or ``class_domain_grad``."""
         check_is_fitted(self, "net_")
         return getattr(self.net_.criterion_.objective, name)()
+
+    def pool_moments(self) -> dict[str, NDArray[Any]] | None:
+        """Return moments of the embedding in the source domains: those of an initial `SourceModel`, while it holds.
+
+        None without one, and where training has moved the embedding since.
+        """
+        check_is_fitted(self, "net_")
+        if (summary := getattr(self.init, "summary", None)) is None:
+            return None
+        now, before = (of.net_.module_.backbone.state_dict() for of in (self, initial_model(self.init)))
+        if not all(torch.equal(value, before[name].to(value.device)) for name, value in now.items()):
+            return None
+        return {name: getattr(summary, name) for name in ("source_mean", "source_std", "source_count")}
 
     def _start(self, X: Any, y: NDArray[Any], classes: ArrayLike | None, roles: Roles, initial: Any) -> Any:
         """Make the network for rows like those of `X`, and return these as it takes them."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 __all__ = ["FIELDS", "Field", "names_from"]
 
-Source = Literal["output", "previous", "head", "discriminator", "labeled", "source", "roles", "extra"]
+Source = Literal["output", "previous", "head", "discriminator", "labeled", "source", "moments", "roles", "extra"]
 
 _LINEAR = (
     "a linear model such as LogisticRegression, a Pipeline that ends in one, or an "
@@ -29,12 +29,13 @@ class Field:
         Name of the attribute of `PoolView`.
     axes : str or tuple of str
         One letter per axis; equal letters agree in length within a view: n candidates, C classes, D features, E columns
-        of X, H hidden units, M members, l and s rows of the labelled groups. A tuple describes a tuple of arrays,
-        ``""`` an integer.
+        of X, H hidden units, M members, S source domains, l and s rows of the labelled groups. A tuple describes a
+        tuple of arrays, ``""`` an integer.
     source : str
         Where a snapshot finds it: ``"output"`` (a row of the model's outputs per candidate), ``"previous"`` (one of the
         outputs of the model of the round before), ``"head"`` or ``"discriminator"`` (parts of the model), ``"labeled"``
-        or ``"source"`` (the revealed target rows and the source rows), ``"roles"`` (the roles of the candidates),
+        or ``"source"`` (the revealed target rows and the source rows), ``"moments"`` (``source_features``, or a summary
+        of the source rows where there are none), ``"roles"`` (the roles of the candidates),
         ``"extra"`` (given by whoever asks for the snapshot).
     integer : bool, default=False
         Whether it holds integers.
@@ -105,6 +106,9 @@ _TABLE = [
     Field("source_inputs", "sE", "source", remedy=_INPUTS),
     Field("source_y", "s", "source", integer=True),
     Field("source_domain", "s", "source", integer=True),
+    Field("source_mean", "SD", "moments"),
+    Field("source_std", "SD", "moments"),
+    Field("source_count", "S", "moments", integer=True),
     Field("committee_proba", "MnC", "output", remedy=_HEADS, is_probability=True),
     Field("committee_logits", "MnC", "output", remedy=_HEADS),
     Field(

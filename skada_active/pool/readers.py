@@ -31,7 +31,8 @@ class ModelReader:
     """Reader of the fields of a pool view from a classifier.
 
     A model that offers ``pool_supplies`` (names of fields), ``pool_outputs(X, names)``, ``pool_head()`` and, where it
-    supplies more, ``pool_field(name)``, is read through them; any other one by scikit-learn's conventions. What
+    supplies more, ``pool_field(name)``, is read through them; any other one by scikit-learn's conventions.
+    ``pool_moments()`` returns those of source rows that it was trained on elsewhere, or None. What
     ``pool_field("class_domain_grad")`` returns is a function of embedded rows (m, D): of the output ``embedding`` of a
     model that names it among what it supplies, of ``features`` otherwise.
     """
@@ -113,6 +114,10 @@ class ModelReader:
         """Return a field that is a part of the model; a function of embedded rows becomes one of row numbers."""
         field = self.model.pool_field(name)
         return RowFunction(field, features) if callable(field) else field
+
+    def moments(self) -> dict[str, NDArray[Any]]:
+        """Return the moments of source domains that the model was trained on elsewhere; none where it knows none."""
+        return getattr(self.model, "pool_moments", dict)() or {}
 
     def positions(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return the column positions of `labels` among the classes of the model."""

@@ -125,6 +125,8 @@ def snapshot(
     filled |= {name: values for name, values in of_pool.items() if name in names}
     for group, values in outputs.items():
         filled |= {f"{group}_{name}": value for name, value in values.items()}
+    if "source_features" in names and not len(roles.source):
+        filled |= reader.moments()
     if names & _HEAD:
         filled["head_weight"], filled["head_bias"] = reader.head()
     if names & _LABELS:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 
 from skada_active.pool.fields import FIELDS, names_from
+from skada_active.pool.moments import source_moments
 from skada_active.pool.values import (
     RowFunction,
     as_positions,
@@ -72,6 +73,9 @@ class PoolView:
         Labelled source rows, their column positions and domain numbers.
     source_inputs : ndarray of shape (s, E)
         The same rows as they are in `X`, flat.
+    source_mean, source_std, source_count : ndarray of shape (S, D), (S, D) and (S,)
+        Mean and population standard deviation of the features in each source domain, in the order of their numbers, and
+        how many rows they are of. Without them they derive from `source_features` and `source_domain`.
     committee_proba, committee_logits : ndarray of shape (M, n, C)
         Class probabilities and logits of the M members of a committee; as with `proba`, the former derive from the
         latter.
@@ -116,6 +120,9 @@ class PoolView:
     source_inputs: NDArray[Any]
     source_y: NDArray[np.int64]
     source_domain: NDArray[np.int64]
+    source_mean: NDArray[Any]
+    source_std: NDArray[Any]
+    source_count: NDArray[np.int64]
     committee_proba: NDArray[Any]
     committee_logits: NDArray[Any]
     virtual_divergence: NDArray[Any]
@@ -163,6 +170,8 @@ class PoolView:
             return self._committee_softmax
         if name == "class_domain_grad" and {"class_discriminator", "features"} <= filled.keys():
             return RowFunction(partial(_domain_gradients, self.class_discriminator), self.features)
+        if FIELDS[name].source == "moments" and {"source_features", "source_domain"} <= filled.keys():
+            return self._source_moments[name]
         if FIELDS[name].source == "labeled" and not names_from("labeled") & filled.keys():
             if name == "labeled_y":
                 return read_only(np.empty(0, dtype=np.int64))
@@ -175,6 +184,10 @@ class PoolView:
             f"PoolView.{name} was not filled. Name {name!r} in the strategy's `needs`, or pass it: "
             f"PoolView({name}=...)."
         )
+
+    @cached_property
+    def _source_moments(self) -> dict[str, NDArray[Any]]:
+        return source_moments(self.source_features, self.source_domain)
 
     @cached_property
     def _softmax(self) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from skada_active.pool import PoolView
 from skada_active.query._base import QueryStrategy
 from skada_active.query._cost import cluster_seconds, neighbor_seconds, product_seconds
 from skada_active.query.badge import badge_embedding
-from skada_active.query.gala_gap import domain_gap
+from skada_active.query.gala_gap import gap_to_moments
 from skada_active.query.gala_pools import Part, parts_of, share_budget
 from skada_active.selection import Outer, kmeans, nearest_to_centers
 from skada_active.selection._gram_kmeans import MAX_ROWS
@@ -274,10 +274,11 @@ class GALA(QueryStrategy):
         return np.concatenate([picks, rest[~np.isin(rest, picks)][: n_queries - len(picks)]])
 
     def _gap(self, pool: PoolView, labels: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        return domain_gap(
+        return gap_to_moments(
             pool.features,
-            pool.source_features,
-            pool.source_domain,
+            pool.source_mean,
+            pool.source_std,
+            pool.source_count,
             aggregation=self.source_aggregation,
             gap=self.gap,
             cluster_labels=labels,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length, gen_batches
 
+from skada_active.pool.moments import source_moments
 from skada_active.utils.arrays import to_host
 
-__all__ = ["domain_gap"]
+__all__ = ["domain_gap", "gap_to_moments"]
 
 _AGGREGATIONS: dict[str, Callable[..., Any]] = {"mean": np.mean, "min": np.min, "max": np.max}
 _GAPS = ("standardized", "gaussian_w2")
@@ -107,13 +107,41 @@ def domain_gap(
     _check_option("aggregation", aggregation, tuple(_AGGREGATIONS))
     _check_option("gap", gap, _GAPS)
     rows, source_rows, domain = _check_arrays(features, source_features, source_domain)
-    sources = [_moments(source_rows, np.flatnonzero(domain == number)) for number in np.unique(domain)]
+    return _aggregated(rows, _sources_of(source_rows, domain), aggregation, gap, cluster_labels)
+
+
+def gap_to_moments(
+    features: ArrayLike,
+    source_mean: ArrayLike,
+    source_std: ArrayLike,
+    source_count: ArrayLike,
+    *,
+    aggregation: str = "mean",
+    gap: str = "standardized",
+    cluster_labels: ArrayLike | None = None,
+) -> NDArray[np.float64]:
+    """Return the `domain_gap` to sources of which mean and deviation (S, D) and the number of rows (S,) are known."""
+    rows = _check_rows("features", features, ensure_min_samples=0)
+    _require_source(len(source_count))
+    columns = (_check_rows(name, value) for name, value in (("source_mean", source_mean), ("source_std", source_std)))
+    sources = [_Moments(*of_source) for of_source in zip(to_host(source_count), *columns, strict=True)]
+    return _aggregated(rows, sources, aggregation, gap, cluster_labels)
+
+
+def _aggregated(
+    rows: NDArray[Any], sources: list[_Moments], aggregation: str, gap: str, cluster_labels: ArrayLike | None
+) -> NDArray[np.float64]:
     if gap == "standardized":
         distances = _standardized(rows, sources)
     else:
         labels = np.zeros(len(rows), dtype=np.int64) if cluster_labels is None else np.asarray(cluster_labels)
         distances = _gaussian_w2(rows, sources, labels)
     return _AGGREGATIONS[aggregation](distances, axis=0)
+
+
+def _sources_of(features: NDArray[Any], domain: NDArray[Any]) -> list[_Moments]:
+    moments = source_moments(features, domain)
+    return [_Moments(*of) for of in zip(*(moments[f"source_{name}"] for name in ("count", "mean", "std")), strict=True)]
 
 
 def _check_option(name: str, value: Any, options: tuple[str, ...]) -> None:
@@ -125,21 +153,10 @@ def _check_arrays(
     features: ArrayLike, source_features: ArrayLike, source_domain: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     domain = to_host(source_domain)
-    if not len(domain):
-        raise ValueError(
-            "source_features has no row, and the domain gap is a distance to source domains. Pass rows of one or more "
-            "source domains (sample_domain >= 0), or use a strategy that needs none, such as GALA(mode='global') or "
-            "BADGE."
-        )
-    types = [np.float64, np.float32]
-    rows = check_array(to_host(features), dtype=types, ensure_min_samples=0, input_name="features")
-    source_rows = check_array(to_host(source_features), dtype=types, input_name="source_features")
+    _require_source(len(domain))
+    rows = _check_rows("features", features, ensure_min_samples=0)
+    source_rows = _check_rows("source_features", source_features)
     check_consistent_length(source_rows, domain)
-    for name, values in (("features", rows), ("source_features", source_rows)):
-        if len(values) and max(-float(values.min()), float(values.max())) > _LARGEST:
-            raise ValueError(
-                f"{name} holds numbers beyond {_LARGEST:.0e}, whose squares are out of range; scale it down."
-            )
     if rows.shape[1] != source_rows.shape[1]:
         raise ValueError(
             f"features and source_features must be of one width, got {rows.shape[1]} and {source_rows.shape[1]}; take "
@@ -148,11 +165,21 @@ def _check_arrays(
     return rows, source_rows, domain
 
 
-def _moments(features: NDArray[Any], rows: NDArray[np.int64]) -> _Moments:
-    scaler = StandardScaler()
-    for batch in _blocks(len(rows), features.shape[1]):
-        scaler.partial_fit(features[rows[batch]])
-    return _Moments(len(rows), scaler.mean_, np.sqrt(scaler.var_))
+def _require_source(n: int) -> None:
+    if not n:
+        raise ValueError(
+            "source_features has no row, and the domain gap is a distance to source domains. Pass rows of one or more "
+            "source domains (sample_domain >= 0), go on from a SourceModel (skada_active.source_free) whose embedding "
+            "stays (of networks: frozen=['backbone'], batch_statistics='frozen'), or use a strategy that needs none, "
+            "such as GALA(mode='global') or BADGE."
+        )
+
+
+def _check_rows(name: str, values: ArrayLike, **checks: Any) -> NDArray[Any]:
+    rows = check_array(to_host(values), dtype=[np.float64, np.float32], input_name=name, **checks)
+    if len(rows) and max(-float(rows.min()), float(rows.max())) > _LARGEST:
+        raise ValueError(f"{name} holds numbers beyond {_LARGEST:.0e}, whose squares are out of range; scale it down.")
+    return rows
 
 
 def _standardized(features: NDArray[Any], sources: list[_Moments]) -> NDArray[np.float64]:
@@ -172,10 +199,9 @@ def _standardized(features: NDArray[Any], sources: list[_Moments]) -> NDArray[np
 def _gaussian_w2(features: NDArray[Any], sources: list[_Moments], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Return the (S, n) distances between Gaussians at the rows, as wide as their clusters, and the sources."""
     check_consistent_length(features, labels)
-    clusters, cluster = np.unique(labels, return_inverse=True)
-    members = np.split(np.argsort(cluster, kind="stable"), np.cumsum(np.bincount(cluster))[:-1])
+    _, cluster = np.unique(labels, return_inverse=True)
     width = features.shape[1]
-    stds = np.array([_moments(features, rows).std for rows in members[: len(clusters)]]).reshape(-1, width)
+    stds = source_moments(features, cluster)["source_std"]
     distances = []
     for source in sources:
         widths = np.square(stds - source.std).sum(axis=1)

@@ -29,6 +29,7 @@ __all__ = [
     "domain_params",
     "explain_dataset",
     "fit_estimator",
+    "fits_without_labels",
     "is_domain_aware",
     "is_frozen",
     "keeps_grad_mode",
@@ -63,6 +64,11 @@ def is_domain_aware(estimator: Any) -> bool:
     return not is_frozen(estimator) and has_fit_parameter(split_pipeline(estimator)[1], "sample_domain")
 
 
+def fits_without_labels(estimator: Any) -> bool:
+    """Tell whether the estimator (the last step of a Pipeline) starts from a trained model, and needs no label."""
+    return bool(getattr(split_pipeline(estimator)[1], "fits_without_labels", False))
+
+
 def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, target_weight: Any = None) -> Any:
     """Fit and return the estimator; a frozen one is returned as it is.
 
@@ -72,10 +78,11 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, target_
     """
     if isinstance(estimator, FrozenEstimator):
         return estimator
-    if not len(roles.labeled):
+    if not len(roles.labeled) and not fits_without_labels(estimator):
         raise ValueError(
             "No row has a label, so there is nothing to train on. Give source rows (sample_domain >= 0), target rows "
-            "whose label is known, or a fitted model in sklearn.frozen.FrozenEstimator."
+            "whose label is known, a fitted model in sklearn.frozen.FrozenEstimator, or an estimator that goes on from "
+            "one: HypothesisTransfer(FrozenEstimator(model)) or AdaptationClassifier(init=FrozenEstimator(network))."
         )
     labels = native_labels(y[roles.labeled])
     check_classification_targets(labels)
@@ -93,7 +100,7 @@ def fit_estimator(estimator: Any, X: Any, y: NDArray[Any], roles: Roles, target_
 def _with_rarest_class(error: Exception, labels: NDArray[Any]) -> Exception:
     """Return an error of an estimator, which seldom names the class that it has too few rows of, with its name."""
     classes, counts = np.unique(labels, return_counts=True)
-    if type(error) not in (ValueError, np.linalg.LinAlgError) or counts.min() >= _FEW_ROWS:
+    if type(error) not in (ValueError, np.linalg.LinAlgError) or counts.min(initial=_FEW_ROWS) >= _FEW_ROWS:
         return error
     rarest = classes.tolist()[counts.argmin()]
     named = ValueError(f"{error} (The rarest class, {rarest!r}, has {counts.min()} labelled row(s).)")
