@@ -20,7 +20,7 @@ FLOORS = [
     {"pool"},
     {"datasets", "metrics", "networks"},
     {"deep"},
-    {"query"},
+    {"embedding", "query"},
     {"model_selection"},
     {"session"},
     {"loop"},
