@@ -157,8 +157,8 @@ class VectorCache:
     def _unpacked(self, packed: list[bytes], dtype: np.dtype[Any]) -> NDArray[np.float32]:
         if len(widths := sorted({len(vector) // dtype.itemsize for vector in packed})) > 1:
             raise ValueError(
-                f"{self.path} holds vectors of {' and '.join(map(str, widths))} numbers for the rows of X, so that they "
-                "are of two encoders. Give another cache_key, or delete the file."
+                f"{self.path} holds vectors of {' and '.join(map(str, widths))} numbers for the rows of X, so "
+                "that they are of two encoders. Give another cache_key, or delete the file."
             )
         return np.frombuffer(b"".join(packed), dtype=dtype).reshape(len(packed), -1).astype(np.float32)
 

@@ -55,8 +55,8 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         Your name for what a hash cannot tell, needed for a `cache` where the encoder or `preprocess` is a function:
         change it whenever they, or what they call, change.
     preprocess : callable, default=None
-        Maps a row (text, image of PIL, which files are opened as, or array) to what the encoder takes of it: an array
-        or tensor for a network. It must not draw anything at random.
+        Maps a row to what the encoder takes of it, an array or tensor for a network. A row is a text, an array, or an
+        image of PIL, which files are opened as, in RGB. It must not draw anything at random.
     batch_size : int, default=64
         Rows of a batch. A finished batch is kept whatever happens then; models of texts finish eight at a time.
     device : str, default="auto"
@@ -89,8 +89,9 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     file, wherever it lies. And the identity of the encoder, one file of the folder each: weights, buffers, attributes
     and code of the classes of a network (not functions that these call from elsewhere, for which `cache_key` is there),
     all files of a folder, the commit of a model of the hub; `preprocess`; `cache_key`. A function has no hash to trust
-    and is refused without `cache_key`, and so is a network with an attribute that has none. Neither the device nor
-    versions of libraries count.
+    and is refused without `cache_key`, and so is a network with an attribute that has none, such as a
+    ``SentenceTransformer``: give the folder that it was saved to instead. Neither the device nor versions of libraries
+    count.
 
     **Precision.** With a `cache` vectors are rounded to half precision, whether they were computed now or before: by at
     most 2^-11 (0.05 %) of a number, or 3e-8 below 6e-5. A row whose largest number is beyond 65504, or below 6e-5, is
@@ -254,7 +255,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         if self.cache_key is None and (unknown := [name for name, value in hashes.items() if value is None]):
             raise ValueError(
                 f"cache={self.cache!r} needs cache_key=...: what {' and '.join(unknown)} ({encoder.name}) does cannot "
-                "be read off it, and a changed one would be given the vectors of the old one. Give a text that you change "
+                "be read off it, and a changed one would be given the vectors of the old. Give a text that you change "
                 'whenever it does something else, such as cache_key="tfidf, 2nd version", or no cache.'
             )
         # The name of a function tells two apart that go by one cache_key.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from importlib import import_module
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from skada_active.deep._seeding import run_seeded
-from skada_active.embedding.identity import digest, folder_hash, module_hash
+from skada_active.embedding.identity import digest, folder_hash, module_hash, weights_hash
 from skada_active.embedding.rows import ImageFile, is_image
 from skada_active.utils.arrays import to_host
 from skada_active.utils.rows import as_row
@@ -63,6 +64,8 @@ class Encoder:
     def hashes(self) -> dict[str, str | None]:
         """Return hashes of all that a vector depends on, by argument; None where there is none."""
         hashes = {"encoder": self._hash()}
+        if hashes["encoder"] is None and isinstance(self.encoder, nn.Module):
+            hashes["weights"] = weights_hash(self.encoder)  # so much is known besides the key that the user gives
         if self.preprocess is not None:
             hashes["preprocess"] = module_hash(self.preprocess) if isinstance(self.preprocess, nn.Module) else None
         return hashes
@@ -210,7 +213,7 @@ class _SentenceEncoder(Encoder):
 
     def _hash(self) -> str | None:
         if isinstance(self.encoder, nn.Module):
-            return module_hash(self.encoder)
+            return None  # what it holds besides its weights differs from process to process
         return self._folder_hash if self._folder is not None else digest(*self._revision)
 
     @cached_property
@@ -255,12 +258,14 @@ class _SentenceEncoder(Encoder):
     def _create(self, revision: str | None) -> nn.Module:
         library = _optional("sentence_transformers", self.encoder)
         name, _, asked = self.name.removeprefix(_SENTENCES).partition("@")
-        how: dict[str, Any] = {"device": self.device}
-        if self._folder is None:
-            # Of a commit that is here nothing is asked of the hub.
-            how |= {"revision": revision or asked or None, "local_files_only": revision is not None}
+        load = partial(library.SentenceTransformer, device=self.device)
         try:
-            return library.SentenceTransformer(self._folder or name, **how).eval()
+            if self._folder is not None:
+                return load(self._folder).eval()
+            if revision is not None:
+                with suppress(OSError):  # some of its files may be missing
+                    return load(name, revision=revision, local_files_only=True).eval()
+            return load(name, revision=revision or asked or None).eval()
         except OSError as error:
             raise _no_weights(
                 self.name,

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import torch
 from joblib.hashing import NumpyHasher
 from torch import Tensor, nn
 
-__all__ = ["digest", "folder_hash", "module_hash"]
+__all__ = ["digest", "folder_hash", "module_hash", "weights_hash"]
 
 #: Bytes of a file that are read at once.
 _BLOCK = 2**20
@@ -37,6 +38,11 @@ def module_hash(module: nn.Module) -> str | None:
         return None
 
 
+def weights_hash(module: nn.Module) -> str:
+    """Return a hash of weights and buffers of a network."""
+    return digest(*(part for name, values in module.state_dict().items() for part in (name, *_described(values))))
+
+
 def folder_hash(folder: str | os.PathLike[str]) -> str:
     """Return a hash of names and contents of all files in a folder, hidden ones left out."""
     root = Path(folder)
@@ -54,8 +60,7 @@ class _ModuleHasher(NumpyHasher):
 
     def save(self, obj: Any) -> None:
         if isinstance(obj, Tensor):
-            numbers = obj.detach().cpu().contiguous()
-            obj = ("tensor", str(obj.dtype), tuple(obj.shape), sha256(_bytes(numbers)).hexdigest())
+            obj = ("tensor", *_described(obj))
         elif isinstance(obj, nn.Module):
             held = {name: value for name, value in vars(obj).items() if name != "training"}
             obj = ("module", [*map(_class_code, type(obj).__mro__)], held)
@@ -65,10 +70,13 @@ class _ModuleHasher(NumpyHasher):
         super().save(obj)
 
 
-def _bytes(numbers: Tensor) -> Any:
-    import torch
-
-    return numbers.reshape(-1).view(torch.uint8).numpy().data if numbers.numel() else b""
+def _described(values: Any) -> tuple[str, str]:
+    """Return type and shape of a tensor, and a hash of its numbers; of extra state of a module its text."""
+    if not isinstance(values, Tensor):
+        return "state", repr(values)
+    numbers = values.detach().cpu().contiguous().reshape(-1)
+    content = numbers.view(torch.uint8).numpy().data if len(numbers) else b""
+    return f"{values.dtype} {tuple(values.shape)}", sha256(content).hexdigest()
 
 
 def _class_code(kind: type) -> tuple[str, list[Any]]:

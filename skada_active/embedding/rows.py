@@ -81,7 +81,7 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, names_files: bool) -> Row
     refuse_what_has_no_rows(X)
     if (objects := _objects(X)) is None and not is_dataset(X):
         X = as_rows(X)
-        if not is_dataset(X):
+        if not is_dataset(X) and n_rows(X):
             return Rows(_numbers(estimator, X, reset), names_files)
     is_table = table_columns(X) is not None
     if is_table and not reset:
@@ -145,7 +145,7 @@ def _row(item: Any, number: int, names_files: bool) -> Any:
         return _file(fspath(item), number)
     if is_image(item):
         return item
-    if item is None or isinstance(item, bytes) or (np.ndim(item) == 0 and not hasattr(item, "dtype")):
+    if not hasattr(item, "shape") and not isinstance(item, tuple | list):
         what = "bytes; decode them" if isinstance(item, bytes) else "neither text nor image; fill it or leave it out"
         raise ValueError(f"X holds {item!r} as row {number}, which is {what}.")
     return as_row(item, number)
