@@ -233,7 +233,7 @@ class _SentenceEncoder(Encoder):
         if (found := self._cached_revision()) is None:
             self._fetched = self._create(None)
             found = self._cached_revision()
-        return found or (self.name, module_hash(self._fetched) or "")
+        return found or (self.name, weights_hash(self._fetched))
 
     def _cached_revision(self) -> tuple[str, str] | None:
         hub = _optional("huggingface_hub", self.encoder)
