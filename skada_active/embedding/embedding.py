@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -15,8 +16,9 @@ from torch import nn
 
 from skada_active.deep._builder import device_name
 from skada_active.embedding.cache import VectorCache
-from skada_active.embedding.encoders import Encoder, make_encoder
+from skada_active.embedding.encoders import Encoder
 from skada_active.embedding.identity import digest
+from skada_active.embedding.named import make_encoder
 from skada_active.embedding.passes import embed
 from skada_active.embedding.rows import Rows, check_rows
 from skada_active.utils._sklearn import Interval
@@ -83,7 +85,9 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     -----
     **Rows** are texts (a list, an array, a Series, or a table of one column), images of PIL, arrays (n, C, H, W),
     tables of numbers, datasets by index, or files of images: paths for any encoder, their names as texts for networks
-    and timm. A label that a dataset yields beside the row is not read.
+    and timm. A label that a dataset yields beside the row is not read. A dataset is read whole in every call to hash
+    its rows, unless it has a method ``row_content(number)``, which returns bytes that determine the row, such as the
+    content of its file: then only what has to be encoded is read.
 
     **What a vector is kept by.** The hash of the row: its text, its bytes with shape and type, or the content of the
     file, wherever it lies. And the identity of the encoder, one file of the folder each: weights, buffers, attributes
@@ -98,10 +102,11 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     kept in single precision. NaN and infinity are refused. Whoever computed a vector first is right: the result of a
     network differs in its last digits with the size of the batch and the device, the one that is kept does not.
 
-    **Cost.** Two bytes a number and about 9 % more on disk. Reading 50,000 vectors of 768 numbers for texts takes
-    0.7 s and little memory but the result's; hashing takes a second for 1.7 GB of rows, and of weights in every call. A
-    ResNet-18 on one core needs 17.5 s for 500 images of 224 pixels, and 0.1 s for all that comes after;
-    ``benchmarks/embedding_cache.py`` measures it.
+    **Cost.** Two bytes a number and 10 to 25 % more on disk. Reading 50,000 vectors of 768 numbers for texts takes
+    0.8 s, and hardly more memory than the result. Hashing takes a second for 1.7 GB of rows, and of weights in every
+    call; the copy of a network takes its memory again while it computes. A ResNet-18 on one core needs 29 s for 500
+    images of 224 pixels, 0.12 s when they come again, and 0.2 s where one of them has changed
+    (``benchmarks/embedding_cache.py``).
 
     **Kills and company.** Each batch is committed to a SQLite file; whatever kills the process, what is in the file is
     whole. Processes and threads of one machine may share a folder on a disk of that machine; network drives do not keep
@@ -193,7 +198,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """
         encoder = self._checked_encoder()
         rows = check_rows(self, X, reset=True, names_files=encoder.names_files)
-        self._n_features_out = self._embed(Rows([rows.items[0]], rows.names_files), encoder).shape[1]
+        self._n_features_out = self._embed(replace(rows, n_rows=1), encoder).shape[1]
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from skada_active.embedding.cache import VectorCache
 from skada_active.embedding.encoders import Encoder
-from skada_active.embedding.rows import Rows
+from skada_active.embedding.rows import Rows, UnreadRow
 from skada_active.utils.arrays import to_host
 
 __all__ = ["embed"]
@@ -61,10 +61,13 @@ def embed(
     waiting: list[tuple[int, bytes, Any]] = []
     with tqdm(total=len(rows), desc="embedding", disable=not verbose) as bar:
 
+        def prepare(row: Any, number: int) -> Any:
+            return encoder.prepare(row.open() if isinstance(row, UnreadRow) else row, number)
+
         def compute(n_waiting: int) -> None:
             numbers, keys, held = zip(*waiting[:n_waiting], strict=True)
             del waiting[:n_waiting]
-            prepared = _each(encoder.prepare, zip(held, numbers, strict=True), n_jobs)
+            prepared = _each(prepare, zip(held, numbers, strict=True), n_jobs)
             vectors = _checked(encoder.encode(prepared), numbers, dtype)
             if cache is not None:
                 vectors = cache.write(keys, _as_type(vectors, np.dtype(np.float32), numbers))

@@ -19,7 +19,7 @@ from skada_active.utils.arrays import is_tensor
 from skada_active.utils.fitting import remember_columns
 from skada_active.utils.rows import as_row, as_rows, is_dataset, n_rows, refuse_what_has_no_rows, table_columns
 
-__all__ = ["ImageFile", "Rows", "check_rows", "is_image"]
+__all__ = ["Rows", "UnreadRow", "check_rows", "is_image"]
 
 #: Types of numbers that are encoded as they are; others become the first.
 _NUMBERS = tuple(map(np.dtype, ("f8", "f4", "f2", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "?")))
@@ -27,21 +27,43 @@ _NUMBERS = tuple(map(np.dtype, ("f8", "f4", "f2", "u1", "u2", "u4", "u8", "i1", 
 _KEY_BYTES = 16
 
 
+class UnreadRow:
+    """Row whose hash is known before it is decoded, which it only is where it has to be encoded."""
+
+    def open(self) -> Any:
+        """Return the row: a text, an image of PIL or an array."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class ImageFile:
-    """File of an image, as it was when its hash was made."""
+class _ImageFile(UnreadRow):
+    """File of an image, as it was when its hash was made; it is opened in colours."""
 
     path: str
     content: bytes
 
     def open(self) -> Any:
-        """Return the image, of PIL, in colours."""
         from PIL import Image, UnidentifiedImageError  # torchvision brings it
 
         try:
             return Image.open(io.BytesIO(self.content)).convert("RGB")
         except (UnidentifiedImageError, OSError) as error:
             raise ValueError(f"X names {self.path}, which is no image that could be read ({error}).") from error
+
+
+@dataclass(frozen=True)
+class _Item(UnreadRow):
+    """Row of a dataset that says by itself what it depends on."""
+
+    rows: Rows
+    number: int
+    key: bytes
+
+    def open(self) -> Any:
+        row = self.rows.item(self.number)
+        if self.rows.read(self.number)[0] != self.key:
+            raise ValueError(f"Row {self.number} of X changed while it was read; call again when nobody writes to it.")
+        return row.open() if isinstance(row, UnreadRow) else row
 
 
 @dataclass(frozen=True)
@@ -54,18 +76,29 @@ class Rows:
         An array of numbers, a list, or a dataset.
     names_files : bool
         Whether a text is the name of a file.
+    n_rows : int, default=None
+        How many of them count, from the first; ``None``: all.
     """
 
     items: Any
     names_files: bool
+    n_rows: int | None = None
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.items) if self.n_rows is None else self.n_rows
 
     def read(self, number: int) -> tuple[bytes, Any]:
-        """Return the hash of a row, and the row: a text, an `ImageFile`, an image of PIL or an array."""
-        row = _row(self.items[number], number, self.names_files)
+        """Return the hash of a row, and the row: a text, an image of PIL, an array, or an `UnreadRow`."""
+        if hasattr(self.items, "row_content"):
+            kind = type(self.items)
+            key = _hashed(f"{kind.__module__}.{kind.__qualname__}".encode(), [self.items.row_content(number)])
+            return key, _Item(self, number, key)
+        row = self.item(number)
         return _key(row), row
+
+    def item(self, number: int) -> Any:
+        """Return a row."""
+        return _row(self.items[number], number, self.names_files)
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool, names_files: bool) -> Rows:
@@ -151,9 +184,9 @@ def _row(item: Any, number: int, names_files: bool) -> Any:
     return as_row(item, number)
 
 
-def _file(path: str, number: int) -> ImageFile:
+def _file(path: str, number: int) -> _ImageFile:
     try:
-        return ImageFile(path, Path(path).read_bytes())
+        return _ImageFile(path, Path(path).read_bytes())
     except (OSError, ValueError) as error:
         shown = path if len(path) <= 80 else f"{path[:80]}..."
         raise FileNotFoundError(
@@ -165,7 +198,7 @@ def _file(path: str, number: int) -> ImageFile:
 def _key(row: Any) -> bytes:
     if isinstance(row, str):
         return _hashed(b"text", [row.encode("utf-8", "surrogatepass")])
-    if isinstance(row, ImageFile):
+    if isinstance(row, _ImageFile):
         return _hashed(b"file", [row.content])
     if is_image(row):
         # What preparing steps read besides the pixels.

@@ -243,6 +243,29 @@ def _png(folder):
     return folder / "ok.png"
 
 
+def test_a_dataset_that_knows_its_content_decodes_what_is_encoded_alone(tmp_path):
+    class Files(Plain):
+        n_read = 0
+
+        def row_content(self, number):
+            return self.rows[number]
+
+        def __getitem__(self, number):
+            self.n_read += 1
+            return np.frombuffer(self.rows[number], dtype=np.uint8)
+
+    X = Files([b"abc", b"abd", b"abc"])
+    embedding = Embedding(Counted(), cache=tmp_path, cache_key="k")
+    vectors = embedding.fit_transform(X)
+    np.testing.assert_array_equal(vectors, embedding.transform(np.frombuffer(b"abcabdabc", np.uint8).reshape(3, 3)))
+    assert X.n_read == 2
+    np.testing.assert_array_equal(embedding.transform(X), vectors)
+    assert X.n_read == 2
+    X.row_content = lambda number: os.urandom(8)
+    with pytest.raises(ValueError, match="Row 0 of X changed while it was read"):
+        embedding.transform(X)
+
+
 # Encoders
 
 
