@@ -600,6 +600,8 @@ def test_every_round_of_a_loop_over_texts_hits_the_cache(tmp_path, form):
     loop.fit(X, y, sample_domain=sample_domain)
     assert loop.n_queries_ == 6
     assert loop.score(X, y) == 1
+    with pytest.warns(UserWarning, match="not saved"):
+        loop.save(tmp_path / "loop.skops")
     assert sum(N_COMPUTED) == 40
     known = mask_target(y, sample_domain)
     for _ in range(2):  # the second one goes on with the journal of the first
