@@ -20,7 +20,7 @@ FLOORS = [
     {"pool"},
     {"datasets", "metrics", "networks"},
     {"deep"},
-    {"query", "source_free"},
+    {"embedding", "query", "source_free"},
     {"model_selection"},
     {"session"},
     {"loop"},

@@ -24,6 +24,7 @@ __all__ = [
     "NetConfig",
     "available_device",
     "build_net",
+    "device_name",
     "is_of_skorch",
     "own_net_params",
     "resolve_device",
@@ -74,7 +75,11 @@ def own_net_params(config: NetConfig) -> dict[str, Any]:
 
 def resolve_device(config: NetConfig) -> str:
     """Return the name of the device: CUDA where available for ``"auto"``, else the CPU."""
-    device = own_net_params(config).get("device") or config.device
+    return device_name(own_net_params(config).get("device") or config.device)
+
+
+def device_name(device: Any) -> str:
+    """Return the name of a device: CUDA where available for ``"auto"``, else the CPU."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -103,6 +103,7 @@ def _read_all(X: Any, y: ArrayLike, domain: ArrayLike) -> dict[str, _Reading]:
 def _read_rows(X: Any) -> _Reading:
     n = n_rows(X)
     size = max(1, -(-n // _BLOCKS))
+    X = X.to_frame() if hasattr(X, "to_frame") and hasattr(X, "iloc") else X  # a Series, such as one of texts
     head, arrays = _read_sparse(X) if sparse.issparse(X) else _read_frame(X) if hasattr(X, "iloc") else _read_array(X)
     blocks = [(start, min(start + size, n) - 1) for start in range(0, n, size)]
     return _Reading(

@@ -163,7 +163,8 @@ def _unpacked_labels(packed: Any) -> Any:
 
 def _packed_rows(X: Any, argument: str) -> Any:
     """Return rows of numbers as they are, a DataFrame as its columns, None for rows of any other form."""
-    is_frame = hasattr(X, "iloc") and X.columns.is_unique and all(isinstance(name, str) for name in X)
+    has_columns = hasattr(X, "iloc") and hasattr(X, "columns")  # a Series has none
+    is_frame = has_columns and X.columns.is_unique and all(isinstance(name, str) for name in X)
     is_array = isinstance(X, np.ndarray)
     dtypes = list(X.dtypes) if is_frame else [X.dtype] if is_array or sparse.issparse(X) else [None]
     if X is None or all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes):

@@ -68,7 +68,7 @@ def _may_be_wide(X: Any) -> bool:
     """Tell whether a pipeline may embed rows sparsely: sparse rows, a list of texts, a table with a column of them."""
     if issparse(X):
         return True
-    if hasattr(X, "iloc"):  # categories are few, and no texts
+    if hasattr(X, "iloc") and hasattr(X, "columns"):  # categories are few, and no texts
         return any(dtype.kind in _TEXTS and not hasattr(dtype, "categories") for dtype in X.dtypes)
     if table_columns(X):
         return np.asarray(take_rows(X, np.arange(1))).dtype.kind in _TEXTS

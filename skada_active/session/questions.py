@@ -45,6 +45,8 @@ def question_columns(X: Any, ids: list[int], estimator: Any, current: Round | No
 
 
 def _feature_columns(rows: Any) -> list[tuple[Any, Any]]:
+    if hasattr(rows, "to_frame") and hasattr(rows, "iloc"):  # a Series, such as one of texts
+        return [("x0" if rows.name is None else rows.name, rows.array)]
     if hasattr(rows, "iloc"):
         return [(name, rows.iloc[:, position].array) for position, name in enumerate(rows.columns)]
     if hasattr(rows, "schema"):  # a table of pyarrow or polars
@@ -52,4 +54,6 @@ def _feature_columns(rows: Any) -> list[tuple[Any, Any]]:
         return list(columns.items())
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
         return [(f"x{position}", rows[:, position]) for position in range(rows.shape[1])]
+    if isinstance(rows, np.ndarray) and rows.ndim == 1:  # texts
+        return [("x0", rows)]
     return []

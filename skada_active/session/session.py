@@ -237,9 +237,9 @@ class AdaptationSession:
         -------
         pandas.DataFrame
             One row per open question, in order of choice: ``id``; ``index``, its name in a DataFrame `X`; the columns
-            of `X` (``x0``, ``x1``, ... of an array; none of images, sparse matrices and datasets); ``prediction`` of
-            the model and its ``probability``; ``utility``, ``round`` and an empty ``label``. A column of `X` that has
-            one of these names gets ``x_`` before it. It asks nothing: `ask` does.
+            of `X` (``x0``, ``x1``, ... of an array, ``x0`` of a list of texts; none of images, sparse matrices and
+            datasets); ``prediction`` of the model and its ``probability``; ``utility``, ``round`` and an empty
+            ``label``. A column of `X` that has one of these names gets ``x_`` before it. It asks nothing: `ask` does.
 
         Raises
         ------

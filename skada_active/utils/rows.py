@@ -188,6 +188,8 @@ def refuse_what_has_no_rows(X: Any) -> None:
 def _stacked(X: Any) -> NDArray[Any]:
     """Return a list of rows as an array; texts, dicts and numbers stay what they are."""
     first = None if not len(X) else X[0][0] if _is_list_of_items(X) else X[0]
+    if isinstance(first, str):
+        return np.asarray(X, dtype=object)  # numpy's own texts all take the memory of the longest
     if not _is_one_row(first):
         try:
             return np.asarray(X)

@@ -96,6 +96,14 @@ def test_a_single_changed_value_is_noticed_and_its_rows_are_named(row, layout):
     )
 
 
+def test_a_series_of_texts_has_a_fingerprint():
+    texts = pd.Series([f"text {row}" for row in range(N)])
+    changed = texts.copy()
+    changed[125] = "another text"
+    assert recorded(texts) == recorded(texts.copy())
+    assert "rows 120 to 129 of X" in error((texts, y, domain), (changed, y, domain))
+
+
 def test_ranges_of_changed_rows_are_joined_and_the_last_one_ends_with_the_data():
     message = error(now=(changed(X, slice(615, None), 0), y, domain))
     assert message.startswith("rows 610 to 639 of X")

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from torch.utils.data import Dataset
 
@@ -77,6 +79,18 @@ def test_rows_that_are_no_table_have_no_columns(begin, blobs, form):
     session = begin(rows, LogisticRegression() if form == "sparse" else AdaptationClassifier(max_epochs=1))
     session.ask()
     assert session.questions().columns.tolist() == OWN
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [(list, "x0"), (pd.Series, "x0"), (lambda texts: pd.Series(texts, name="mail"), "mail")],
+    ids=["list", "Series", "named Series"],
+)
+def test_texts_are_shown(begin, form, name):
+    texts = [f"word{row % 7} row{row}" for row in range(120)]
+    session = begin(form(texts), make_pipeline(TfidfVectorizer(), LogisticRegression()))
+    ids = session.ask()
+    assert session.questions()[name].tolist() == [texts[row] for row in ids]
 
 
 def test_what_is_answered_is_no_question(begin, blobs):

@@ -101,6 +101,13 @@ def test_items_that_scikit_learn_took_from_a_dataset_are_stacked_to_rows(dataset
     np.testing.assert_array_equal(as_rows(_safe_indexing(dataset, np.array([3, 1]))), X[[3, 1]])
 
 
+def test_a_list_of_texts_takes_no_more_memory_than_its_texts():
+    texts = ["short", "long" * 1000]
+    rows = as_rows(texts)
+    assert rows.dtype == object
+    assert rows.tolist() == texts
+
+
 def test_tuples_of_numbers_are_rows():
     rows = list(map(tuple, X.tolist()))
     assert not is_dataset(rows)
