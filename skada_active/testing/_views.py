@@ -21,10 +21,11 @@ Fields = dict[str, Any]
 def make_fields(
     n: int = 12, n_classes: int = 3, width: int = 4, *, seed: int = 0, dtype: type[np.floating[Any]] = np.float64
 ) -> Fields:
-    """Return a value for every field of the table, logits and probabilities those of the head."""
+    """Return a value for every field that does not derive from others; logits and probabilities are the head's."""
     rng = np.random.default_rng(seed)
     sizes = {"n": n, "C": n_classes, "D": width, "E": 5, "H": 6, "M": 4, "l": 3, "s": 5}
-    fields = {field.name: _values(field, sizes, rng, dtype) for field in FIELDS.values()}
+    own = (field for field in FIELDS.values() if field.source != "moments")
+    fields = {field.name: _values(field, sizes, rng, dtype) for field in own}
     fields["logits"] = fields["features"] @ fields["head_weight"].T + fields["head_bias"]
     of_members = {"committee_proba": softmax(fields["committee_logits"], axis=2)}
     return fields | {"proba": softmax(fields["logits"], axis=1)} | of_members
