@@ -16,6 +16,7 @@ ORDER = (
     "plot_quickstart",
     "plot_strategy_alone",
     "plot_person_in_the_loop",
+    "plot_source_free",
     "plot_inspection",
     "plot_images",
     "plot_grid_search",
