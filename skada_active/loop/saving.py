@@ -26,7 +26,7 @@ from skada_active.session import AdaptationSession
 from skada_active.session.events import from_json, to_json
 from skada_active.session.store import MemoryStore
 from skada_active.session.trainer import TrainedModel
-from skada_active.utils.rows import as_rows
+from skada_active.utils.rows import as_rows, is_dataset
 from skada_active.utils.versions import package_versions
 from skada_active.utils.warn import warn_user
 
@@ -163,7 +163,9 @@ def _unpacked_labels(packed: Any) -> Any:
 
 def _packed_rows(X: Any, argument: str) -> Any:
     """Return rows of numbers as they are, a DataFrame as its columns, None for rows of any other form."""
-    is_frame = hasattr(X, "iloc") and X.columns.is_unique and all(isinstance(name, str) for name in X)
+    is_frame = (
+        hasattr(X, "iloc") and not is_dataset(X) and X.columns.is_unique and all(isinstance(name, str) for name in X)
+    )
     is_array = isinstance(X, np.ndarray)
     dtypes = list(X.dtypes) if is_frame else [X.dtype] if is_array or sparse.issparse(X) else [None]
     if X is None or all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes):

@@ -64,6 +64,6 @@ def _may_be_wide(X: Any) -> bool:
     """Tell whether a pipeline may embed rows sparsely: sparse rows, a list of texts, a table with a column of them."""
     if issparse(X):
         return True
-    if hasattr(X, "iloc"):
+    if hasattr(X, "dtypes"):
         return any(getattr(dtype, "kind", "") in _TEXTS for dtype in X.dtypes)
     return hasattr(X, "dtype") and X.dtype.kind in _TEXTS
