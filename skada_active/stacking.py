@@ -131,7 +131,7 @@ def _rows_of(name: Any, X: Any) -> Any:
                 raise ValueError(f"domains[{name!r}]: the rows of X differ in shape ({error}).") from error
     elif isinstance(X, list) or sparse.issparse(X):
         X = as_rows(X)
-    if np.ndim(X) == 0 and isinstance(X, np.ndarray):
+    if isinstance(X, np.ndarray) and X.ndim == 0:  # a dataset would be read to the end for its ndim
         raise TypeError(f"domains[{name!r}]: X={X.item()!r} is no table of rows.")
     if not n_rows(X):
         raise ValueError(f"domains[{name!r}]: X has no rows; leave the domain out.")
