@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skada_active.labels import as_labels, check_label_types, is_missing, looks_missing, mask_labels
 from skada_active.stacking import stack_domains
-from skada_active.utils.rows import as_rows, is_reordered, n_rows
+from skada_active.utils.rows import as_rows, is_dataset, is_reordered, n_rows
 from skada_active.utils.warn import warn_user
 
 __all__ = [
@@ -221,7 +221,7 @@ def check_inputs(
     ((2, 1), array([1]))
     """
     indexed = {"X": X, "y": y, "sample_domain": sample_domain}
-    indexes = {name: table.index for name, table in indexed.items() if hasattr(table, "iloc")}
+    indexes = {name: table.index for name, table in indexed.items() if hasattr(table, "iloc") and not is_dataset(table)}
     if len(indexes) > 1:
         _check_row_order(indexes)
     X, y = as_rows(X), as_labels(y)

@@ -131,7 +131,7 @@ def _rows_of(name: Any, X: Any) -> Any:
                 raise ValueError(f"domains[{name!r}]: the rows of X differ in shape ({error}).") from error
     elif isinstance(X, list) or sparse.issparse(X):
         X = as_rows(X)
-    if np.ndim(X) == 0 and isinstance(X, np.ndarray):
+    if isinstance(X, np.ndarray) and X.ndim == 0:  # a dataset would be read to the end for its ndim
         raise TypeError(f"domains[{name!r}]: X={X.item()!r} is no table of rows.")
     if not n_rows(X):
         raise ValueError(f"domains[{name!r}]: X has no rows; leave the domain out.")
@@ -148,7 +148,7 @@ def _labels_of(name: Any, X: Any, y: Any, n: int, *, is_target: bool) -> NDArray
             raise ValueError(f"domains[{name!r}]: {error}") from error
     if len(labels) != n:
         raise ValueError(f"domains[{name!r}]: X has {n} rows and y has {len(labels)} labels.")
-    if hasattr(y, "iloc") and hasattr(X, "iloc") and is_reordered(X.index, y.index):
+    if hasattr(y, "iloc") and hasattr(X, "iloc") and not is_dataset(X) and is_reordered(X.index, y.index):
         raise ValueError(f"domains[{name!r}]: X and y have the same index in another order; use y.loc[X.index].")
     missing = np.flatnonzero(is_missing(labels))
     if len(missing) and not is_target:
@@ -215,6 +215,8 @@ def _stack_rows(rows: Mapping[Any, Any]) -> Any:
     if all(shapes.values()):
         _check_alike(shapes, "The shape of a row is", "Give all domains the same columns or images of one size")
     if is_dataset(first):
+        if hasattr(first, "join_rows") and all(type(X) is type(first) for X in parts):
+            return first.join_rows(*parts[1:])
         from torch.utils.data import ConcatDataset  # here, for the package imports without torch
 
         return ConcatDataset(parts)

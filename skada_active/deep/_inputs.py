@@ -200,7 +200,8 @@ def check_rows(estimator: Any, X: Any, *, reset: bool, intake: Intake | None = N
         first, example = type(values[0]).__name__, str(values[0])[:40]
         raise TypeError(
             f"X holds one object of type {first} a row, {example!r} first, and a network takes "
-            "numbers: turn texts and records into columns of them; files go into a dataset whose __getitem__ reads one."
+            "numbers: turn texts and records into columns of them; paths of images become rows by "
+            "skada_active.datasets.ImageFiles(X), other files by a dataset whose __getitem__ reads one."
         )
     if intake is not None and max(len(shape), len(intake.row_shape)) > 1:
         intake.check_shape(shape)

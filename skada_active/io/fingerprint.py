@@ -40,7 +40,8 @@ def fingerprint(X: Any, y: ArrayLike, domain: ArrayLike) -> dict[str, Any]:
     ----------
     X : array-like of shape (n, ...), sparse matrix, DataFrame or dataset
         All rows. Of a dataset at most 64 rows, spread evenly, are read, each twice or more; where that gives two
-        results, their content does not count.
+        results, their content does not count. One that has ``fingerprint_rows(start, stop)``, arrays that identify
+        these rows, and ``row_type``, a text, such as `skada_active.datasets.ImageFiles`, is asked for all rows.
     y : array-like of shape (n,)
         Labels, missing ones included.
     domain : array-like of shape (n,) of int
@@ -101,13 +102,16 @@ def _read_all(X: Any, y: ArrayLike, domain: ArrayLike) -> dict[str, _Reading]:
 
 
 def _read_rows(X: Any) -> _Reading:
-    n = n_rows(X)
-    size = max(1, -(-n // _BLOCKS))
     X = X.to_frame() if hasattr(X, "to_frame") and hasattr(X, "iloc") else X  # a Series, such as one of texts
     head, arrays = _read_sparse(X) if sparse.issparse(X) else _read_frame(X) if hasattr(X, "iloc") else _read_array(X)
+    return _in_blocks(n_rows(X), {"shape": list(X.shape), "columns": [], **head}, arrays)
+
+
+def _in_blocks(n: int, head: dict[str, Any], arrays: Callable[[int, int], list[NDArray[Any]]]) -> _Reading:
+    size = max(1, -(-n // _BLOCKS))
     blocks = [(start, min(start + size, n) - 1) for start in range(0, n, size)]
     return _Reading(
-        {"shape": list(X.shape), "columns": [], **head},
+        head,
         blocks,
         lambda: [joblib.hash([array_hash(array) for array in arrays(first, last + 1)]) for first, last in blocks],
     )
@@ -144,6 +148,9 @@ def _read_frame(X: Any) -> tuple[dict[str, Any], Callable[[int, int], list[NDArr
 
 def _read_dataset(X: Any) -> _Reading:
     n = n_rows(X)
+    if hasattr(X, "fingerprint_rows"):
+        head = {"kind": type(X).__name__, "shape": [n, *_row_of(X, 0).shape], "type": X.row_type, "columns": []}
+        return _in_blocks(n, head, X.fingerprint_rows)
     sample = np.linspace(0, n - 1, min(n, _BLOCKS)).round().astype(int).tolist()
     readings = [[_row_of(X, row) for _ in range(1 + -(-_REPETITIONS // len(sample)))] for row in sample]
     forms = {(row.shape, _type_name(row.dtype)) for again in readings for row in again}

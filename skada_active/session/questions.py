@@ -47,7 +47,7 @@ def question_columns(X: Any, ids: list[int], estimator: Any, current: Round | No
 def _feature_columns(rows: Any) -> list[tuple[Any, Any]]:
     if hasattr(rows, "to_frame") and hasattr(rows, "iloc"):  # a Series, such as one of texts
         return [("x0" if rows.name is None else rows.name, rows.array)]
-    if hasattr(rows, "iloc"):
+    if hasattr(rows, "iloc") and hasattr(rows, "columns"):
         return [(name, rows.iloc[:, position].array) for position, name in enumerate(rows.columns)]
     if hasattr(rows, "schema"):  # a table of pyarrow or polars
         columns = rows.to_pydict() if hasattr(rows, "to_pydict") else rows.to_dict(as_series=False)

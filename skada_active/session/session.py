@@ -236,10 +236,11 @@ class AdaptationSession:
         Returns
         -------
         pandas.DataFrame
-            One row per open question, in order of choice: ``id``; ``index``, its name in a DataFrame `X`; the columns
-            of `X` (``x0``, ``x1``, ... of an array, ``x0`` of a list of texts; none of images, sparse matrices and
-            datasets); ``prediction`` of the model and its ``probability``; ``utility``, ``round`` and an empty
-            ``label``. A column of `X` that has one of these names gets ``x_`` before it. It asks nothing: `ask` does.
+            One row per open question, in order of choice: ``id``; ``index``, its name in a DataFrame `X`, or the path
+            of its file in `ImageFiles`; the columns of `X` (``x0``, ``x1``, ... of an array, ``x0`` of a list of texts;
+            none of images, sparse matrices and datasets); ``prediction`` of the model and its ``probability``;
+            ``utility``, ``round`` and an empty ``label``. A column of `X` that has one of these names gets ``x_``
+            before it. It asks nothing: `ask` does.
 
         Raises
         ------

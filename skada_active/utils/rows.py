@@ -28,13 +28,14 @@ __all__ = [
 ]
 
 # What numpy reads as an array, and tables: rows are taken from them at once, not one by one.
-_ARRAY_LIKE = ("shape", "__array__", "__array_interface__", "__dataframe__", "iloc")
+_ARRAY_LIKE = ("shape", "__array__", "__array_interface__", "__dataframe__")
 
 
 def is_dataset(X: Any) -> bool:
     """Tell whether `X` is an index-addressed dataset, of torch or of the same form (torch is not imported for it).
 
-    So is a list of the tuples that a dataset yields, which is what scikit-learn makes of it when it takes rows.
+    So is a list of the tuples that a dataset yields, which is what scikit-learn makes of it when it takes rows, unless
+    the dataset has an ``iloc``, which then gives its rows as another dataset.
     """
     torch_data = sys.modules.get("torch.utils.data")
     if torch_data is not None and isinstance(X, torch_data.Dataset):
@@ -95,7 +96,8 @@ def as_row(item: Any, number: int | None = None) -> NDArray[Any]:
     if row.ndim == 0 or row.dtype.kind not in "biuf":
         raise TypeError(
             f"X holds {_kind(item)} as {_item(number)}; each item must be a row of numbers (array, tensor or image of "
-            "PIL), or a tuple that begins with one. Wrap X in a dataset whose __getitem__ returns the row."
+            "PIL), or a tuple that begins with one. Wrap X in a dataset whose __getitem__ returns the row; "
+            "skada_active.datasets.ImageFiles(paths) is one of image files."
         )
     return row if row.dtype.isnative else row.astype(row.dtype.newbyteorder("="))
 
@@ -146,6 +148,8 @@ def take_rows(X: Any, index: NDArray[np.int64]) -> Any:
     if len(index) == n_rows(X) and np.array_equal(index, np.arange(len(index))):
         return X
     if is_dataset(X):
+        if hasattr(X, "iloc"):
+            return X.iloc[index]
         from torch.utils.data import Subset  # here, for the package imports without torch
 
         return Subset(X, index.tolist())
@@ -181,6 +185,8 @@ def refuse_what_has_no_rows(X: Any) -> None:
         remedy = "give list(X)"
     elif X is None or isinstance(X, Mapping | Set | str | bytes | PurePath):
         remedy = "give an array, a table, a list of rows or a dataset"
+        if isinstance(X, str | PurePath):
+            remedy += "; images on disk become one by skada_active.datasets.image_folders or ImageFiles"
     if remedy is not None:
         raise TypeError(f"X is {_kind(X)}, whose rows cannot be taken by number; {remedy}.")
 
