@@ -145,7 +145,7 @@ def build_net(
         "batch_statistics": config.batch_statistics,
         "optimizer": optimizer,
         "optimizer__weight_decay": config.weight_decay,
-        "optimizer__param_groups": _learning_rates(config),
+        "optimizer__param_groups": _learning_rates(config, module.backbone),
         "train_split": None,
         "verbose": config.verbose,
         **optimizer_params,
@@ -225,12 +225,17 @@ def _freeze(module: nn.Module, parts: Sequence[str]) -> None:
             weight.requires_grad_(False)
 
 
-def _learning_rates(config: NetConfig) -> list[tuple[str, dict[str, float]]]:
+def _learning_rates(config: NetConfig, backbone: nn.Module) -> list[tuple[str, dict[str, float]]]:
     """Return the groups of weights, by the patterns of their names, that have a learning rate of their own."""
     if config.backbone_lr == 1.0:
         return []
-    of_new, of_backbone = {"lr": config.lr}, {"lr": config.lr * config.backbone_lr}
-    return [("backbone.bottleneck.*", of_new), ("backbone.*", of_backbone)]
+    new = [
+        name
+        for name, part in backbone.named_modules()
+        if hasattr(part, "is_new") or name.split(".")[-1] == "bottleneck"
+    ]
+    groups = [(f"backbone.{name}.*", {"lr": config.lr}) for name in new]
+    return [*groups, ("backbone.*", {"lr": config.lr * config.backbone_lr})]
 
 
 def _given_backbone(module: Any, shape: tuple[int, ...]) -> nn.Module:

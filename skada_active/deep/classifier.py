@@ -129,8 +129,9 @@ class AdaptationClassifier(
     lr : float, default=1e-3
         Learning rate.
     backbone_lr : float, default=1.0
-        Multiplier of the learning rate for the backbone, but for a part of it that is named ``bottleneck``, which is
-        new as the head is: pretrained weights are usually trained at 0.1 of it.
+        Multiplier of the learning rate for the backbone, where pretrained weights are usually trained at 0.1 of it. A
+        part of it that is named ``bottleneck``, and that of `torchvision_backbone`, is as new as the head, and learns
+        at the full rate.
     batch_size : int, default=64
         Rows of each role in a step.
     target_batch_size : int, default=None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import torch
 from torch import nn
 
 __all__ = ["torchvision_backbone"]
@@ -19,8 +21,9 @@ def torchvision_backbone(name: str = "resnet50", *, weights: Any = None, out_fea
     ----------
     name : str, default="resnet50"
         Name of a classification model of torchvision, as in ``torchvision.models.get_model``.
-    weights : str or torchvision weights, default=None
-        Pretrained weights, for example ``"DEFAULT"`` (downloaded by torchvision); ``None``: random.
+    weights : str, path or torchvision weights, default=None
+        Pretrained weights, for example ``"DEFAULT"`` (downloaded by torchvision), or a file that ``torch.save`` wrote of
+        the ``state_dict`` of such a model, with as many classes as it had; ``None``: random.
     out_features : int or None, default=256
         Width of the bottleneck (linear layer and batch normalisation); ``None``: no bottleneck.
 
@@ -32,7 +35,9 @@ def torchvision_backbone(name: str = "resnet50", *, weights: Any = None, out_fea
     Raises
     ------
     ValueError
-        If there is no such classification model, or it has no final linear layer.
+        If there is no such classification model, it has no final linear layer, or the file is of another model.
+    FileNotFoundError
+        If `weights` is a path to a file that is not there.
 
     Examples
     --------
@@ -51,18 +56,40 @@ def torchvision_backbone(name: str = "resnet50", *, weights: Any = None, out_fea
         )
     auxiliary = _AUXILIARY.get(name.lower(), ())
     # These two warn unless they are told how to draw their weights; so they did before.
-    model = models.get_model(name, weights=weights, **({"init_weights": True} if auxiliary and not weights else {}))
+    is_file = isinstance(weights, os.PathLike) or (isinstance(weights, str) and "." in weights)
+    drawn = {"init_weights": True} if auxiliary and (is_file or not weights) else {}
+    model = models.get_model(name, weights=None if is_file else weights, **drawn)
+    path, classifier = _last_linear(model, name)
+    if is_file:
+        _load_weights(model, name, weights, path)
     for part in auxiliary:
         setattr(model, part, None)
         model.aux_logits = False
-    path, classifier = _last_linear(model, name)
     parent = model.get_submodule(path.rpartition(".")[0])
     setattr(parent, path.rpartition(".")[2], nn.Identity())
     if out_features is None:
         return model
     # Batch normalisation takes a bias out again, but for the lag of its running mean.
-    bottleneck = nn.Linear(classifier.in_features, out_features, bias=False)
-    return nn.Sequential(model, bottleneck, nn.BatchNorm1d(out_features))
+    bottleneck = nn.Linear(classifier.in_features, out_features, bias=False), nn.BatchNorm1d(out_features)
+    for layer in bottleneck:
+        layer.is_new = True  # it learns at the full rate where a pretrained backbone learns at a lower one
+    return nn.Sequential(model, *bottleneck)
+
+
+def _load_weights(model: nn.Module, name: str, path: Any, classifier: str) -> None:
+    """Load a file of weights into all of a model but its classifier, which is cut off."""
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    kept = {key: value for key, value in weights.items() if not key.startswith(f"{classifier}.")}
+    own = {key for key in model.state_dict() if not key.startswith(f"{classifier}.")}
+    if kept.keys() != own:
+        raise ValueError(
+            f"weights={str(path)!r} is no state_dict of {name!r}: it differs by {sorted(kept.keys() ^ own)[:3]}; save "
+            "one by torch.save(model.state_dict(), path), of the model before its classifier is cut off."
+        )
+    try:
+        model.load_state_dict(kept, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f"weights={str(path)!r} is of a model of other widths than {name!r}: {error}") from error
 
 
 def _last_linear(model: nn.Module, name: str) -> tuple[str, nn.Linear]:

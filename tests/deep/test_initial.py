@@ -29,6 +29,7 @@ from skada_active.deep import (
     InformationMaximization,
 )
 from skada_active.io import load, save
+from skada_active.networks import torchvision_backbone
 
 SOURCE_FREE = [None, MCC(), InformationMaximization(), VAT(), MCD(), MCC() + VAT(trade_off=0.1)]
 
@@ -307,3 +308,14 @@ def test_anchors_grow_from_the_first_labels_on(model, data, unlabelled):
     start = starting(model, anchors=AnchorSet(confidence=0.3)).fit(*unlabelled)
     np.testing.assert_array_equal(start.predict_proba(data[0]), model.predict_proba(data[0]))
     assert len(start.partial_fit(*data, epochs=3).anchor_set_) > 6
+
+
+def test_the_bottleneck_of_a_torchvision_backbone_learns_at_the_full_rate():
+    pytest.importorskip("torchvision")
+    module = torchvision_backbone("resnet18", out_features=4)
+    X = np.random.default_rng(0).random((4, 3, 32, 32), dtype=np.float32)
+    model = classifier(module=module, backbone_lr=0.1, max_epochs=0, lr=0.5).fit(X, [0, 1, 0, 1])
+    names = {id(weight): name for name, weight in model.net_.module_.named_parameters()}
+    groups = model.net_.optimizer_.param_groups
+    fast = {names[id(weight)] for group in groups if group["lr"] == 0.5 for weight in group["params"]}
+    assert {name.rpartition(".")[0] for name in fast} == {"backbone.1", "backbone.2", "head"}

@@ -170,3 +170,21 @@ def test_torchvision_backbone_gives_the_input_of_the_classifier(name):
 def test_torchvision_backbone_refuses_what_classifies_no_images(name):
     with pytest.raises(ValueError, match=f"{name}.*list_models"):
         torchvision_backbone(name)
+
+
+def test_torchvision_backbone_reads_weights_from_a_file(tmp_path):
+    torch.save(get_model("resnet18", num_classes=7).state_dict(), tmp_path / "resnet.pth")
+    loaded = torchvision_backbone("resnet18", weights=tmp_path / "resnet.pth", out_features=None)
+    again = torchvision_backbone("resnet18", weights=str(tmp_path / "resnet.pth"), out_features=4)[0]
+    for name, weight in torch.load(tmp_path / "resnet.pth").items():
+        if not name.startswith("fc."):
+            assert torch.equal(loaded.state_dict()[name], weight)
+            assert torch.equal(again.state_dict()[name], weight)
+
+
+def test_torchvision_backbone_refuses_weights_of_another_model(tmp_path):
+    torch.save(get_model("resnet34").state_dict(), tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"is no state_dict of 'resnet18': it differs by \['layer1.2"):
+        torchvision_backbone("resnet18", weights=tmp_path / "other.pth")
+    with pytest.raises(FileNotFoundError):
+        torchvision_backbone("resnet18", weights="nowhere.pth")
