@@ -229,11 +229,8 @@ def _learning_rates(config: NetConfig, backbone: nn.Module) -> list[tuple[str, d
     """Return the groups of weights, by the patterns of their names, that have a learning rate of their own."""
     if config.backbone_lr == 1.0:
         return []
-    new = [
-        name
-        for name, part in backbone.named_modules()
-        if hasattr(part, "is_new") or name.split(".")[-1] == "bottleneck"
-    ]
+    parts = backbone.named_modules()
+    new = [name for name, part in parts if hasattr(part, "is_new") or name.rpartition(".")[2] == "bottleneck"]
     groups = [(f"backbone.{name}.*", {"lr": config.lr}) for name in new]
     return [*groups, ("backbone.*", {"lr": config.lr * config.backbone_lr})]
 

@@ -22,8 +22,8 @@ def torchvision_backbone(name: str = "resnet50", *, weights: Any = None, out_fea
     name : str, default="resnet50"
         Name of a classification model of torchvision, as in ``torchvision.models.get_model``.
     weights : str, path or torchvision weights, default=None
-        Pretrained weights, for example ``"DEFAULT"`` (downloaded by torchvision), or a file that ``torch.save`` wrote of
-        the ``state_dict`` of such a model, with as many classes as it had; ``None``: random.
+        Pretrained weights, for example ``"DEFAULT"`` (downloaded by torchvision), or a file that ``torch.save`` wrote
+        of the ``state_dict`` of such a model, whose classifier is not read; ``None``: random.
     out_features : int or None, default=256
         Width of the bottleneck (linear layer and batch normalisation); ``None``: no bottleneck.
 
@@ -56,11 +56,12 @@ def torchvision_backbone(name: str = "resnet50", *, weights: Any = None, out_fea
         )
     auxiliary = _AUXILIARY.get(name.lower(), ())
     # These two warn unless they are told how to draw their weights; so they did before.
-    is_file = isinstance(weights, os.PathLike) or (isinstance(weights, str) and "." in weights)
-    drawn = {"init_weights": True} if auxiliary and (is_file or not weights) else {}
-    model = models.get_model(name, weights=None if is_file else weights, **drawn)
+    names = models.get_model_weights(name).__members__
+    is_named = weights is None or not isinstance(weights, str | os.PathLike) or str(weights).rpartition(".")[2] in names
+    drawn = {"init_weights": True} if auxiliary and (not is_named or not weights) else {}
+    model = models.get_model(name, weights=weights if is_named else None, **drawn)
     path, classifier = _last_linear(model, name)
-    if is_file:
+    if not is_named:
         _load_weights(model, name, weights, path)
     for part in auxiliary:
         setattr(model, part, None)
@@ -72,7 +73,8 @@ def torchvision_backbone(name: str = "resnet50", *, weights: Any = None, out_fea
     # Batch normalisation takes a bias out again, but for the lag of its running mean.
     bottleneck = nn.Linear(classifier.in_features, out_features, bias=False), nn.BatchNorm1d(out_features)
     for layer in bottleneck:
-        layer.is_new = True  # it learns at the full rate where a pretrained backbone learns at a lower one
+        # It learns at the full rate where a pretrained backbone learns at a lower one.
+        layer.is_new = True  # type: ignore[assignment]
     return nn.Sequential(model, *bottleneck)
 
 

@@ -122,9 +122,10 @@ def gap_to_moments(
 ) -> NDArray[np.float64]:
     """Return the `domain_gap` to sources of which mean and deviation (S, D) and the number of rows (S,) are known."""
     rows = _check_rows("features", features, ensure_min_samples=0)
-    _require_source(len(source_count))
+    counts = to_host(source_count)
+    _require_source(len(counts))
     columns = (_check_rows(name, value) for name, value in (("source_mean", source_mean), ("source_std", source_std)))
-    sources = [_Moments(*of_source) for of_source in zip(to_host(source_count), *columns, strict=True)]
+    sources = [_Moments(*of_source) for of_source in zip(counts, *columns, strict=True)]
     return _aggregated(rows, sources, aggregation, gap, cluster_labels)
 
 

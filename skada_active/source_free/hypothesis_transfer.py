@@ -316,7 +316,7 @@ class HypothesisTransfer(
 
     def _prepare(self, features: Any, rng: np.random.RandomState) -> None:
         for name in ("scaler_", "svd_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         n_components = min(_N_COMPONENTS, min(features.shape) - 1)
         if sparse.issparse(features) and n_components > 0:
             self.svd_ = TruncatedSVD(n_components, random_state=rng.randint(np.iinfo(np.int32).max)).fit(features)

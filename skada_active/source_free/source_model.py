@@ -73,7 +73,7 @@ class SourceModel(FrozenEstimator):
     (10, True)
     """
 
-    def __init__(self, estimator: Any, summary: SourceSummary | None = None) -> None:
+    def __init__(self, estimator: Any, summary: SourceSummary) -> None:
         super().__init__(estimator)
         self.summary = summary
 
@@ -152,9 +152,11 @@ class SourceModel(FrozenEstimator):
                 "HistGradientBoostingClassifier or AdaptationClassifier."
             )
         labels, codes = fitted.classes_, encode_labels(y[roles.source], fitted.classes_)
-        *moments, few = moments_by_class(features, codes, roles.domain[roles.source], len(labels), min_rows)
+        domains, count, mean, std, few = moments_by_class(
+            features, codes, roles.domain[roles.source], len(labels), min_rows
+        )
         left_out = tuple((domain, labels.tolist()[code]) for domain, code in few)
-        if not len(moments[0]):
+        if not len(domains):
             raise ValueError(f"No class of any domain has min_rows={min_rows} rows; give more, or lower it.")
         if left_out:
             warn_user(
@@ -164,7 +166,7 @@ class SourceModel(FrozenEstimator):
         held_out, of_source = proba[roles.source], encode_labels(y[roles.source], classes)
         temperature = calibration_temperature(held_out, of_source)
         accuracy = held_out_accuracy(held_out.argmax(axis=1) == of_source)
-        return cls(fitted, SourceSummary(labels, *moments, temperature, accuracy, left_out))
+        return cls(fitted, SourceSummary(labels, domains, count, mean, std, temperature, accuracy, left_out))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, trusted: str | type | Iterable[str | type] = ()) -> SourceModel:
