@@ -13,7 +13,15 @@ from skada_active.labels import label_kinds
 from skada_active.utils.scores import known_positions, warn_of_strangers
 from skada_active.utils.warn import warn_user
 
-__all__ = ["check_audit", "check_eval_set", "check_oracle", "check_reply", "require_target", "warn_of_no_question"]
+__all__ = [
+    "check_audit",
+    "check_eval_set",
+    "check_oracle",
+    "check_reply",
+    "require_target",
+    "warn_of_frozen",
+    "warn_of_no_question",
+]
 
 
 def check_oracle(oracle: Any) -> None:
@@ -107,6 +115,15 @@ def warn_of_no_question(roles: Roles, y_true: NDArray[Any] | None) -> None:
         why = f"y holds no label of the {len(roles.candidates)} target row(s) to buy, and there is no oracle"
         remedy = "pass oracle=..., who answers, or use loop.session(...), in which a person does"
     warn_user(f"There is a budget, but no label is bought: {why}. To buy labels, {remedy}; otherwise set budget=0.")
+
+
+def warn_of_frozen(estimator: Any) -> None:
+    """Warn that labels are bought for an estimator that is never trained, and what goes on from it."""
+    warn_user(
+        f"estimator={estimator!r:.100} is frozen: the labels that are bought train nothing. To learn from them, go on "
+        "from the model, by HypothesisTransfer(FrozenEstimator(model)) of skada_active.source_free, or from a network, "
+        "by AdaptationClassifier(init=FrozenEstimator(network)); to measure the model alone, set audit."
+    )
 
 
 def _describe_sources(roles: Roles) -> str:

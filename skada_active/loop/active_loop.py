@@ -21,6 +21,7 @@ from skada_active.loop._validation import (
     check_oracle,
     check_reply,
     require_target,
+    warn_of_frozen,
     warn_of_no_question,
 )
 from skada_active.loop.oracle import Oracle
@@ -37,7 +38,7 @@ from skada_active.session.settings import SessionSettings
 from skada_active.session.spending import BudgetSchedule, Spending
 from skada_active.session.store import JournalStore, MemoryStore
 from skada_active.utils._sklearn import HasMethods, Interval, StrOptions
-from skada_active.utils.fitting import keeps_grad_mode, remember_columns
+from skada_active.utils.fitting import is_frozen, keeps_grad_mode, remember_columns
 from skada_active.utils.rows import take_rows
 from skada_active.utils.warn import warn_user
 
@@ -590,8 +591,11 @@ class ActiveAdaptationLoop(MetaEstimatorMixin, DelegatedPrediction):
         settings = self._settings(X, roles, costs, n_annotators)
         answers = y[roles.candidates] if y_true is None else y_true[roles.candidates]
         has_answers = len(answers) and (y_true is None or not is_missing(answers).all())
-        if not has_answers and np.any(np.greater(getattr(self.budget, "budget", self.budget), 0)):
-            warn_of_no_question(roles, y_true)
+        if np.any(np.greater(getattr(self.budget, "budget", self.budget), 0)):
+            if not has_answers:
+                warn_of_no_question(roles, y_true)
+            elif is_frozen(settings.estimator) and not settings.audit:
+                warn_of_frozen(settings.estimator)
         store = MemoryStore(settings) if journal is None else JournalStore(journal, settings, X, y, roles)
         try:
             make_loop = clone(self)._fitted_clone

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_validate
 
@@ -117,3 +118,16 @@ def test_an_objective_without_the_target_that_it_reads_is_said(blobs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         AdaptationClassifier(MarginLoss(), max_epochs=1).fit(X, y)
+
+
+def test_labels_for_a_frozen_model_are_warned_of(blobs):
+    X, y, sample_domain = blobs
+    is_source = sample_domain > 0
+    frozen = FrozenEstimator(LogisticRegression().fit(X[is_source], y[is_source]))
+    rows, answers, domain = X[~is_source], y[~is_source], sample_domain[~is_source]
+    with pytest.warns(UserWarning, match=r"is frozen: the labels .* train nothing.*HypothesisTransfer"):
+        ActiveAdaptationLoop(frozen, budget=5, random_state=0).fit(rows, answers, sample_domain=domain)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ActiveAdaptationLoop(frozen, budget=0, random_state=0).fit(rows, answers, sample_domain=domain)
+        ActiveAdaptationLoop(frozen, budget=10, audit=0.5, random_state=0).fit(rows, answers, sample_domain=domain)
