@@ -266,6 +266,12 @@ class HypothesisTransfer(
         summary = getattr(self.source_model, "summary", None)
         if summary is None or self.features != "auto" or hasattr(self, "svd_") or not self.coef_.shape[1]:
             return None
+        width, own = summary.mean.shape[2], self.coef_.shape[1]
+        if width != own:
+            raise ValueError(
+                f"The summary of source_model is of another model: its moments are of {width} features, and the model "
+                f"has {own}; make both by SourceModel.from_fit."
+            )
         scale, padding = self.scaler_.scale_, np.zeros((len(summary.domains), len(self.classes_)))
         mean = np.concatenate([(summary.source_mean - self.scaler_.mean_) / scale, padding], axis=1)
         std = np.concatenate([summary.source_std / scale, padding], axis=1)

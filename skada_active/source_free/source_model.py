@@ -202,8 +202,9 @@ class SourceModel(FrozenEstimator):
         Raises
         ------
         ValueError
-            If there is an objective, and the model is no network.
+            If there is an objective, and the model is no network; if the summary is of another model.
         """
+        self._check_summary()
         before, last = split_pipeline(self.estimator)
         if isinstance(last, AdaptationClassifier):
             start = self if before is None else FrozenEstimator(last)
@@ -216,6 +217,14 @@ class SourceModel(FrozenEstimator):
             )
         return HypothesisTransfer(self, **params)
 
+    def _check_summary(self) -> None:
+        own, summarized = self.estimator.classes_.tolist(), self.summary.classes.tolist()
+        if own != summarized:
+            raise ValueError(
+                f"The summary is of another model, for it has the classes {summarized[:5]}, the model {own[:5]}; make "
+                "both by SourceModel.from_fit."
+            )
+
     def calibrated_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the class probabilities (n, C) at the temperature of the summary."""
         return softmax(log_proba(self.estimator.predict_proba(X)) / self.summary.temperature, axis=1)
@@ -225,6 +234,7 @@ class SourceModel(FrozenEstimator):
 
         Classes that the summary leaves out have none.
         """
+        self._check_summary()
         known = np.flatnonzero(self.summary.class_shares)
         proba = self.calibrated_proba(X)[:, known]
         shares = np.zeros(len(self.summary.classes))

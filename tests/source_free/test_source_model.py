@@ -223,6 +223,19 @@ def test_what_cannot_be_handed_over_is_refused(change, message, source):
         SourceModel.from_fit(**arguments)
 
 
+def test_a_summary_of_another_model_is_refused(linear, source, target):
+    X, y, domain = target
+    other = SourceModel(LogisticRegression().fit(source[0], source[1] == "ant"), linear.summary)
+    with pytest.raises(
+        ValueError, match=r"summary is of another model, for it has the classes \['ant', 'bee', 'cat'\]"
+    ):
+        other.adaptable()
+    wide = SourceModel(linear.estimator, SourceModel.from_fit(NETWORK, *source, random_state=0).summary)
+    strategy = GALA(estimator=wide.adaptable(), random_state=0)
+    with pytest.raises(ValueError, match="its moments are of 256 features, and the model has 4"):
+        strategy.fit(X, hidden(y), domain)
+
+
 def test_other_files_are_refused(tmp_path):
     save(LogisticRegression(), tmp_path / "other.skops")
     with pytest.raises(TypeError, match="holds LogisticRegression, not a SourceModel"):
