@@ -79,7 +79,7 @@ def test_a_session_without_a_seed_keeps_the_one_it_drew(open_session, blobs, est
     ("params", "message"),
     [
         ({"estimator": LogisticRegression(C=2)}, r"estimator__C was 1.0, is 2"),
-        ({"strategy": CoreSet()}, r"strategy was .*Mixed.*, is .*CoreSet"),
+        ({"strategy": CoreSet()}, r"strategy was .*Staged.*, is .*CoreSet"),
         ({"random_state": 1}, r"random_state was 0, is 1"),
         ({"budget": 20}, r"rounds was \[5, 5\], is \[10, 10\].*session.extend"),
         ({"session": {"costs": np.full(120, 0.5)}}, r"costs was None, is an array with the hash"),
