@@ -28,6 +28,7 @@ from skada_active.utils.fitting import (
     continue_fitting,
     continues_training,
     fit_estimator,
+    fits_without_labels,
     is_frozen,
     seed_estimator,
     split_pipeline,
@@ -207,7 +208,8 @@ class Trainer:
                 try:
                     estimator = self._fitted(y, roles)
                 except Exception as error:
-                    estimator = fit_without_new(self._fitted, y, roles, state, error)
+                    from_start = estimator.classes_ if fits_without_labels(estimator) else ()
+                    estimator = fit_without_new(self._fitted, y, roles, state, error, from_start)
             else:
                 estimator = self._copy()
                 continue_fitting(estimator, self.X, y, roles, self._epochs_after(finished.number))
@@ -306,15 +308,23 @@ def fit_strategy_model(
 
 
 def fit_without_new(
-    fit: Callable[[NDArray[Any], Roles], Any], y: NDArray[Any], roles: Roles, state: SessionState, error: Exception
+    fit: Callable[[NDArray[Any], Roles], Any],
+    y: NDArray[Any],
+    roles: Roles,
+    state: SessionState,
+    error: Exception,
+    from_start: Sequence[Any] = (),
 ) -> Any:
     """Return what `fit` makes of labels without the rarest classes that are new since the start, as few as will do.
+
+    Not new are those of the labels at the start, and those that a model which came trained knows, `from_start`.
 
     An estimator that fails, with `error`, on a class of which few labels have been bought learns from the other answers
     until it has enough of them. It depends on what is known alone, so that a replay leaves out the same.
     """
     labels = y[roles.labeled_target]
-    counts = class_counts(labels[~np.isin(labels, state.y[state.initial_roles.labeled])])
+    known = [*state.y[state.initial_roles.labeled].tolist(), *np.asarray(from_start).tolist()]
+    counts = class_counts(labels[[label not in known for label in labels.tolist()]])
     left_out = sorted(counts, key=lambda label: counts[label])
     for n_classes in range(1, 1 + len(left_out) * (not isinstance(error, MemoryError | OSError))):
         try:

@@ -134,6 +134,15 @@ def test_an_answer_that_the_source_model_does_not_know_is_refused(source, target
         model.fit(X, np.where(np.arange(len(y)) == 0, "dog", known(y, 5)), domain)
 
 
+def test_a_loop_leaves_out_the_unknown_class_alone(source, target):
+    X, y, domain = target
+    model = HypothesisTransfer(FrozenEstimator(LogisticRegression().fit(*source)))
+    loop = ActiveAdaptationLoop(model, budget=12, n_rounds=2, random_state=0)
+    with pytest.warns(UserWarning, match=r"could not be trained with the new class 'dog' \(\d+ label\(s\)\): y holds"):
+        loop.fit(X, np.where(np.arange(len(y)) % 2, "dog", y), sample_domain=domain)
+    assert loop.estimator_.n_labels_ == sum(row % 2 == 0 for row in loop.queried_ids_)
+
+
 def test_source_rows_are_not_learned_again(source, target):
     X, y, domain = target
     model = HypothesisTransfer(FrozenEstimator(LogisticRegression().fit(*source)), random_state=0)
