@@ -249,7 +249,10 @@ class HypothesisTransfer(
         logits = Transfer(self.coef_, self.intercept_, 1 / self.temperature_).logits(Z, offset)
         if self.n_labels_ or proba is None:
             proba = softmax(logits, axis=1)
-        found = {"proba": proba, "logits": logits, "features": np.concatenate([Z, offset], axis=1)}
+        found = {"proba": proba, "logits": logits}
+        if "features" in names:
+            # In single precision where the source model's are: they are what takes the memory.
+            found["features"] = np.concatenate([Z, offset], axis=1, dtype=self._feature_type)
         return {name: found[name] for name in names}
 
     def pool_head(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -326,6 +329,7 @@ class HypothesisTransfer(
         n_components = min(_N_COMPONENTS, min(features.shape) - 1)
         if sparse.issparse(features) and n_components > 0:
             self.svd_ = TruncatedSVD(n_components, random_state=rng.randint(np.iinfo(np.int32).max)).fit(features)
+        self._feature_type = np.dtype(np.float32 if features.dtype.itemsize <= 4 else np.float64)
         if features.shape[1]:
             self.scaler_ = StandardScaler().fit(self._dense(features))
 
@@ -359,6 +363,8 @@ def _numbers(rows: Any) -> Any:
     if sparse.issparse(rows):
         return rows
     try:
-        return np.asarray(rows, dtype=np.float64).reshape(n_rows(rows), -1)
+        array = np.asarray(rows)
+        numbers = array if array.dtype.kind in "biuf" else array.astype(np.float64)
+        return numbers.reshape(len(numbers), -1)
     except (TypeError, ValueError):
         return np.empty((n_rows(rows), 0))

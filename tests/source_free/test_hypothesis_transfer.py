@@ -92,7 +92,7 @@ def test_it_supplies_what_strategies_read(model, source, target):
     X, y, domain = target
     fitted = HypothesisTransfer(FrozenEstimator(clone(model).fit(*source))).fit(X, known(y, 9), domain)
     view = snapshot(fitted, X, resolve_roles(known(y, 9), domain), fitted.pool_supplies)
-    np.testing.assert_allclose(view.logits, view.features @ view.head_weight.T + view.head_bias, atol=1e-9)
+    np.testing.assert_allclose(view.logits, view.features @ view.head_weight.T + view.head_bias, atol=1e-5)
     np.testing.assert_allclose(view.proba, fitted.predict_proba(X)[9:])
 
 
@@ -238,3 +238,11 @@ def test_nothing_to_start_from_is_refused(target):
     X, y, domain = target
     with pytest.raises(ValueError, match="no source_model that knows the classes"):
         HypothesisTransfer().fit(X, known(y, 0), domain)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_features_are_as_precise_as_those_of_the_source_model(dtype, source, target):
+    X, y, domain = target
+    model = LogisticRegression().fit(source[0].astype(dtype), source[1])
+    fitted = HypothesisTransfer(FrozenEstimator(model)).fit(X.astype(dtype), known(y, 9), domain)
+    assert fitted.transform(X.astype(dtype)).dtype == dtype
