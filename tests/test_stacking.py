@@ -153,6 +153,16 @@ def test_sparse_rows_become_csr(form):
     assert np.array_equal(X.toarray(), np.concatenate([XA, XB]))
 
 
+def test_a_dataset_is_not_read_beyond_its_first_row():
+    class Rows(TensorDataset):
+        def __getitem__(self, index):
+            assert index == 0
+            return super().__getitem__(index)
+
+    X, _, _ = stack_domains({"A": (Rows(torch.zeros(3, 2)), [0, 1, 0]), "B": (Rows(torch.ones(2, 2)), None)}, "B")
+    assert len(X) == 5
+
+
 def test_datasets_are_concatenated():
     X, y, _ = stacked(X_a=TensorDataset(torch.zeros(3, 2)), X_b=TensorDataset(torch.ones(2, 2)))
     assert isinstance(X, ConcatDataset)
