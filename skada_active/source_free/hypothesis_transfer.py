@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +13,7 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.decomposition import TruncatedSVD
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import check_cv
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.multiclass import check_classification_targets
@@ -22,7 +23,14 @@ from skada_active.domains import check_inputs
 from skada_active.labels import encode_labels, native_labels
 from skada_active.pool.readers import ModelReader
 from skada_active.source_free.transfer import Transfer, choose_C, fit_transfer, log_proba
-from skada_active.utils._sklearn import Interval, StrOptions, check_feature_names, check_n_features
+from skada_active.utils._sklearn import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_feature_names,
+    check_n_features,
+    check_sample_weight,
+)
 from skada_active.utils.methods import DomainMetadata
 from skada_active.utils.random import check_rng
 from skada_active.utils.rows import as_rows, is_dataset, n_rows, take_rows
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HypothesisTransfer"]
 
-#: Dimensions that sparse features, such as those of texts, are reduced to.
+#: Dimensions that wider sparse features, such as those of texts, are reduced to.
 _N_COMPONENTS = 100
 
 
@@ -54,15 +62,17 @@ class HypothesisTransfer(
         that clones keep it. ``None``: none, a logistic regression on the labels alone.
     C : float or "auto", default="auto"
         Inverse strength of the pull of the weights to zero, as in `sklearn.linear_model.LogisticRegression`; 0: there
-        are no weights. ``"auto"``: by cross-validation of the log loss on the labelled rows, from 0 to 1; 0 with fewer
-        than 5 of them.
+        are no weights. ``"auto"``: by cross-validation of the log loss on the labelled rows, from 0 to 1, or no change
+        at all where the source model as it is does best; 0 with fewer than 5 labels.
     features : {"auto", "input"}, FrozenEstimator or None, default="auto"
         What the linear function reads, standardised by the target rows, gaps as means. ``"auto"``: the input of the
-        last step of a Pipeline, the embedding of an `AdaptationClassifier`, else `X`; sparse features are reduced to
-        100 dimensions by a truncated SVD of the target rows; where there are no numbers, nothing. ``"input"``: `X`. A
-        fitted transformer: what it returns. ``None``: nothing, only factor and bias are learned.
-    cv : int, default=5
-        Folds of the cross-validation.
+        last step of a Pipeline, the embedding of an `AdaptationClassifier`, else `X`; sparse features of more than 100
+        columns are reduced to 100 dimensions at most by a truncated SVD of the target rows; where there are no numbers,
+        nothing. ``"input"``: `X`. A fitted transformer (a function in `sklearn.preprocessing.FunctionTransformer`):
+        what it returns. ``None``: nothing, only factor and bias are learned.
+    cv : int, splitter or iterable of (train, test), default=5
+        Folds of the cross-validation. A number: so many, the classes spread over them. Otherwise as in scikit-learn,
+        with positions among the labelled rows that are learned from, those of weight 0 included.
     random_state : int, RandomState instance or None, default=None
         Seed of the folds and of the SVD.
 
@@ -78,8 +88,8 @@ class HypothesisTransfer(
         How many labels were learned from.
     temperature_ : float
         What the source model's logits are divided by.
-    C_ : float
-        The C that was used.
+    C_ : float or None
+        The C that was used; None: the source model was left as it is.
     n_features_in_, feature_names_in_
         Number and names of the columns of `X`.
 
@@ -95,10 +105,14 @@ class HypothesisTransfer(
     Where there are target rows, only their labels are learned: the source model has learned the others. Bias and
     logarithm of the factor have a Gaussian prior of variance 1, whatever `C` is.
 
+    `sample_weight` counts in the loss and in mean and deviation of the features: a row of weight 2 is one that stands
+    twice, and one of weight 0 is not there. Only the folds of a number are of rows: copies may fall into different
+    ones.
+
     To query strategies it supplies probabilities, logits, features (the standardised ones and the source model's
     log-probabilities, side by side) and the linear head on these.
 
-    Costs one pass of the source model over the target rows, then O(n min(n, D) D) for n labels, and seven fits for each
+    Costs one pass of the source model over the target rows, then O(n min(n, D) D) for n labels, and eight fits for each
     fold: for 200 labels of 10 classes and 2048 features a second.
 
     References
@@ -128,7 +142,7 @@ class HypothesisTransfer(
         "source_model": [FrozenEstimator, None],
         "C": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "features": [StrOptions({"auto", "input"}), FrozenEstimator, None],
-        "cv": [Interval(Integral, 2, None, closed="left")],
+        "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split", "get_n_splits"]), Iterable],
         "random_state": ["random_state"],
     }
 
@@ -138,7 +152,7 @@ class HypothesisTransfer(
         C: float | str = "auto",
         features: Any = "auto",
         *,
-        cv: int = 5,
+        cv: Any = 5,
         random_state: Any = None,
     ) -> None:
         self.source_model = source_model
@@ -152,7 +166,13 @@ class HypothesisTransfer(
         """Whether `fit` needs no label: the source model knows the classes."""
         return self.source_model is not None
 
-    def fit(self, X: Any, y: ArrayLike, sample_domain: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_domain: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn from the labelled target rows.
 
         Parameters
@@ -163,6 +183,8 @@ class HypothesisTransfer(
             Labels; target rows may miss theirs (-1 in integer, NaN in float, None in object `y`).
         sample_domain : array-like of shape (n,) of int, default=None
             Domain number per row: ``>= 0`` source, ``< 0`` target. ``None``: all rows are learned from.
+        sample_weight : array-like of shape (n,), default=None
+            How often each row counts, those without a label included; ``None``: once.
 
         Returns
         -------
@@ -172,16 +194,21 @@ class HypothesisTransfer(
         Raises
         ------
         TypeError
-            If the source model is not in a `FrozenEstimator`, or has no ``predict_proba``.
+            If the source model is not in a `FrozenEstimator`, or has no ``predict_proba``; if `features` is a
+            transformer or function that is not in one.
         ValueError
-            If a label is none of the source model's classes.
+            If a label is none of the source model's classes, or the source model is not fitted.
         """
-        self._check_source_model()
+        self._check_frozen()
         self._validate_params()
         X = as_rows(X)
         self._check_columns(X, reset=True)
         X, y, roles = check_inputs(X, y, sample_domain)
-        rows = roles.target if len(roles.target) else np.arange(len(roles))
+        weight = np.ones(len(roles))
+        if sample_weight is not None:
+            weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        given = roles.target if weight[roles.target].any() else np.arange(len(roles))
+        rows = given[weight[given] > 0]
         labeled = np.flatnonzero(roles.is_labeled[rows])
         labels = native_labels(y[rows[labeled]])
         check_classification_targets(labels)
@@ -193,11 +220,15 @@ class HypothesisTransfer(
         self.classes_ = np.unique(labels) if self.source_model is None else self.source_model.classes_
         codes = encode_labels(labels, self.classes_)
         rng = check_rng(self.random_state)
-        Z, offset, _ = self._read(take_rows(X, rows), rng)
-        Z, offset = Z[labeled], offset[labeled]
-        self.C_ = float(choose_C(Z, offset, codes, self.cv, rng) if isinstance(self.C, str) else self.C)
-        start = Transfer(np.zeros((len(self.classes_), Z.shape[1])), np.zeros(len(self.classes_)), 1.0)
-        self.coef_, self.intercept_, scale = fit_transfer(Z, offset, codes, self.C_) if len(codes) else start
+        Z, offset, _ = self._read(take_rows(X, rows), rng, None if sample_weight is None else weight[rows])
+        Z, offset, counts = Z[labeled], offset[labeled], weight[rows[labeled]]
+        if isinstance(self.C, str):
+            of_label = given[roles.is_labeled[given]]
+            folds = _folds(self.cv, y[of_label], weight[of_label] > 0)
+            self.C_ = choose_C(Z, offset, codes, folds, rng, counts, may_stay=self.source_model is not None)
+        else:
+            self.C_ = float(self.C)
+        self.coef_, self.intercept_, scale = fit_transfer(Z, offset, codes, self.C_, counts)
         self.temperature_ = 1 / scale
         self.n_labels_, self._n_features_out = len(codes), Z.shape[1] + len(self.classes_)
         return self
@@ -247,7 +278,7 @@ class HypothesisTransfer(
         self._check_columns(X, reset=False)
         Z, offset, proba = self._read(X)
         logits = Transfer(self.coef_, self.intercept_, 1 / self.temperature_).logits(Z, offset)
-        if self.n_labels_ or proba is None:
+        if proba is None or (self.n_labels_ and self.C_ is not None):
             proba = softmax(logits, axis=1)
         found = {"proba": proba, "logits": logits}
         if "features" in names:
@@ -293,8 +324,8 @@ class HypothesisTransfer(
             check_feature_names(self, X, reset=reset)
             check_n_features(self, X, reset=reset)
 
-    def _check_source_model(self) -> None:
-        source = self.source_model
+    def _check_frozen(self) -> None:
+        source, features = self.source_model, self.features
         if source is not None and not isinstance(source, FrozenEstimator):
             raise TypeError(
                 f"source_model must be a fitted classifier in sklearn.frozen.FrozenEstimator, which clones keep, got "
@@ -305,17 +336,27 @@ class HypothesisTransfer(
                 f"source_model={source!r} has no predict_proba; wrap the model in "
                 "sklearn.calibration.CalibratedClassifierCV, fitted at the source."
             )
+        if source is not None:
+            check_is_fitted(source, msg=f"source_model={source!r} is not fitted; fit it on source rows first.")
+        if callable(features) or (hasattr(features, "transform") and not isinstance(features, FrozenEstimator)):
+            raise TypeError(
+                f"features must be a fitted transformer in sklearn.frozen.FrozenEstimator, which clones keep, got "
+                f"{features!r}; pass FrozenEstimator(transformer), a function as "
+                "FrozenEstimator(FunctionTransformer(function))."
+            )
+        if isinstance(features, FrozenEstimator) and not hasattr(features, "transform"):
+            raise TypeError(f'features={features!r} has no transform; give a transformer, "auto", "input" or None.')
 
     def _read(
-        self, X: Any, rng: np.random.RandomState | None = None
+        self, X: Any, rng: np.random.RandomState | None = None, weight: NDArray[np.float64] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any] | None]:
         """Return standardised features (n, D), and log-probabilities and probabilities (n, C) of the source model.
 
-        With `rng`, it is learned from these rows how features are reduced and standardised.
+        With `rng`, it is learned from these rows, of these weights, how features are reduced and standardised.
         """
         features, proba = self._source_outputs(X)
         if rng is not None:
-            self._prepare(features, rng)
+            self._prepare(features, rng, weight)
         Z = self._dense(features)
         if hasattr(self, "scaler_"):
             Z = np.nan_to_num(self.scaler_.transform(Z), copy=False)  # a gap is no more than the mean
@@ -323,15 +364,16 @@ class HypothesisTransfer(
             return Z, np.zeros((len(Z), len(self.classes_))), None
         return Z, log_proba(proba), proba
 
-    def _prepare(self, features: Any, rng: np.random.RandomState) -> None:
+    def _prepare(self, features: Any, rng: np.random.RandomState, weight: NDArray[np.float64] | None) -> None:
         for name in ("scaler_", "svd_"):
             self.__dict__.pop(name, None)
-        n_components = min(_N_COMPONENTS, min(features.shape) - 1)
-        if sparse.issparse(features) and n_components > 0:
-            self.svd_ = TruncatedSVD(n_components, random_state=rng.randint(np.iinfo(np.int32).max)).fit(features)
         self._feature_type = np.dtype(np.float32 if features.dtype.itemsize <= 4 else np.float64)
-        if features.shape[1]:
-            self.scaler_ = StandardScaler().fit(self._dense(features))
+        if sparse.issparse(features) and features.shape[1] > _N_COMPONENTS:
+            weighted = features if weight is None else sparse.diags_array(np.sqrt(weight)) @ features
+            self.svd_ = _reduction(weighted, rng)
+        Z = self._dense(features)
+        if Z.shape[1]:
+            self.scaler_ = StandardScaler().fit(Z, sample_weight=weight)
 
     def _dense(self, features: Any) -> NDArray[np.float64]:
         if hasattr(self, "svd_"):
@@ -368,3 +410,24 @@ def _numbers(rows: Any) -> Any:
         return numbers.reshape(len(numbers), -1)
     except (TypeError, ValueError):
         return np.empty((n_rows(rows), 0))
+
+
+def _reduction(features: Any, rng: np.random.RandomState) -> TruncatedSVD:
+    """Return a truncated SVD of sparse rows without components of no variation.
+
+    Copies of rows leave such: nothing but rounding errors, which would be standardised to the size of the others, and
+    directions in which any other row lies far away.
+    """
+    svd = TruncatedSVD(_N_COMPONENTS, random_state=rng.randint(np.iinfo(np.int32).max)).fit(features)
+    values = svd.singular_values_
+    least = values.max(initial=0) * max(features.shape) * np.finfo(values.dtype).eps
+    svd.components_ = svd.components_[values > least]
+    return svd
+
+
+def _folds(cv: Any, labels: NDArray[Any], is_kept: NDArray[np.bool_]) -> Any:
+    """Return the number of folds, or the folds as positions among the labelled rows that are kept, made when read."""
+    if isinstance(cv, Integral):
+        return cv
+    position, splits = np.cumsum(is_kept) - 1, check_cv(cv).split(np.zeros((len(labels), 1)), native_labels(labels))
+    return (tuple(position[part[is_kept[part]]] for part in split) for split in splits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +16,13 @@ __all__ = ["Transfer", "choose_C", "fit_transfer", "log_proba"]
 
 #: Least probability of a class: what a tree has never seen in a leaf is not impossible.
 _LEAST = 1e-4
-#: Values of C that cross-validation compares; 0: no weights, but a scale and a bias.
-_GRID = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+#: Values of C that cross-validation compares; None: the other model as it is, 0: no weights, but a scale and a bias.
+_GRID = (None, 0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 #: With fewer labels than this there is nothing to hold out.
 _FEWEST = 5
 
 Rows = NDArray[np.float64]
+Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class Transfer(NamedTuple):
@@ -50,14 +52,16 @@ def log_proba(proba: ArrayLike) -> Rows:
     return log_softmax(np.log(np.maximum(np.asarray(proba, dtype=np.float64), _LEAST)), axis=1)
 
 
-def fit_transfer(Z: Rows, offset: Rows, codes: NDArray[np.int64], C: float) -> Transfer:
+def fit_transfer(
+    Z: Rows, offset: Rows, codes: NDArray[np.int64], C: float | None, weight: Rows | None = None
+) -> Transfer:
     r"""Return the change that makes labelled rows likely and stays near the other model.
 
-    It minimises
+    It minimises, with row weights v,
 
     .. math::
 
-        -\sum_i \log \mathrm{softmax}(e^t o_i + W z_i + b)_{y_i} + \frac{\|W\|^2}{2 C} + \frac{\|b\|^2 + t^2}{2}.
+        -\sum_i v_i \log \mathrm{softmax}(e^t o_i + W z_i + b)_{y_i} + \frac{\|W\|^2}{2 C} + \frac{\|b\|^2 + t^2}{2}.
 
     Parameters
     ----------
@@ -67,8 +71,11 @@ def fit_transfer(Z: Rows, offset: Rows, codes: NDArray[np.int64], C: float) -> T
         Log-probabilities of the other model, o.
     codes : ndarray of shape (n,), int
         Column positions of the labels.
-    C : float
+    C : float or None
         Inverse strength of the pull on the weights, as in `sklearn.linear_model.LogisticRegression`; 0: there are none.
+        None: nothing changes.
+    weight : ndarray of shape (n,), default=None
+        How often each row counts; ``None``: once.
 
     Returns
     -------
@@ -79,31 +86,65 @@ def fit_transfer(Z: Rows, offset: Rows, codes: NDArray[np.int64], C: float) -> T
     -----
     The weights lie in the span of the rows: O(n min(n, D) D) once, and O(n min(n, D) n_classes) for each step.
     """
+    if C is None or not len(codes):
+        return _unchanged(offset.shape[1], Z.shape[1])
     reduced, turned = _in_span(Z)
-    found = _solve(reduced, offset, codes, C)
+    found = _solve(reduced, offset, codes, np.ones(len(codes)) if weight is None else weight, C)
     return found._replace(weight=found.weight @ turned)
 
 
 def choose_C(  # noqa: N802, the name of the parameter
-    Z: Rows, offset: Rows, codes: NDArray[np.int64], cv: int, rng: np.random.RandomState
-) -> float:
-    """Return the C of least log loss on labelled rows that are held out, `cv` folds with the classes spread over them.
+    Z: Rows,
+    offset: Rows,
+    codes: NDArray[np.int64],
+    cv: int | Iterable[Split],
+    rng: np.random.RandomState,
+    weight: Rows | None = None,
+    *,
+    may_stay: bool = True,
+) -> float | None:
+    """Return the C of least log loss on labelled rows that are held out.
 
-    Of equal ones it is the least; with fewer than 5 rows it is 0.
+    Parameters
+    ----------
+    Z, offset, codes, weight
+        As in `fit_transfer`.
+    cv : int or iterable of (train, test)
+        Number of folds, over which the classes are spread, or the folds.
+    rng : RandomState
+        Draws these folds.
+    may_stay : bool, default=True
+        Whether None, the other model as it is, is a candidate.
+
+    Returns
+    -------
+    float or None
+        Of equal ones the one that changes least. With fewer than 5 rows it is 0.
     """
     n = len(codes)
     if n < _FEWEST:
         return 0.0
-    folds, losses = spread_folds(codes, min(cv, n), rng), np.zeros(len(_GRID))
-    for fold in np.unique(folds):
-        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    weight = np.ones(n) if weight is None else weight
+    if isinstance(cv, int | np.integer):
+        folds = spread_folds(codes, min(cv, n), rng)
+        cv = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
+    grid = _GRID if may_stay else _GRID[1:]
+    losses = np.zeros(len(grid))
+    for train, test in cv:
         reduced, turned = _in_span(Z[train])
         rows, found = Z[test] @ turned.T, None
-        for number, C in enumerate(_GRID):
-            found = _solve(reduced, offset[train], codes[train], C, found)
-            logits = log_softmax(found.logits(rows, offset[test]), axis=1)
-            losses[number] -= logits[np.arange(len(test)), codes[test]].sum()
-    return _GRID[int(np.argmin(losses.round(9)))]
+        for number, C in enumerate(grid):
+            if C is None:
+                logits = offset[test]
+            else:
+                found = _solve(reduced, offset[train], codes[train], weight[train], C, found)
+                logits = found.logits(rows, offset[test])
+            losses[number] -= weight[test] @ log_softmax(logits, axis=1)[np.arange(len(test)), codes[test]]
+    return grid[int(np.argmin(losses.round(9)))]
+
+
+def _unchanged(n_classes: int, width: int) -> Transfer:
+    return Transfer(np.zeros((n_classes, width)), np.zeros(n_classes), 1.0)
 
 
 def _in_span(Z: Rows) -> tuple[Rows, Rows]:
@@ -114,11 +155,13 @@ def _in_span(Z: Rows) -> tuple[Rows, Rows]:
     return basis * values, turned
 
 
-def _solve(Z: Rows, offset: Rows, codes: NDArray[np.int64], C: float, start: Transfer | None = None) -> Transfer:
+def _solve(
+    Z: Rows, offset: Rows, codes: NDArray[np.int64], counts: Rows, C: float, start: Transfer | None = None
+) -> Transfer:
     """Return the minimum of the loss of `fit_transfer`, looked for from `start` on."""
     n_classes, width = offset.shape[1], Z.shape[1] if C else 0
     rows, truth = Z[:, :width], np.eye(n_classes)[codes]
-    weight, bias, scale = (np.zeros((n_classes, 0)), np.zeros(n_classes), 1.0) if start is None else start
+    weight, bias, scale = _unchanged(n_classes, 0) if start is None else start
     if weight.shape[1] != width or not weight.any():
         weight = np.zeros((n_classes, width))
 
@@ -126,9 +169,9 @@ def _solve(Z: Rows, offset: Rows, codes: NDArray[np.int64], C: float, start: Tra
         weight, bias, log_scale = _parts(parameters, n_classes)
         scaled = np.exp(log_scale) * offset
         logits = log_softmax(scaled + rows @ weight.T + bias, axis=1)
-        residual = np.exp(logits) - truth
+        residual = counts[:, None] * (np.exp(logits) - truth)
         pull = weight / C if C else weight
-        value = -(logits * truth).sum() + ((pull * weight).sum() + bias @ bias + log_scale**2) / 2
+        value = -counts @ (logits * truth).sum(axis=1) + ((pull * weight).sum() + bias @ bias + log_scale**2) / 2
         of_scale = (residual * scaled).sum() + log_scale
         return value, np.concatenate([(residual.T @ rows + pull).ravel(), residual.sum(axis=0) + bias, [of_scale]])
 

@@ -11,6 +11,7 @@ from sklearn.utils._set_output import _wrap_data_with_container as wrap_output
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_n_features as check_n_features
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "StrOptions",
     "check_feature_names",
     "check_n_features",
+    "check_sample_weight",
     "name_estimators",
     "num_samples",
     "safe_indexing",

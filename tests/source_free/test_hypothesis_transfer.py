@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -246,3 +249,138 @@ def test_features_are_as_precise_as_those_of_the_source_model(dtype, source, tar
     model = LogisticRegression().fit(source[0].astype(dtype), source[1])
     fitted = HypothesisTransfer(FrozenEstimator(model)).fit(X.astype(dtype), known(y, 9), domain)
     assert fitted.transform(X.astype(dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "params", [{"C": 0.3}, {"C": 0.0}, {"C": 0.3, "features": None}, {"C": "auto"}], ids=lambda p: str(p)
+)
+def test_a_weight_of_two_is_a_row_twice(params, source, target):
+    X, y, domain = target
+    weight = 1 + np.arange(len(y)) % 3
+    rows, model = np.repeat(np.arange(len(y)), weight), FrozenEstimator(LogisticRegression().fit(*source))
+
+    def fit(rows, weight=None):
+        labels = known(y, 9)[rows]
+        of_label = np.arange(sum(label is not None for label in labels))
+        start = HypothesisTransfer(model, cv=[(of_label, of_label)], **params)
+        return start.fit(X[rows], labels, domain[rows], sample_weight=weight)
+
+    once, weighted, repeated = fit(np.arange(len(y))), fit(np.arange(len(y)), weight), fit(rows)
+    np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=1e-5)
+    assert weighted.C_ == repeated.C_
+    assert np.abs(weighted.predict_proba(X) - once.predict_proba(X)).max() > 1e-3
+
+
+def test_a_row_of_weight_zero_is_not_there(source, target):
+    X, y, domain = target
+    start = HypothesisTransfer(FrozenEstimator(LogisticRegression().fit(*source)), random_state=0)
+    there = np.arange(len(y)) % 4 > 0
+    labels = np.where(there, known(y, 40), "dog")  # a label that the source model does not know
+    weighted = clone(start).fit(np.where(there[:, None], X, 1e6), labels, domain, sample_weight=there.astype(int))
+    without = clone(start).fit(X[there], labels[there], domain[there])
+    np.testing.assert_allclose(weighted.predict_proba(X), without.predict_proba(X), rtol=1e-9)
+    assert weighted.n_labels_ == without.n_labels_ == 30
+
+
+@pytest.mark.parametrize("n_copies", [1, 3])
+def test_copies_of_texts_leave_no_direction_of_rounding_errors(n_copies):
+    rng = np.random.default_rng(0)
+    own = [[f"{name}{number}" for number in range(40)] for name in NAMES]
+    common = [f"word{number}" for number in range(100)]
+
+    def texts(n):
+        codes = rng.integers(3, size=n)
+        rows = [" ".join([*rng.choice(own[code], 3), *rng.choice(common, 6)]) for code in codes]
+        return np.array(rows, dtype=object), NAMES[codes].astype(object)
+
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(*texts(200))
+    X, y = (np.repeat(values, n_copies) for values in texts(30))
+    fitted = HypothesisTransfer(FrozenEstimator(model), C=1.0, random_state=0).fit(X, y, np.full(len(y), -1))
+    new, truth = texts(200)
+    assert np.abs(fitted.transform(new)).max() < 20
+    assert fitted.score(new, truth) > 0.95
+
+
+def test_sparse_and_dense_rows_of_few_columns_are_the_same(source, target):
+    X, y, domain = target
+    start = HypothesisTransfer(FrozenEstimator(LogisticRegression().fit(*source)), C=0.3)
+    dense = clone(start).fit(X, known(y, 20), domain)
+    thin = clone(start).fit(sparse.csr_array(X), known(y, 20), domain)
+    np.testing.assert_allclose(thin.predict_proba(sparse.csr_array(X)), dense.predict_proba(X), atol=1e-5)
+
+
+def test_a_model_that_is_right_stays_exactly_as_it_is(target):
+    X, _, domain = target
+    y = np.resize(NAMES[[0, 0, 0, 1, 2]], len(X))  # whatever the features are
+    model = DummyClassifier().fit(X, y)
+    fitted = HypothesisTransfer(FrozenEstimator(model), random_state=0).fit(X, known(y, 40), domain)
+    assert (fitted.C_, fitted.n_labels_, fitted.temperature_) == (None, 40, 1)
+    np.testing.assert_array_equal(fitted.predict_proba(X), model.predict_proba(X))
+
+
+def test_without_a_source_model_it_does_not_stay_where_nothing_is_known(target):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    assert HypothesisTransfer(random_state=0).fit(X, target[1]).C_ is not None
+
+
+@pytest.mark.parametrize("cv", [KFold(2), [(np.arange(10), np.arange(10, 20))]], ids=["splitter", "iterable"])
+def test_folds_are_those_of_scikit_learn(cv, source, target):
+    X, y, domain = target
+    start = HypothesisTransfer(FrozenEstimator(LogisticRegression().fit(*source)), cv=cv)
+    assert start.fit(X, known(y, 20), domain).C_ == clone(start).fit(X, known(y, 20), domain).C_
+    assert clone(start).fit(X, known(y, 0), domain).n_labels_ == 0  # nothing to hold out, and no error
+    with pytest.raises(ValueError, match="n_splits=9"):
+        clone(start).set_params(cv=KFold(9)).fit(X, known(y, 8), domain)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_it_is_the_last_step_of_a_pipeline_in_a_loop(routing, source, target):
+    X, y, domain = target
+    scaler = StandardScaler().fit(source[0])
+    model = LogisticRegression().fit(scaler.transform(source[0]), source[1])
+    estimator = make_pipeline(FrozenEstimator(scaler), HypothesisTransfer(FrozenEstimator(model)))
+    with config_context(enable_metadata_routing=routing):
+        loop = ActiveAdaptationLoop(estimator, budget=20, n_rounds=2, audit=0.5, random_state=0)
+        loop.fit(X, y, sample_domain=domain)
+    assert loop.initial_["accuracy"]["transductive"] == pytest.approx(model.score(scaler.transform(X), y))
+    assert loop.accuracy_.low <= loop.score(X, y) <= loop.accuracy_.high
+    assert loop.estimator_[-1].n_labels_ == 10  # the others are audit rows, which train nothing
+
+
+def test_the_weight_of_target_rows_in_a_loop_changes_nothing(source, target):
+    X, y, _ = target
+    both = np.concatenate([source[0], X]), np.concatenate([source[1], y])
+    start = HypothesisTransfer(FrozenEstimator(LogisticRegression().fit(*source)))
+
+    def proba(target_weight):
+        loop = ActiveAdaptationLoop(start, budget=10, n_rounds=2, target_weight=target_weight, random_state=0)
+        return loop.fit(*both, sample_domain=np.repeat([1, -1], [60, 60])).predict_proba(X)
+
+    np.testing.assert_array_equal(proba("balanced"), proba(0.1))
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"features": PCA(2).fit(make_rows()[0])}, TypeError, r"pass FrozenEstimator\(transformer\)"),
+        ({"features": np.abs}, TypeError, r"FrozenEstimator\(FunctionTransformer\(function\)\)"),
+        ({"features": FrozenEstimator(GaussianNB().fit(*make_rows()))}, TypeError, "has no transform"),
+        ({"source_model": FrozenEstimator(LogisticRegression())}, NotFittedError, "fit it on source rows first"),
+        ({"C": -1.0}, ValueError, "The 'C' parameter"),
+        ({"cv": 1}, ValueError, "The 'cv' parameter"),
+    ],
+    ids=["transformer", "function", "no transformer", "not fitted", "C", "cv"],
+)
+def test_bad_settings_are_refused_with_the_remedy(params, error, message, source, target):
+    X, y, domain = target
+    start = HypothesisTransfer(FrozenEstimator(LogisticRegression().fit(*source)))
+    with pytest.raises(error, match=message):
+        start.set_params(**params).fit(X, known(y, 9), domain)
+
+
+@pytest.mark.parametrize("weight", [np.full(60, -1.0), np.zeros(60), np.ones(59)], ids=["negative", "zeros", "short"])
+def test_bad_weights_are_refused(weight, source, target):
+    X, y, domain = target
+    start = HypothesisTransfer(FrozenEstimator(LogisticRegression().fit(*source)))
+    with pytest.raises(ValueError, match="weight"):
+        start.fit(X, known(y, 9), domain, sample_weight=weight)

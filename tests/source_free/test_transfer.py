@@ -80,6 +80,37 @@ def test_c_grows_with_what_the_labels_say():
     assert choose_C(np.random.default_rng(1).normal(size=Z.shape), 5 * np.eye(3)[codes], codes, 5, rng) <= 1e-3
 
 
+def test_a_weight_of_two_is_a_row_twice():
+    Z, offset, codes = some_rows()
+    weight = 1.0 + np.arange(30) % 3
+    rows = np.repeat(np.arange(30), weight.astype(int))
+    weighted = fit_transfer(Z, offset, codes, 0.5, weight)
+    repeated = fit_transfer(Z[rows], offset[rows], codes[rows], 0.5)
+    np.testing.assert_allclose(weighted.weight, repeated.weight, atol=1e-5)
+    np.testing.assert_allclose(weighted.bias, repeated.bias, atol=1e-5)
+    assert weighted.scale == pytest.approx(repeated.scale, abs=1e-5)
+
+
+def test_rows_of_weight_zero_do_not_count_in_the_choice_of_c():
+    Z, offset, codes = some_rows(n=60)
+    counts, rng = np.arange(60) < 30, np.random.RandomState(0)
+    mixed = np.where(counts, codes, (codes + 1) % 3)
+    folds = [(np.arange(0, 60, 2), np.arange(1, 60, 2))]
+    of_half = [(np.arange(0, 30, 2), np.arange(1, 30, 2))]
+    chosen = choose_C(Z, offset, mixed, folds, rng, counts.astype(float))
+    assert chosen == choose_C(Z[:30], offset[:30], codes[:30], of_half, rng)
+    assert chosen != choose_C(Z, offset, mixed, folds, rng)
+
+
+def test_a_model_that_is_right_may_stay():
+    offset = np.log(np.tile([0.6, 0.2, 0.2], (60, 1)))
+    codes = np.resize([0, 0, 0, 1, 2], 60)
+    noise, rng = np.random.default_rng(0).normal(size=(60, 4)), np.random.RandomState(0)
+    assert choose_C(noise, offset, codes, 5, rng) is None
+    assert choose_C(noise, offset, codes, 5, rng, may_stay=False) is not None
+    np.testing.assert_array_equal(fit_transfer(noise, offset, codes, None).logits(noise, offset), offset)
+
+
 @pytest.mark.parametrize("n", range(5))
 def test_few_labels_choose_no_weights(n):
     Z, offset, codes = some_rows()
