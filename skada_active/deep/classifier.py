@@ -539,6 +539,8 @@ class AdaptationClassifier(
         self.domains_ = np.concatenate([np.unique(roles.domain[roles.source]), np.unique(roles.domain[roles.target])])
         self._seed = int(check_rng(self.random_state).randint(np.iinfo(np.int32).max))
         self._n_calls = 0
+        # Of the network as it is made; target domains may come later, the first one too.
+        self._n_domains = max(len(self.domains_), int((self.domains_ >= 0).sum()) + 1)
         # What `set_params` changes later counts from the next network.
         self._config = self._unfitted()
         if initial is not None:
@@ -579,9 +581,7 @@ class AdaptationClassifier(
         return inputs, rows, self._build(inputs, device, weights)
 
     def _build(self, inputs: InputProfile, device: str, weights: dict[str, Any] | None = None) -> AdaptationNet:
-        # Target domains may come later, where there is none at first.
-        n_sources = int((self.domains_ >= 0).sum())
-        sizes = {"n_classes": len(self.classes_), "n_domains": max(len(self.domains_), n_sources + 1)}
+        sizes = {"n_classes": len(self.classes_), "n_domains": self._n_domains}
         return build_net(self._config, inputs, device=device, weights=weights, **sizes)
 
     def _unfitted(self) -> Self:

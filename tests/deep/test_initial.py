@@ -255,6 +255,15 @@ def test_two_sources_leave_room_for_a_target_that_comes_later(make_data):
     assert model.partial_fit(X, y, several).loss_terms_["domain_loss"] > 0
 
 
+def test_a_network_that_met_new_targets_is_copied(make_data):
+    X, y, domain = make_data()
+    model = classifier(DANN(discriminator="per_source")).fit(X, y, domain)
+    model.partial_fit(X, y, np.where((domain < 0) & (np.arange(len(X)) % 2 > 0), -5, domain))
+    copied = pickle.loads(pickle.dumps(model))
+    assert copied.domains_.tolist() == [1, -1, -5]
+    np.testing.assert_array_equal(copied.predict_proba(X), model.predict_proba(X))
+
+
 @pytest.mark.parametrize("part", ["head", "backbone"])
 def test_frozen_parts_keep_their_weights(model, data, part):
     fitted = starting(model, MCC(), frozen=[part]).fit(*data)
