@@ -46,7 +46,7 @@ def check_fit_data(
     X, y, roles = check_inputs(rows, y, sample_domain)
     if len(roles.labeled):
         check_classification_targets(native_labels(y[roles.labeled]))
-    elif trained is None:
+    elif trained is None or (not reset and estimator._config.objective is None):
         raise ValueError(
             "y has no label at all, so there is nothing to train on: give source rows (sample_domain >= 0), "
             "target rows with a label, or a trained network as init."

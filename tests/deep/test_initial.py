@@ -120,6 +120,14 @@ def test_partial_fit_starts_from_it_and_goes_on(model, data):
     assert not np.array_equal(gone_on.predict_proba(data[0]), model.predict_proba(data[0]))
 
 
+def test_going_on_needs_a_label_or_an_objective(model, unlabelled):
+    with pytest.raises(ValueError, match="nothing to train on"):
+        model.partial_fit(*unlabelled)
+    adapted = starting(model, MCC()).fit(*unlabelled)
+    before = adapted.predict_proba(unlabelled[0])
+    assert not np.array_equal(adapted.partial_fit(*unlabelled).predict_proba(unlabelled[0]), before)
+
+
 def test_classes_are_those_of_the_other_network(by_name, data):
     X, y, domain = data
     names = np.where(y == 0, "ant", None)
