@@ -1,27 +1,33 @@
-"""Simulate campaigns with audits: how often `TargetAccuracy` stops too early, and what stopping rules save.
+"""Simulate campaigns with stopping rules: how often they stop too early, what they save, and what audits cost.
 
-``python benchmarks/stopping.py --data FOLDER`` buys 100 labels in 10 rounds, half of them audited, on the tasks of the
-half ``report`` of `_robust_tasks.py` (at most 1000 rows of either domain, drawn by the seed), with a pipeline of
-logistic regression and the loop's default strategy. The rules read the history of every campaign as they would in a
-loop; the truth is the accuracy on target rows that were never bought.
+``python benchmarks/stopping.py --data FOLDER`` runs campaigns on the tasks of the half ``report`` of `_robust_tasks.py`
+(at most 1000 rows of either domain, drawn by the seed), with a pipeline of logistic regression and the loop's default
+strategy. No campaign is stopped: the predictions of every round are recorded, and the rules are asked afterwards what
+they would have said.
 
-* A *false stop*: `TargetAccuracy` stops where no model of the campaign is as good as it asks for. It asks for half a
-  point more than the best of them has, which is the hardest case; and for 15 points less than the last one has, to
-  see how often it stops at all.
-* What rules save: labels bought until a rule stops, and accuracy lost against the whole budget. Beside the package's
-  rules stand two criteria as published and as small-text has them by default: the mean of Cohen's kappa of successive
-  predictions over three rounds is at least .99 (Bloodgood and Vijay-Shanker 2009), and no prediction changed (Zhu et
-  al. 2008). Its third one, Delta-F, is for two classes.
+* False stops: 100 labels in 5 rounds, half of them audited. `TargetAccuracy` is asked for more and for less than the
+  last model's accuracy on the rows that it is not trained on. Its stop is *false* if the model at which it stops is
+  below what was asked for, on the rows that this model is not trained on. Half a point above the last model, nearly
+  every stop is. `SmallGain` stops falsely where the round before had gained as much as it asks for, or more.
+* Savings: 100 labels in 10 rounds, without audits. Labels bought until a rule stops, and accuracy lost against the
+  whole budget, on the rows that the whole campaign never bought. With ``pip install small-text`` its criteria stand
+  beside the package's rules, with its defaults, and see the predictions for all target rows: `KappaAverage` (Bloodgood
+  and Vijay-Shanker 2009), `ClassificationChange` (Zhu, Wang and Hovy 2008) and, where there are two classes,
+  `DeltaFScore` (Altschuler and Bloodgood 2019).
 * The price of audits: 50 labels in 5 rounds with and without ``audit=0.2``, accuracy on rows never bought.
+
+Ten minutes of one core.
 """
 
 from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import _one_thread  # noqa: F401
 import numpy as np
@@ -29,42 +35,61 @@ from _report import show
 from _robust_candidates import MODELS
 from _robust_tasks import HALVES, Task, load_task
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from skada_active import ActiveAdaptationLoop
+from skada_active.domains import mask_target
 from skada_active.loop.stopping import SmallGain, StablePredictions, StoppingRule, TargetAccuracy
 from skada_active.metrics import mean_interval
 
-History = list[dict[str, Any]]
-MOST_ROWS, ABOVE, BELOW = 1000, 0.005, 0.15
+try:
+    from small_text import stopping_criteria as small_text
+except ImportError:
+    small_text = None
+
+TASKS = HALVES["report"]
+MOST_ROWS = 1000
+MARGINS = (0.005, -0.05, -0.10, -0.15, -0.20)  # what `TargetAccuracy` is asked for, from the last model's accuracy
+GAINS = (1, 3)  # what `SmallGain` is asked for, in points
 
 
 class Never(StoppingRule):
-    """Rule that never stops: a loop with it records what other rules read."""
+    """Rule that never stops: a campaign with it records what the other rules read."""
 
-    def _check(self, history: History) -> str | None:
+    def _check(self, history: Any) -> str | None:
         return None
 
 
-def kappa_average(history: History) -> bool:
-    """Return whether the mean kappa of the last three pairs of models is at least .99, as in small-text."""
-    kappas = [entry["stability"]["kappa"] for entry in history[1:]]
-    return len(kappas) >= 3 and float(np.mean(kappas[-3:])) >= 0.99
+class Campaign(NamedTuple):
+    """What came of a campaign that bought its whole budget; entry 0 is the model before any purchase.
 
+    Parameters
+    ----------
+    history : list of dict
+        What the package's rules read.
+    codes : ndarray of shape (n_models, n_target), int64
+        Predicted class of every target row.
+    is_correct : ndarray of shape (n_models, n_target), bool
+        Where that is the label.
+    is_untrained : ndarray of shape (n_models, n_target), bool
+        Rows that a model is not trained on.
+    is_unbought : ndarray of shape (n_target,), bool
+        Rows whose labels were never bought.
+    n_classes : int
+        Number of classes.
+    """
 
-def classification_change(history: History) -> bool:
-    """Return whether the last model predicts every row as the one before, as in small-text."""
-    return len(history) > 1 and history[-1]["stability"]["changed"] == 0
+    history: list[dict[str, Any]]
+    codes: NDArray[np.int64]
+    is_correct: NDArray[np.bool_]
+    is_untrained: NDArray[np.bool_]
+    is_unbought: NDArray[np.bool_]
+    n_classes: int
 
-
-CRITERIA: dict[str, Callable[[History], Any]] = {
-    "SmallGain(points=1)": SmallGain(1).check,
-    "SmallGain(points=3)": SmallGain(3).check,
-    "StablePredictions()": StablePredictions().check,
-    "StablePredictions(kappa=0.95)": StablePredictions(kappa=0.95).check,
-    "kappa average": kappa_average,
-    "classification change": classification_change,
-}
+    def truth(self, number: int, pool: int) -> float:
+        """Return the accuracy of a model on the rows that the model `pool` is not trained on."""
+        return float(self.is_correct[number, self.is_untrained[pool]].mean())
 
 
 def drawn(data: Path, task: Task, seed: int) -> tuple[Any, Any, Any]:
@@ -75,84 +100,170 @@ def drawn(data: Path, task: Task, seed: int) -> tuple[Any, Any, Any]:
     return X[rows], y[rows], sample_domain[rows]
 
 
-def stop_of(check: Callable[[History], Any], history: History) -> int | None:
-    """Return the number of the round after which a rule stops."""
-    return next((n for n in range(1, len(history)) if check(history[: n + 1])), None)
-
-
-def campaign(data: Path, task: Task, seed: int) -> dict[str, Any]:
+def campaign(data: Path, task: Task, seed: int, **settings: Any) -> Campaign:
     X, y, sample_domain = drawn(data, task, seed)
-    loop = ActiveAdaptationLoop(
-        MODELS["logistic"](task), budget=100, n_rounds=10, audit=0.5, stopping=Never(), random_state=seed
+    loop = ActiveAdaptationLoop(MODELS["logistic"](task), stopping=Never(), random_state=seed, **settings)
+    session = loop.session(X, mask_target(y, sample_domain), sample_domain=sample_domain)
+    target = np.flatnonzero(sample_domain < 0)
+    predicted = [session.estimator_.predict(X[target])]
+    while len(ids := session.ask()):
+        session.tell(ids, y[ids])
+        predicted.append(session.estimator_.predict(X[target]))
+    classes = np.unique(y)
+    return Campaign(
+        history=[session.initial_, *session.history_],
+        codes=np.searchsorted(classes, predicted),
+        is_correct=np.array(predicted) == y[target],
+        is_untrained=np.array([np.isin(target, session.state.audit(number).pool) for number in range(len(predicted))]),
+        is_unbought=session.query_round_[target] < 0,
+        n_classes=len(classes),
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        loop.fit(X, y, sample_domain=sample_domain)
-    history = [loop.initial_, *loop.history_]
-    truth = np.array([entry["accuracy"]["unqueried"] for entry in history])
-    labels = [entry["n_queries"] for entry in history]
-    found: dict[str, Any] = {
-        "task": str(task),
-        "false": stop_of(TargetAccuracy(min(1.0, truth.max() + ABOVE)).check, history) is not None,
-        "above": truth.max() + ABOVE <= 1,
-        "power": stop_of(TargetAccuracy(max(0.01, truth[-1] - BELOW)).check, history) is not None,
-    }
-    for name, check in CRITERIA.items():
-        stop = stop_of(check, history)
-        number = len(history) - 1 if stop is None else stop
-        found[name] = (stop is not None, labels[number], 100 * (truth[-1] - truth[number]))
+
+
+def stop_of_rule(rule: StoppingRule, run: Campaign) -> int | None:
+    """Return the number of the round after which a rule of the package stops."""
+    return next((n for n in range(1, len(run.history)) if rule.check(run.history[: n + 1])), None)
+
+
+def stop_of_criterion(make: Callable[[int], Any], run: Campaign) -> int | None:
+    """Return the number of the round after which a criterion of small-text stops."""
+    criterion = make(run.n_classes)
+    return next((n for n, codes in enumerate(run.codes) if criterion.stop(predictions=codes)), None)
+
+
+def criteria() -> dict[str, Callable[[Campaign], int | None]]:
+    rules = [*map(SmallGain, GAINS), StablePredictions(), StablePredictions(kappa=0.95)]
+    found: dict[str, Callable[[Campaign], int | None]] = {repr(rule): partial(stop_of_rule, rule) for rule in rules}
+    if small_text is not None:
+        names = ("KappaAverage", "ClassificationChange", "DeltaFScore")
+        found |= {f"small-text {name}": partial(stop_of_criterion, getattr(small_text, name)) for name in names}
     return found
 
 
-def price(data: Path, task: Task, seed: int, audit: float) -> float:
+def false_stops(data: Path, task: Task, seed: int) -> dict[str, tuple[bool, bool]]:
+    """Return, by what was asked for, whether a rule stops, and whether falsely."""
+    run = campaign(data, task, seed, budget=100, n_rounds=5, audit=0.5)
+    last, found = len(run.history) - 1, {}
+    for margin in MARGINS:
+        if 0 < (target := run.truth(last, last) + margin) <= 1:
+            stop = stop_of_rule(TargetAccuracy(target), run)
+            found[f"TargetAccuracy, {100 * margin:+g}"] = (
+                stop is not None,
+                bool(stop and run.truth(stop, stop) < target),
+            )
+    for points in GAINS:
+        stop = stop_of_rule(SmallGain(points), run)
+        gain = 100 * (run.truth(stop, stop) - run.truth(stop - 1, stop)) if stop else 0.0
+        found[repr(SmallGain(points))] = (stop is not None, gain >= points)
+    return found
+
+
+def savings(data: Path, task: Task, seed: int) -> dict[str, tuple[bool, int, float]]:
+    """Return, by criterion, whether it stops, the labels bought until then and the points of accuracy lost."""
+    run = campaign(data, task, seed, budget=100, n_rounds=10)
+    accuracy, found = 100 * run.is_correct[:, run.is_unbought].mean(axis=1), {}
+    for name, stop_of in criteria().items():
+        if "DeltaFScore" not in name or run.n_classes == 2:
+            number = len(accuracy) - 1 if (stop := stop_of(run)) is None else stop
+            found[name] = (stop is not None, run.history[number]["n_queries"], accuracy[-1] - accuracy[number])
+    return found
+
+
+def price(data: Path, task: Task, seed: int) -> float:
+    """Return the points of accuracy that ``audit=0.2`` gains; below 0, it costs them."""
     X, y, sample_domain = drawn(data, task, seed)
-    loop = ActiveAdaptationLoop(MODELS["logistic"](task), budget=50, n_rounds=5, audit=audit, random_state=seed)
+    final = []
+    for audit in (0.2, 0.0):
+        loop = ActiveAdaptationLoop(MODELS["logistic"](task), budget=50, n_rounds=5, audit=audit, random_state=seed)
+        final.append(loop.fit(X, y, sample_domain=sample_domain).history_[-1]["accuracy"]["unqueried"])
+    return 100 * float(final[0] - final[1])
+
+
+def run_all(measure: Callable[..., Any], arguments: argparse.Namespace, seeds: int) -> list[list[Any]]:
+    """Return what every task and seed gives, a list per task."""
+    flat = Parallel(arguments.jobs)(
+        delayed(quietly)(measure, arguments.data, task, seed) for task, seed in product(TASKS, range(seeds))
+    )
+    return [flat[start : start + seeds] for start in range(0, len(flat), seeds)]
+
+
+def quietly(measure: Callable[..., Any], *cell: Any) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        loop.fit(X, y, sample_domain=sample_domain)
-    return 100 * loop.history_[-1]["accuracy"]["unqueried"]
+        warnings.simplefilter("ignore")  # classes without an answer yet, and the like
+        return measure(*cell)
 
 
-def print_stops(rows: list[dict[str, Any]]) -> None:
-    possible = [row for row in rows if row["above"]]
-    by_task = [[row["false"] for row in possible if row["task"] == task] for task in {row["task"] for row in possible}]
-    n_false = sum(row["false"] for row in possible)
-    interval = binomtest(n_false, len(possible)).proportion_ci(method="wilson")
+def print_false_stops(found: list[list[dict[str, tuple[bool, bool]]]]) -> None:
     print(
-        f"\nTargetAccuracy, half a point above the best model: {n_false} false stops in {len(possible)} campaigns, "
-        f"{n_false / len(possible):.1%} ({interval.low:.1%} to {interval.high:.1%}), "
-        f"{max(map(np.mean, by_task)):.1%} on the worst task"
+        "\nFalse stops, 100 labels in 5 rounds, half of them audited; what is asked for, in points from the last model"
     )
-    print(f"15 points below the last model: it stops in {np.mean([row['power'] for row in rows]):.0%}")
-    lines = []
-    for name in CRITERIA:
-        stopped, labels, lost = (np.array([row[name][part] for row in rows], dtype=float) for part in range(3))
-        of_task = [np.mean([row[name][2] for row in rows if row["task"] == task]) for task in {r["task"] for r in rows}]
-        lines.append(
-            [name, f"{stopped.mean():.0%}", f"{labels.mean():.0f}", f"{lost.mean():+.2f}", f"{max(of_task):+.1f}"]
+    names, lines, by_task = list(dict.fromkeys(name for runs in found for run in runs for name in run)), [], []
+    for name in names:
+        tasks = [[run[name] for run in runs if name in run] for runs in found]
+        stops, false = np.array([pair for pairs in tasks for pair in pairs]).T
+        interval = binomtest(int(false.sum()), len(false)).proportion_ci(method="wilson")
+        shares = [f"{sum(pair[1] for pair in pairs)} of {len(pairs)}" for pairs in tasks]
+        worst = max(
+            (np.mean([pair[1] for pair in pairs]), share) for pairs, share in zip(tasks, shares, strict=True) if pairs
         )
-    show([["rule", "stops in", "labels bought", "points lost", "worst task"], *lines])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=60, help="campaigns per task; 17 tasks")
-    parser.add_argument("--price-seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=2)
-    arguments = parser.parse_args()
-    tasks = HALVES["report"]
-    cells = [(task, seed) for seed in range(arguments.price_seeds) for task in tasks]
-    for_price = Parallel(arguments.jobs)(
-        delayed(price)(arguments.data, *cell, audit) for cell in cells for audit in (0.2, 0.0)
+        share = f"{false.mean():.1%} ({interval.low:.1%} to {interval.high:.1%})"
+        lines.append([name, str(len(false)), f"{stops.mean():.0%}", str(false.sum()), share, worst[1]])
+        by_task.append(shares)
+    show([["rule", "campaigns", "stops in", "false stops", "share", "worst task"], *lines])
+    show(
+        [
+            [f"false stops of {names[0]}", ""],
+            *([str(task), share] for task, share in zip(TASKS, by_task[0], strict=True)),
+        ]
     )
-    change = np.array(for_price).reshape(-1, len(tasks), 2) @ [1, -1]
-    of_tasks = zip(tasks, map(mean_interval, change.T), strict=True)
+
+
+def print_savings(found: list[list[dict[str, tuple[bool, int, float]]]]) -> None:
+    print("\nSavings, 100 labels in 10 rounds")
+    if small_text is None:
+        print("small-text is not installed: `pip install small-text` adds its criteria.")
+    binary = [runs for runs in found if any("DeltaFScore" in name for name in runs[0])]
+    for title, tasks in ((f"all {len(found)} tasks", found), (f"{len(binary)} tasks of two classes", binary)):
+        if tasks:
+            names = [name for name in criteria() if all(name in runs[0] for runs in tasks)]
+            head = [title, "stops in", "labels bought", "points lost", "worst task"]
+            show([head, *(savings_line(name, [[run[name] for run in runs] for runs in tasks]) for name in names)])
+
+
+def savings_line(name: str, tasks: Iterable[list[tuple[bool, int, float]]]) -> list[str]:
+    stops, labels, lost = np.array(list(tasks), dtype=float).mean(axis=1).T
+    mean, half = mean_interval(lost)
+    return [name, f"{stops.mean():.0%}", f"{labels.mean():.0f}", f"{mean:.2f} ± {half:.2f}", f"{lost.max():.1f}"]
+
+
+def print_price(found: list[list[float]]) -> None:
+    change = np.array(found).T
+    of_tasks = zip(TASKS, map(mean_interval, change.T), strict=True)
     lines = [[str(task), f"{mean:+.1f} ± {half:.1f}"] for task, (mean, half) in of_tasks]
     show([["task", "audit=0.2 against none"], *lines])
     print("mean {:+.2f} ± {:.2f} over the tasks".format(*mean_interval(change.mean(axis=0))), flush=True)
-    grid = [(task, seed) for seed in range(arguments.seeds) for task in tasks]
-    print_stops(Parallel(arguments.jobs)(delayed(campaign)(arguments.data, *cell) for cell in grid))
+
+
+PARTS: dict[str, tuple[Callable[..., Any], Callable[..., None]]] = {
+    "price": (price, print_price),
+    "savings": (savings, print_savings),
+    "false_stops": (false_stops, print_false_stops),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
+    parser.add_argument("--seeds", type=int, default=60, help="campaigns per task for the false stops; 17 tasks")
+    parser.add_argument("--savings-seeds", type=int, default=20)
+    parser.add_argument("--price-seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1)
+    arguments = parser.parse_args()
+    seeds = {"price": arguments.price_seeds, "savings": arguments.savings_seeds, "false_stops": arguments.seeds}
+    for part in arguments.parts:
+        measure, show_part = PARTS[part]
+        show_part(run_all(measure, arguments, seeds[part]))
 
 
 if __name__ == "__main__":
