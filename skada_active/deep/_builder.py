@@ -11,6 +11,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
+from skada_active.deep._callbacks import is_of_skorch
 from skada_active.deep._inputs import InputConfig, InputProfile, default_backbone, embedding_width
 from skada_active.deep._module import AdaptationCriterion, AdaptationModule, CommitteeHeads
 from skada_active.deep.anchors import AnchorSet
@@ -25,7 +26,6 @@ __all__ = [
     "available_device",
     "build_net",
     "device_name",
-    "is_of_skorch",
     "own_net_params",
     "resolve_device",
 ]
@@ -54,6 +54,8 @@ class NetConfig(InputConfig, Protocol):
     mix_alpha: float
     batch_statistics: str
     frozen: Sequence[str]
+    channels_last: bool
+    precision: str
     n_heads: int | None
     train_transform: Any
     anchors: AnchorSet | None
@@ -167,11 +169,6 @@ def _check_callback_names(params: dict[str, Any], names: list[str]) -> None:
             raise ValueError(f"net_params holds {param!r}, but there is no such callback; there are {names}.")
 
 
-def is_of_skorch(callback: Any) -> bool:
-    """Return whether a callback's class comes from skorch or from this package."""
-    return isinstance(callback, Callback) and type(callback).__module__.partition(".")[0] in ("skorch", "skada_active")
-
-
 def _with_own_callbacks(params: Any, memo: dict[int, Callback]) -> Any:
     """Return parameters with copies of skorch's callbacks, whose references to one another are kept."""
     if isinstance(params, dict):
@@ -206,7 +203,13 @@ def _build_module(config: NetConfig, inputs: InputProfile, n_classes: int) -> Ad
         head: nn.Linear | CosineHead = CosineHead(n_features, n_classes, config.head_temperature)
     else:
         head = nn.Linear(n_features, n_classes)
-    module = AdaptationModule(backbone, head, statistics_frozen=config.batch_statistics == "frozen")
+    module = AdaptationModule(
+        backbone,
+        head,
+        statistics_frozen=config.batch_statistics == "frozen",
+        channels_last=config.channels_last,
+        reduced=config.precision == "bfloat16",
+    )
     module.n_features = n_features
     return module.train()
 

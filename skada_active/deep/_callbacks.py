@@ -15,7 +15,16 @@ from torch.utils.data import Subset
 from skada_active.deep.batches import DomainDataset
 from skada_active.utils.warn import warn_user
 
-__all__ = ["STEP_EVENTS", "LabeledRows", "initialize_held", "listens_to_steps", "part_of", "reset_best_scores", "tell"]
+__all__ = [
+    "STEP_EVENTS",
+    "LabeledRows",
+    "initialize_held",
+    "is_of_skorch",
+    "listens_to_steps",
+    "part_of",
+    "reset_best_scores",
+    "tell",
+]
 
 #: What skorch tells every callback at every step, which costs a tenth of a small network's epoch.
 STEP_EVENTS = frozenset({"on_batch_begin", "on_batch_end", "on_grad_computed"})
@@ -59,6 +68,11 @@ def listens_to_steps(net: Any) -> bool:
     """Tell whether a net or any of its callbacks listens to single steps."""
     pairs = [(net, NeuralNet), *((callback, Callback) for _, callback in net.callbacks_)]
     return any(getattr(type(it), event) is not getattr(base, event) for it, base in pairs for event in STEP_EVENTS)
+
+
+def is_of_skorch(callback: Any) -> bool:
+    """Return whether a callback's class comes from skorch or from this package."""
+    return isinstance(callback, Callback) and type(callback).__module__.partition(".")[0] in ("skorch", "skada_active")
 
 
 def initialize_held(callbacks: list[Callback]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from skada_active.deep._frozen_stages import FrozenStages
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep.batches import Batch
 from skada_active.deep.objectives import ObjectiveTerm, Phase, terms_of
@@ -28,16 +31,31 @@ class AdaptationModule(nn.Module):
         Final linear classifier; before a `CosineHead` the embedding is normalised.
     statistics_frozen : bool, default=False
         Whether batch normalisation goes by its running statistics in training, too, and leaves them as they are.
+    channels_last : bool, default=False
+        Whether images enter the backbone with their channels last in memory.
+    reduced : bool, default=False
+        Whether the backbone computes in bfloat16 where autocast does; the head stays in float32.
     """
 
     #: Width D of the embedding, known once a row has been embedded.
     n_features: int
 
-    def __init__(self, backbone: nn.Module, head: nn.Linear | CosineHead, *, statistics_frozen: bool = False) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Linear | CosineHead,
+        *,
+        statistics_frozen: bool = False,
+        channels_last: bool = False,
+        reduced: bool = False,
+    ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
         self.normalize = isinstance(head, CosineHead)
         self.statistics_frozen = statistics_frozen
+        self.channels_last, self.reduced = channels_last, reduced
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> AdaptationModule:
         """Set the mode of all parts, but leave batch normalisation with frozen statistics in that of evaluation."""
@@ -54,7 +72,7 @@ class AdaptationModule(nn.Module):
         first = next(self.backbone.children(), None)
         return first.scale if isinstance(first, Standardize) else None
 
-    def forward(self, inputs: Tensor, n_apart: int = 0) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor, n_apart: int = 0, stages: FrozenStages | None = None) -> tuple[Tensor, Tensor]:
         """Return logits (n, C) and the embedding (n, D).
 
         Parameters
@@ -64,12 +82,14 @@ class AdaptationModule(nn.Module):
         n_apart : int, default=0
             So many first rows pass through the backbone by themselves, so that batch normalisation takes their
             statistics and those of the other rows apart.
+        stages : FrozenStages, default=None
+            Stages of the backbone that the inputs may have passed already, which their shape tells.
         """
         if n_apart:
-            parts = [self._embedded(rows) for rows in inputs.tensor_split((n_apart,))]
+            parts = [self._embedded(rows, stages) for rows in inputs.tensor_split((n_apart,))]
             features = torch.cat(parts)
         else:
-            features = self._embedded(inputs)
+            features = self._embedded(inputs, stages)
         return in_full_precision(self._classified, features, device=features.device)
 
     def classify(self, features: Tensor) -> Tensor:
@@ -80,8 +100,25 @@ class AdaptationModule(nn.Module):
         """Return what the head reads of embedded rows (n, D): before a cosine head the rows at length 1."""
         return F.normalize(features) if self.normalize else features
 
-    def _embedded(self, inputs: Tensor) -> Tensor:
-        features = self.backbone(inputs)
+    def maps(self, inputs: Tensor, stages: FrozenStages) -> Tensor:
+        """Return the feature maps of inputs after the frozen stages."""
+        with self._precision(inputs):
+            return stages.before(self.backbone, self._laid_out(inputs))
+
+    def _precision(self, inputs: Tensor) -> AbstractContextManager[object]:
+        return torch.autocast(inputs.device.type, torch.bfloat16) if self.reduced else nullcontext()
+
+    def _laid_out(self, inputs: Tensor) -> Tensor:
+        is_image = self.channels_last and inputs.ndim == 4
+        return inputs.contiguous(memory_format=torch.channels_last) if is_image else inputs
+
+    def _embedded(self, inputs: Tensor, stages: FrozenStages | None) -> Tensor:
+        inputs = self._laid_out(inputs)
+        with self._precision(inputs):
+            if stages is not None and inputs.shape[1:] == stages.shape:
+                features = stages.after(self.backbone, inputs)
+            else:
+                features = self.backbone(inputs)
         if not isinstance(features, Tensor):
             raise TypeError(
                 f"module must return one tensor, the embedding (n, D), got {type(features).__name__}; some models "

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from skada_active.deep._builder import is_of_skorch
+from skada_active.deep._callbacks import is_of_skorch
 from skada_active.deep.net import AdaptationNet
 
 __all__ = ["is_alike", "load_state", "net_state"]

@@ -25,6 +25,7 @@ from skada_active.deep._callbacks import (
     tell,
 )
 from skada_active.deep._divergence import check_finite, check_single_rows, warn_if_worse_than_guessing
+from skada_active.deep._feature_maps import MappedDataset, MappedStep, mapped_data
 from skada_active.deep._interrupts import raised_by_callback
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep._split import split_labeled
@@ -118,7 +119,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         # module and criterion are the same objects as module_ and criterion_, which skorch stores on its own.
         state = super().__getstate__()
-        return {**state, "module": None, "criterion": None} if self.initialized_ else state
+        return {**state, "module": None, "criterion": None, "_mapped": None} if self.initialized_ else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -158,6 +159,7 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         self.anchor_set_: dict[str, Tensor] = {}
         self._unused_events: frozenset[str] = frozenset()
         self._phase: Phase | None = None
+        self._mapped: MappedDataset | None = None
 
     @keeps_grad_mode
     def train_epochs(self, data: DomainDataset, epochs: int) -> AdaptationNet:
@@ -175,12 +177,15 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         self.notify("on_train_begin", **rows)
         self.clock_.earlier_epochs = len(self.history)
         reset_best_scores(self._own_callbacks)
+        self._mapped = mapped_data(self, data, epochs)
         try:
-            self.fit_loop(data, epochs=epochs)
+            self.fit_loop(self._mapped or data, epochs=epochs)
         except KeyboardInterrupt as interrupt:
             # skorch's EarlyStopping ends training by this exception; a person's Ctrl-C has to reach the caller.
             if not raised_by_callback(interrupt):
                 raise
+        finally:
+            self._mapped = None
         if epochs:
             self.notify("on_train_end", **rows)
             warn_if_worse_than_guessing(self)
@@ -283,6 +288,12 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
         check_view(rows, view)
         return torch.cat([source, mix_views(rows, view, self.mix_alpha), target]), roles
 
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Return logits and features of inputs, which may be feature maps while the network is trained on them."""
+        if self._mapped is not None:
+            fit_params["stages"] = self._mapped.stages
+        return super().infer(x, **fit_params)
+
     def _anchors(self, config: AnchorSet, data: DomainDataset, among: Tensor | None) -> Anchors:
         def read(index: Tensor) -> tuple[Tensor, Tensor]:
             batches = read_rows(data.rows, index.split(self._prediction_batch(data.rows)))
@@ -329,8 +340,12 @@ class AdaptationNet(ClassifierMixin, NeuralNet):
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the loss of a step: the whole criterion in training, the labelled loss in validation."""
         logits, features = y_pred
-        step = Step(
-            inputs=X,
+        # Feature maps are no input of the network.
+        mapped = self._mapped
+        inputs: Any = X if mapped is None else lambda: mapped.inputs(y_true)
+        kind = Step if mapped is None else MappedStep
+        step = kind(
+            inputs=inputs,
             features=features,
             logits=logits,
             batch=y_true,

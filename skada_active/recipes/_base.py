@@ -53,6 +53,8 @@ class TrainingKnobs:
     train_transform: Any = None
     batch_statistics: str = "mixed"
     frozen: Sequence[str] = ()
+    channels_last: bool = False
+    precision: str = "float32"
     n_heads: int | None = None
     max_epochs: int = 10
     lr: float = 3e-4

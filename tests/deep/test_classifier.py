@@ -349,6 +349,7 @@ CHANGES = {
     "anchors": AnchorSet(confidence=0.0),
     "batch_statistics": "mixed" if AdaptationClassifier().batch_statistics == "per_domain" else "per_domain",
     "frozen": ["backbone"],
+    "precision": "bfloat16",
     "n_heads": 2,
     "max_epochs": 3,
     "lr": 1e-2,
@@ -369,8 +370,8 @@ BASE = {
 
 
 def test_every_parameter_is_in_the_table():
-    # The device changes where the work is done, and verbose what is shown.
-    assert {*CHANGES, "device", "verbose"} == set(AdaptationClassifier().get_params(deep=False))
+    # The device changes where the work is done, the place of the channels how fast, and verbose what is shown.
+    assert {*CHANGES, "device", "channels_last", "verbose"} == set(AdaptationClassifier().get_params(deep=False))
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -429,6 +430,8 @@ BAD = [
     *(("lr", value) for value in (-1e-3, "auto")),
     ("backbone_lr", -0.1),
     ("frozen", "head"),
+    ("channels_last", "yes"),
+    *(("precision", value) for value in ("bf16", torch.bfloat16)),
     *(("batch_size", value) for value in (0, -1, 2.5)),
     *(("target_batch_size", value) for value in (0, 2.5)),
     *(("optimizer", value) for value in ("rmsprop", None)),

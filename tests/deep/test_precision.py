@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from contextlib import nullcontext
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from skorch.callbacks import Checkpoint
 
 from skada_active import deep
-from skada_active.deep import AdaptationClassifier, Objective
+from skada_active.deep import MCC, AdaptationClassifier, Objective
 from skada_active.deep._module import AdaptationModule
 from skada_active.deep.net import AdaptationNet
 
@@ -68,6 +70,66 @@ def test_the_backbone_is_in_half_precision_under_autocast(make_data):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         fit(None, make_data(), module=lambda shape: Backbone(shape[0], 8))
     assert set(seen) == {torch.bfloat16}
+
+
+@every_objective
+def test_training_in_bfloat16_stays_near_that_in_float32(make_data, objective):
+    data = make_data()
+    exact, model = (fit(objective, data, precision=precision) for precision in ("float32", "bfloat16"))
+    assert_near(model, exact, data[0])
+    outputs = model.pool_outputs(data[0], {"proba", "logits", "features", "source_logit"} & model.pool_supplies)
+    assert {values.dtype.name for values in outputs.values()} == {"float32"}
+    assert {weight.dtype for weight in model.net_.module_.parameters()} == {torch.float32}
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_the_precision_is_that_of_the_backbone_alone(make_data):
+    seen = {}
+
+    class Layer(torch.nn.Linear):
+        def forward(self, X):
+            seen[self.out_features] = super().forward(X)
+            return seen[self.out_features]
+
+    data = make_data()
+    model = fit(None, data, module=lambda shape: Layer(shape[0], 8), precision="bfloat16")
+    assert seen[8].dtype == torch.bfloat16
+    assert model.net_.module_(torch.as_tensor(data[0]))[0].dtype == torch.float32
+
+
+def test_a_model_in_bfloat16_is_copied_with_its_precision(make_data):
+    X, *rest = make_data()
+    model = fit(None, (X, *rest), precision="bfloat16")
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(twin.predict_proba(X), model.predict_proba(X))
+
+
+class Convolution(torch.nn.Conv2d):
+    """Layer that notes how images and weights lie in memory."""
+
+    layouts: ClassVar = []
+
+    def forward(self, X):
+        self.layouts.extend(values.is_contiguous(memory_format=torch.channels_last) for values in (X, self.weight))
+        return super().forward(X)
+
+
+def images(shape):
+    return torch.nn.Sequential(Convolution(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten())
+
+
+def test_channels_come_last_in_memory_and_change_nothing(make_data):
+    _, y, domain = make_data()
+    data = np.random.default_rng(0).random((len(y), 3, 6, 6), dtype=np.float32), y, domain
+    outputs = []
+    for channels_last in (False, True):
+        model = fit(MCC(), data, module=images, channels_last=channels_last)
+        Convolution.layouts.clear()
+        outputs.append(model.predict_proba(data[0]))
+        assert set(Convolution.layouts) == {channels_last}
+        np.testing.assert_array_equal(copy.deepcopy(model).predict_proba(data[0]), outputs[-1])
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(data[0]), outputs[-1])
+    np.testing.assert_allclose(*outputs, atol=1e-4)
 
 
 def test_weights_that_a_callback_restores_are_those_predicted_with_under_autocast(make_data, tmp_path):
