@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +17,7 @@ from skada_active.deep.anchors import AnchorSet
 from skada_active.deep.net import AdaptationNet
 from skada_active.deep.objectives import Objective, ObjectiveSum, terms_of
 from skada_active.networks import CosineHead
+from skada_active.networks.stages import freeze
 from skada_active.utils.warn import warn_user
 
 __all__ = [
@@ -121,7 +121,9 @@ def build_net(
     module = _build_module(config, inputs, n_classes)
     if weights is not None:
         module.load_state_dict(weights)
-    _freeze(module, config.frozen)
+    if config.batch_statistics == "frozen":
+        module.freeze_statistics()
+    freeze(module.train(), config.frozen)
     objective = None
     target_role = None
     if config.objective is not None:
@@ -206,26 +208,11 @@ def _build_module(config: NetConfig, inputs: InputProfile, n_classes: int) -> Ad
     module = AdaptationModule(
         backbone,
         head,
-        statistics_frozen=config.batch_statistics == "frozen",
         channels_last=config.channels_last,
         reduced=config.precision == "bfloat16",
     )
     module.n_features = n_features
-    return module.train()
-
-
-def _freeze(module: nn.Module, parts: Sequence[str]) -> None:
-    """Keep parts of a network from being trained; a name that no weight has is an error."""
-    for part in parts:
-        short = part if part.partition(".")[0] in ("head", "backbone") else f"backbone.{part}"
-        matching = [
-            weight for name, weight in module.named_parameters() if fnmatch(name, short) or fnmatch(name, f"{short}.*")
-        ]
-        if not matching:
-            names = sorted({name.rpartition(".")[0] for name, _ in module.named_parameters()})
-            raise ValueError(f"frozen holds {part!r}, but no part of the network has such a name; there are {names}.")
-        for weight in matching:
-            weight.requires_grad_(False)
+    return module
 
 
 def _learning_rates(config: NetConfig, backbone: nn.Module) -> list[tuple[str, dict[str, float]]]:

@@ -11,10 +11,10 @@ from skorch.callbacks import ParamMapper
 from torch import Tensor
 
 from skada_active.deep._callbacks import is_of_skorch
-from skada_active.deep._frozen_stages import FrozenStages, frozen_stages
 from skada_active.deep._module import AdaptationModule
 from skada_active.deep.batches import Batch, DomainDataset, as_input, read_rows
 from skada_active.deep.step import Step
+from skada_active.networks.stages import FrozenStages, frozen_stages
 
 __all__ = ["MappedDataset", "MappedStep", "mapped_data"]
 
@@ -81,8 +81,11 @@ def mapped_data(net: Any, data: DomainDataset, epochs: int) -> MappedDataset | N
     if epochs * len(batches) * sum(batches.sizes) < 2 * len(needed):
         return None
     network.train()
-    stages = frozen_stages(network, _read(data, needed[:_N_PROBES]))
-    if stages is None or 4 * len(data) * math.prod(stages.shape) > _MOST_BYTES:
+    rows = _read(data, needed[:_N_PROBES])
+    stages = frozen_stages(network.backbone, rows, network.train)
+    if stages is None or stages.shape == rows.shape[1:]:
+        return None  # rows of the same shape could not be told from their maps
+    if 4 * len(data) * math.prod(stages.shape) > _MOST_BYTES:
         return None
     maps = torch.empty((len(data), *stages.shape), device=data.device)
     index = needed.split(net._prediction_batch(data.rows))

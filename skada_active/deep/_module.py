@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from skada_active.deep._frozen_stages import FrozenStages
 from skada_active.deep._precision import in_full_precision
 from skada_active.deep.batches import Batch
 from skada_active.deep.objectives import ObjectiveTerm, Phase, terms_of
 from skada_active.deep.objectives._views import running_statistics_kept
 from skada_active.deep.step import Step
 from skada_active.networks import CosineHead, Standardize
+from skada_active.networks.stages import FrozenStages
 
 __all__ = ["AdaptationCriterion", "AdaptationModule", "CommitteeHeads"]
 
@@ -29,8 +29,6 @@ class AdaptationModule(nn.Module):
         Maps inputs to the embedding (n, D).
     head : nn.Module
         Final linear classifier; before a `CosineHead` the embedding is normalised.
-    statistics_frozen : bool, default=False
-        Whether batch normalisation goes by its running statistics in training, too, and leaves them as they are.
     channels_last : bool, default=False
         Whether images enter the backbone with their channels last in memory.
     reduced : bool, default=False
@@ -45,14 +43,12 @@ class AdaptationModule(nn.Module):
         backbone: nn.Module,
         head: nn.Linear | CosineHead,
         *,
-        statistics_frozen: bool = False,
         channels_last: bool = False,
         reduced: bool = False,
     ) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head
         self.normalize = isinstance(head, CosineHead)
-        self.statistics_frozen = statistics_frozen
         self.channels_last, self.reduced = channels_last, reduced
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -60,11 +56,20 @@ class AdaptationModule(nn.Module):
     def train(self, mode: bool = True) -> AdaptationModule:
         """Set the mode of all parts, but leave batch normalisation with frozen statistics in that of evaluation."""
         super().train(mode)
-        if self.statistics_frozen:
-            for part in self.modules():
-                if isinstance(part, _BatchNorm):
-                    part.eval()
+        for part in self.modules():
+            if getattr(part, "statistics_frozen", False):
+                part.eval()
         return self
+
+    def freeze_statistics(self) -> None:
+        """Let batch normalisation that has running statistics go by them in training, too, and leave them as they are.
+
+        A new layer, whose statistics are those of no rows, adapts them.
+        """
+        for part in self.modules():
+            if isinstance(part, _BatchNorm) and part.running_mean is not None and part.running_var is not None:
+                is_new = not part.running_mean.any() and bool((part.running_var == 1).all())
+                vars(part)["statistics_frozen"] = not is_new
 
     @property
     def input_scale(self) -> Tensor | None:

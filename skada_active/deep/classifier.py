@@ -115,7 +115,8 @@ class AdaptationClassifier(
         Which rows batch normalisation takes together in training: the source rows and the target rows each by
         themselves (where a step has two of either), or all rows of the step. Predictions are normalised by the running
         statistics, to which either domain then adds its own in turn, so that they lie between the two. ``"frozen"``:
-        the running statistics of the initial network normalise in training too, and do not change.
+        layers that come with running statistics, of pretrained weights or of `init`, go by them in training too, and
+        leave them as they are; new layers, such as a bottleneck, take all rows of the step.
     frozen : sequence of str, default=()
         Parts of the network that are not trained: ``"head"``, ``"backbone"``, or parts of the backbone by the names of
         its `named_parameters` before a dot, with wildcards (``"backbone.0.layer[123]"``). Batch normalisation in

@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 from torchvision.models import VisionTransformer
 
 from skada_active.deep import ADDA, MCC, MCD, VAT, AdaptationClassifier, AnchorSet, FeatureNoise
-from skada_active.deep._frozen_stages import frozen_stages
 from skada_active.deep.batches import DomainDataset
 from skada_active.domains import mask_target
 from skada_active.networks import torchvision_backbone
+from skada_active.networks.stages import frozen_stages
 
 CALLS: Counter[str] = Counter()
 FROZEN = {"frozen": ["stem"], "batch_statistics": "frozen"}
@@ -37,6 +37,7 @@ class Chain(nn.Sequential):
     def __init__(self, shape=(4,), width=6, dropout=0.0):
         super().__init__()
         self.stem = Stage(nn.Linear(*shape, width), nn.BatchNorm1d(width), nn.Dropout(dropout))
+        self.stem[1].running_mean.fill_(0.5)  # as pretrained weights come, with statistics
         self.last = nn.Sequential(nn.ReLU(), nn.Linear(width, 3))
 
 
@@ -134,6 +135,23 @@ class Doubled(Shifted):
         return self.last(2 * self.stem(inputs))
 
 
+class Shared(Chain):
+    """Backbone with one activation in several places."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+        self.activation = Stage(nn.LeakyReLU(0.5))
+
+    def forward(self, inputs):
+        return self.activation(self.last(self.activation(self.activation(self.stem(inputs)))))
+
+
+def test_an_activation_that_comes_again_is_skipped_before_the_trained_stages_alone(data):
+    assert runs(classifier(module=Shared), data) <= 6 * 4 + 40 < 4 * 40
+    mapped, plain = (classifier(module=Shared, net_params={"callbacks": own}).fit(*data) for own in (None, [Unlike()]))
+    np.testing.assert_allclose(mapped.predict_proba(data[0]), plain.predict_proba(data[0]), atol=2e-5)
+
+
 @pytest.mark.parametrize("module", [Residual(), Shifted(), Doubled()], ids=lambda module: type(module).__name__)
 def test_parts_that_are_no_chain_are_not_skipped(data, module):
     params = {"module": module, "frozen": ["stem", "shift"] if isinstance(module, Doubled) else ["stem"]}
@@ -201,10 +219,12 @@ def test_backbones_of_torchvision_are_chains(name, frozen):
     module = torchvision_backbone(name, out_features=4)
     for part in module.modules():
         part.p = 0.0  # stochastic depth makes other stages of every call
-    model = classifier(module=module, frozen=frozen, max_epochs=0).fit(X, y)
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean += 0.1
+    model = classifier(module=module, frozen=frozen, max_epochs=0, batch_statistics="frozen").fit(X, y)
     rows = torch.as_tensor(X)
     network = model.net_.module_.train()
-    stages = frozen_stages(network, rows)
+    stages = frozen_stages(network.backbone, rows, network.train)
     assert stages.shape[0] >= 96
     network.eval()
     with torch.no_grad():
@@ -218,7 +238,7 @@ def test_a_vision_transformer_goes_all_the_way():
     frozen = ["0.conv_proj", "0.class_token", "0.encoder.pos*", "0.encoder.layers.encoder_layer_0"]
     model = AdaptationClassifier(module=nn.Sequential(transformer, nn.Linear(8, 4)), frozen=frozen, max_epochs=0)
     network = model.fit(X, [0, 1]).net_.module_.train()
-    assert frozen_stages(network, torch.as_tensor(X)) is None
+    assert frozen_stages(network.backbone, torch.as_tensor(X), network.train) is None
 
 
 def test_more_than_the_memory_allows_is_not_mapped(data, monkeypatch):

@@ -307,6 +307,17 @@ def test_frozen_statistics_stay_as_they_are(model, data):
         assert all(torch.equal(*pair) for pair in pairs) == stays
 
 
+def test_a_new_layer_adapts_its_statistics_where_those_of_pretrained_ones_are_frozen(data):
+    module = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3), nn.BatchNorm1d(3))
+    module[1].running_mean += 0.5
+    model = classifier(module=module, batch_statistics="frozen").fit(*data)
+    pretrained, new = (model.net_.module_.backbone[position].running_mean for position in (1, 3))
+    assert torch.equal(pretrained, module[1].running_mean)
+    assert not torch.equal(new, module[3].running_mean)
+    twin = pickle.loads(pickle.dumps(model)).partial_fit(*data)
+    assert torch.equal(twin.net_.module_.backbone[1].running_mean, pretrained)
+
+
 def test_the_backbone_has_a_learning_rate_of_its_own_but_for_its_bottleneck(data):
     model = classifier(module=Normed(), lr=0.5, backbone_lr=0.1, optimizer="sgd").fit(*data)
     names = {id(weight): name for name, weight in model.net_.module_.named_parameters()}
