@@ -182,8 +182,8 @@ def split_backbone(backbone: nn.Module, frozen: Sequence[str], row_shape: Sequen
     stages = frozen_stages(backbone, rows, lambda _: backbone.eval())
     if stages is None:
         raise ValueError(
-            f"frozen={list(frozen)!r} are not the first stages of the backbone, one after the other; name all parts with "
-            "weights up to the first one that is trained, in a network whose stages are a chain."
+            f"frozen={list(frozen)!r} are not the first stages of the backbone, one after the other; name all parts "
+            "with weights up to the first one that is trained, in a network whose stages are a chain."
         )
     first, rest = (_FrozenFirst(backbone, stages), _Rest(backbone, stages))
     return copy.deepcopy(first), copy.deepcopy(rest).without_weights().train()

@@ -109,14 +109,14 @@ class TablePreparing(AdaptationClassifier):
     def _fitted_preprocessor(self, X: Any) -> Any:
         if isinstance(self.preprocessor, str):
             return TablePreparation().fit(X)
-        if is_dataset(X):
-            raise TypeError(
-                f"preprocessor={self.preprocessor!r} cannot prepare a dataset; let the dataset transform its items, "
-                "and set preprocessor=None."
-            )
         try:
             return clone(self.preprocessor).fit(X)
         except (TypeError, ValueError) as error:
+            if is_dataset(X):
+                raise TypeError(
+                    f"preprocessor={self.preprocessor!r} cannot prepare a dataset ({error}); give one that can, such "
+                    "as an Embedding, or let the dataset transform its items and set preprocessor=None."
+                ) from error
             raise type(error)(f"preprocessor={self.preprocessor!r}, which is fitted without labels: {error}") from error
 
     def __sklearn_tags__(self) -> Any:
