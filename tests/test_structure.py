@@ -26,6 +26,7 @@ FLOORS = [
     {"loop"},
     {"inspection"},
     {"recipes"},
+    {"experiments"},
     {"testing"},
     {""},
 ]

@@ -16,7 +16,7 @@ from skada_active.metrics.scoring import BUILT_IN
 from skada_active.model_selection._splits import holdout_target
 from skada_active.utils.rows import take_rows
 
-__all__ = ["learning_curves"]
+__all__ = ["check_seeds", "fit_held_out", "learning_curves"]
 
 _GROUPS = ("holdout", "unqueried", "transductive")
 
@@ -103,13 +103,14 @@ def learning_curves(
     >>> n_queries, values.shape
     (array([0, 4, 8]), (3, 3))
     """
-    numbers = _check_seeds(seeds)
+    numbers = check_seeds(seeds)
     _check_arguments(loop, group, metric, eval_set)
     X, labels, roles = check_inputs(X, y, sample_domain)
     split = test_size if group == "holdout" and eval_set is None else None
     run = delayed(_learning_curve)
+    parts = {"test_size": split, "eval_set": eval_set}
     curves = Parallel(n_jobs=n_jobs)(
-        run(loop, X, labels, roles.domain, seed, group, metric, split, eval_set) for seed in numbers
+        run((group, metric), loop, X, labels, roles.domain, seed, **parts) for seed in numbers
     )
     for seed, (n_queries, _) in zip(numbers, curves, strict=True):
         if not np.array_equal(n_queries, curves[0][0]):
@@ -121,18 +122,36 @@ def learning_curves(
     return curves[0][0], np.stack([values for _, values in curves])
 
 
-def _learning_curve(
+def _learning_curve(what: tuple[str, str], *data: Any, **parts: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    group, metric = what
+    return fit_held_out(*data, **parts).learning_curve(group, metric=metric)
+
+
+def fit_held_out(
     loop: Any,
     X: Any,
     y: NDArray[Any],
     domain: NDArray[np.int64],
     seed: int,
-    group: str,
-    metric: str,
+    *,
     test_size: float | None,
-    eval_set: tuple[Any, ArrayLike] | None,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the learning curve of one seed; `test_size` of None sets no row aside."""
+    eval_set: tuple[Any, ArrayLike] | None = None,
+) -> Any:
+    """Return a clone of a loop, fitted with a seed, which scores target rows that are set aside.
+
+    Parameters
+    ----------
+    loop : ActiveAdaptationLoop or recipe
+        Not fitted itself.
+    X, y, domain
+        As `check_inputs` returns them, all labels known.
+    seed : int
+        Seed of the loop and of the rows to set aside.
+    test_size : float, int or None
+        Share or number of the target rows to set aside; ``None``: none.
+    eval_set : tuple (X, y), default=None
+        Rows to score where none is set aside.
+    """
     if test_size is not None:
         # Of the row numbers, so that X is taken from once.
         numbers = np.arange(len(y))
@@ -140,11 +159,11 @@ def _learning_curve(
             numbers, y, domain, test_size=test_size, random_state=seed
         )
         X, y, eval_set = take_rows(X, train), y_train, (take_rows(X, test), y_test)
-    fitted = clone(loop).set_params(random_state=seed).fit(X, y, sample_domain=domain, eval_set=eval_set)
-    return fitted.learning_curve(group, metric=metric)
+    return clone(loop).set_params(random_state=seed).fit(X, y, sample_domain=domain, eval_set=eval_set)
 
 
-def _check_seeds(seeds: Iterable[int]) -> list[int]:
+def check_seeds(seeds: Iterable[int]) -> list[int]:
+    """Return seeds as a list of integers; anything else is an error."""
     numbers = [seeds] if isinstance(seeds, Integral) else list(seeds)
     if isinstance(seeds, Integral) or not numbers or any(not isinstance(seed, Integral) for seed in numbers):
         raise ValueError(f"seeds={seeds!r} must be one or more integers in a list, such as range(8).")
