@@ -4,6 +4,7 @@ from skada_active.inspection._drop import Accuracies, Estimated
 from skada_active.inspection._moved_columns import MovedColumn
 from skada_active.inspection._verdict import Evidence, Verdict
 from skada_active.inspection.anchors import AnchorDisplay
+from skada_active.inspection.critical_difference import CriticalDifferenceDisplay
 from skada_active.inspection.learning_curve import LearningCurveDisplay
 from skada_active.inspection.page import report
 from skada_active.inspection.queries import QueryDisplay
@@ -15,6 +16,7 @@ __all__ = [
     "Accuracies",
     "AnchorDisplay",
     "ClassShare",
+    "CriticalDifferenceDisplay",
     "Estimated",
     "Evidence",
     "LearningCurveDisplay",
