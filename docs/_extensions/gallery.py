@@ -19,6 +19,8 @@ ORDER = (
     "plot_source_free",
     "plot_inspection",
     "plot_images",
+    "plot_image_folders",
+    "plot_texts",
     "plot_grid_search",
     "plot_sdm",
     "plot_lada",
