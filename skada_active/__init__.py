@@ -24,6 +24,7 @@ __all__ = [
     "domains",
     "embedding",
     "exceptions",
+    "experiments",
     "holdout_target",
     "inspection",
     "io",
@@ -38,6 +39,7 @@ __all__ = [
     "resolve_roles",
     "selection",
     "session",
+    "source_free",
     "stack_domains",
     "target_accuracy",
     "testing",
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
         domains,
         embedding,
         exceptions,
+        experiments,
         inspection,
         io,
         loop,
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
         recipes,
         selection,
         session,
+        source_free,
         testing,
     )
     from skada_active.deep import AdaptationClassifier

@@ -27,6 +27,7 @@ FLOORS = [
     {"inspection"},
     {"recipes"},
     {"experiments"},
+    {"cli"},
     {"testing"},
     {""},
 ]
