@@ -61,7 +61,7 @@ METHODS = {
     "LADA": lambda **knobs: recipes.lada(augmentation=None, **knobs),
     "SDM-AG": lambda **knobs: recipes.sdm(**knobs),
 }
-KEY = ("stages", "backbone_lr", "lr", "method", "task", "seed")
+KEY = ("stages", "statistics", "backbone_lr", "lr", "method", "task", "seed")
 
 
 def backbone() -> nn.Module:
@@ -86,7 +86,7 @@ def load(data: Path, task: str) -> tuple[Any, Any, Any]:
 def run(data: Path, cache: Path, row: dict[str, Any]) -> dict[str, Any]:
     torch.manual_seed(row["seed"])  # of the new bottleneck
     first, last = split_backbone(backbone(), FROZEN[row["stages"]], (3, SIZE, SIZE))
-    knobs = {"lr": row["lr"], "backbone_lr": row["backbone_lr"], "batch_statistics": "frozen"}
+    knobs = {"lr": row["lr"], "backbone_lr": row["backbone_lr"], "batch_statistics": row["statistics"]}
     loop = METHODS[row["method"]](
         preprocessor=Embedding(first, cache=cache), module=last, device="cpu", random_state=row["seed"], **knobs
     )
@@ -157,6 +157,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--lr", type=float, help="instead of those that were chosen")
     parser.add_argument("--backbone-lr", type=float, default=1.0)
+    parser.add_argument("--statistics", choices=["frozen", "mixed", "per_domain"], default="frozen")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--speed", action="store_true", help="time the ways to run the frozen stages, and stop")
     arguments = parser.parse_args()
@@ -165,7 +166,7 @@ def main() -> None:
         show(speed(arguments))
         return
     choices = itertools.product(arguments.seeds, arguments.stages, arguments.methods, arguments.tasks)
-    fixed = {"protocol": "images", "backbone_lr": arguments.backbone_lr}
+    fixed = {"protocol": "images", "backbone_lr": arguments.backbone_lr, "statistics": arguments.statistics}
     wanted = [
         {**fixed, "lr": arguments.lr or RATES[stages], "seed": seed, "stages": stages, "method": method, "task": task}
         for seed, stages, method, task in choices
