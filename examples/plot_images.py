@@ -11,8 +11,7 @@ target, and margin sampling asks for the labels of 45 of the 1797 target images.
 # Train, ask, train on
 # --------------------
 # Only the loop's ``round_epochs`` of training follow each round; the network is not trained from scratch. For
-# photographs, pass ``module=torchvision_backbone("resnet50", weights="DEFAULT")`` and, for images on disk, a PyTorch
-# ``Dataset`` as X.
+# photographs and images on disk, see :ref:`sphx_glr_auto_examples_plot_image_folders.py`.
 
 import matplotlib.pyplot as plt
 

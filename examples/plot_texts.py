@@ -14,9 +14,11 @@ in the labels?
 # encoder is the name of a model, ``Embedding("sentence-transformers:all-MiniLM-L6-v2", cache="vectors")``, or the
 # folder that it lies in. Here nothing is downloaded: the vectors that this model made of these reviews come with the
 # data, and the encoder is a function that looks them up. Like any encoder it is asked only for texts that are not in
-# the cache yet.
+# the cache yet: a review that occurs twice is encoded once, and the second time, or the next day, none is. Reading
+# takes the same time then, however slow the model is.
 
 import tempfile
+from time import perf_counter
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,10 +43,12 @@ def encode(batch):
 
 
 embedding = Embedding(encode, cache=tempfile.mkdtemp(), cache_key="all-MiniLM-L6-v2")
-for time in ("first time", "again"):
+for turn in ("first time", "again"):
     encoded.clear()
+    start = perf_counter()
     embedding.fit_transform(texts)
-    print(f"{time}: {len(encoded)} of {len(texts)} texts encoded")
+    seconds = perf_counter() - start
+    print(f"{turn}: {len(encoded)} of {len(texts)} texts encoded, {seconds:.2f} s")
 
 # %%
 # Forty labels
@@ -79,11 +83,18 @@ axis.set(
 )
 axis.legend(frameon=False)
 axis.grid(alpha=0.3)
+print(f"texts encoded in all these runs: {len(encoded)}")
+
+# %%
+# Most of it is in the vectors: with no label of a film review they are far better than the words with forty. The
+# labels add some points to the vectors. Whether they were asked for or drawn makes a point or so, and three seeds cannot
+# tell that from chance.
 
 # %%
 # What a person is asked
 # ----------------------
-# A session hands out the questions as a table, with what the model thinks of each. Filled in, as a spreadsheet if
+# The default strategy draws half of its questions at random and asks for doubtful ones, of a probability near one half,
+# with the other half. A session hands out the questions as a table, with what the model thinks of each. Filled in, as a spreadsheet if
 # you like, it goes back by ``session.tell_table(table)``.
 
 loop = ActiveAdaptationLoop(pipelines["vectors"], budget=40, n_rounds=4, random_state=0)
