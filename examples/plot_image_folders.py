@@ -128,9 +128,10 @@ axis.grid(alpha=0.3)
 # The first ten answers are worth most, and more so if they name many of the digits, which random ones do not. The head
 # alone has most of the gain. Differences of a few points at the end are no more than two seeds are apart.
 
+files, answers = X[~is_source], y[~is_source]
 for name, loop in fitted.items():
-    first = loop.history_[0]["ids"]
-    print(f"{name}: the first {len(first)} answers name {len(set(y[~is_source][first]))} digits")
+    first = answers[loop.history_[0]["ids"]]
+    print(f"{name}: the first {len(first)} answers name {len(set(first))} digits")
 
 # %%
 # What was asked for
@@ -139,7 +140,6 @@ for name, loop in fitted.items():
 # ``session.questions()``.
 
 loop = fitted["whole network, asked for"]
-files, answers = X[~is_source], y[~is_source]
 figure, axes = plt.subplots(4, 10, figsize=(7.5, 3.4), layout="constrained")
 for entry, row in zip(loop.history_, axes, strict=True):
     row[0].set_ylabel(f"round {entry['round']}")

@@ -87,15 +87,15 @@ print(f"texts encoded in all these runs: {len(encoded)}")
 
 # %%
 # Most of it is in the vectors: with no label of a film review they are far better than the words with forty. The
-# labels add some points to the vectors. Whether they were asked for or drawn makes a point or so, and three seeds cannot
-# tell that from chance.
+# labels add some points to the vectors. Whether they were asked for or drawn makes a point or so, and three seeds
+# cannot tell that from chance.
 
 # %%
 # What a person is asked
 # ----------------------
 # The default strategy draws half of its questions at random and asks for doubtful ones, of a probability near one half,
-# with the other half. A session hands out the questions as a table, with what the model thinks of each. Filled in, as a spreadsheet if
-# you like, it goes back by ``session.tell_table(table)``.
+# with the other half. A session hands out the questions as a table, with what the model thinks of each. Filled in, as a
+# spreadsheet if you like, it goes back by ``session.tell_table(table)``.
 
 loop = ActiveAdaptationLoop(pipelines["vectors"], budget=40, n_rounds=4, random_state=0)
 session = loop.session(texts, mask_target(y, sample_domain), sample_domain=sample_domain)
