@@ -130,7 +130,7 @@ class Results:
         Returns
         -------
         dict of str to tuple (n_queries, values)
-            Labels bought (k,), and a row (k,) per seed that succeeded, as `LearningCurveDisplay` takes them.
+            Labels bought (k,), and a row (k,) per seed that was measured, as `LearningCurveDisplay` takes them.
 
         Raises
         ------
@@ -141,7 +141,8 @@ class Results:
         group = self._group(metric, group)
         found: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
         for method in self.methods:
-            runs = [run for run in self.runs if run["method"] == method and run["task"] == task]
+            of_both = [run for run in self.runs if run["method"] == method and run["task"] == task]
+            runs = [run for run in of_both if group in run["curves"].get(metric, {})]
             if not runs:
                 continue
             if any(run["n_queries"] != runs[0]["n_queries"] for run in runs):
@@ -153,7 +154,7 @@ class Results:
     def values(
         self, measure: str = "area", *, metric: str = "accuracy", group: str | None = None
     ) -> NDArray[np.float64]:
-        """Return one number for each run, shape (n_methods, n_tasks, n_seeds); NaN where it failed.
+        """Return one number for each run, shape (n_methods, n_tasks, n_seeds); NaN where it failed or did not measure.
 
         Parameters
         ----------
@@ -174,10 +175,11 @@ class Results:
         table = np.full((len(self.methods), len(self.tasks), len(self.seeds)), np.nan)
         for run in self.runs:
             place = tuple(names.index(run[name]) for name, names in zip(_NAMES, self._names, strict=True))
+            curve = run["curves"].get(metric, {}).get(rows)
             if measure == "seconds":
                 table[place] = run["seconds"]
-            else:
-                table[place] = _measured(measure, run["n_queries"], run["curves"][metric][rows])
+            elif curve is not None:
+                table[place] = _measured(measure, run["n_queries"], curve)
         return table
 
     def test(
@@ -288,7 +290,9 @@ class Results:
         return rows
 
     def _group(self, metric: str, group: str | None) -> str:
-        metrics = {name: set(groups) for run in self.runs for name, groups in run["curves"].items()}
+        metrics: dict[str, set[str]] = {}
+        for name, groups in ((name, groups) for run in self.runs for name, groups in run["curves"].items()):
+            metrics.setdefault(name, set()).update(groups)
         if not self.runs:
             raise ValueError("no run succeeded; see the failures.")
         self._check(metric, list(metrics), "metric")

@@ -156,6 +156,14 @@ def test_a_run_that_failed_is_a_gap():
         nothing.values()
 
 
+def test_a_metric_that_one_method_has_is_a_gap_of_the_others():
+    with_cost = run("margin", "a", 0, [0.1, 0.2, 0.3])
+    with_cost["curves"] = {"cost": {"transductive": [3.0, 2.0, 1.0]}, **with_cost["curves"]}
+    results = Results([with_cost, run("random", "a", 0, [0.1, 0.2, 0.2])])
+    np.testing.assert_array_equal(results.values("last", metric="cost")[:, 0, 0], [1.0, np.nan])
+    assert list(results.curves("a", metric="cost")) == ["margin"]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
